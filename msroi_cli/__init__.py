@@ -1,0 +1,34 @@
+"""msroi: fixed-size crops of feature pyramids, by multi-scale RoI Align."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from msroi_cli.core.levels import assign_levels as assign_levels
+    from msroi_cli.core.pool import MultiScaleROIAlign as MultiScaleROIAlign
+    from msroi_cli.core.pool import multi_scale_roi_align as multi_scale_roi_align
+    from msroi_cli.io.crops import open_crops as open_crops
+
+__version__ = "0.1.0"
+__all__ = ["MultiScaleROIAlign", "__version__", "assign_levels", "multi_scale_roi_align", "open_crops"]
+
+_HOMES = {
+    "MultiScaleROIAlign": "msroi_cli.core.pool",
+    "multi_scale_roi_align": "msroi_cli.core.pool",
+    "assign_levels": "msroi_cli.core.levels",
+    "open_crops": "msroi_cli.io.crops",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used, so that `msroi --help` need not wait for NumPy."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

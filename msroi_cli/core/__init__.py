@@ -1,0 +1,1 @@
+"""The pooling itself: arrays in, arrays out; no files, no logging, no globals."""

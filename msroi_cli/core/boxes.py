@@ -1,0 +1,51 @@
+"""Which boxes can be pooled: one place that says what a good box is, and why another is not."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from msroi_cli.errors import ArgumentError
+
+# Beyond this, float32 neighbours lie over 64 pixels apart and sample counts leave the 32-bit integers.
+MAX_COORDINATE = 2.0**30
+
+REASONS = ("not finite", "x2 < x1", "y2 < y1", "too far out")
+
+
+def box_trouble(boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Why each box cannot be pooled: 0 if it can, else 1 + the index of the first reason in `REASONS`.
+
+    boxes: (K, 4) float32, x1 y1 x2 y2. A box without area is a good box.
+    """
+    x1, y1, x2, y2 = boxes.T
+    with np.errstate(invalid="ignore"):
+        checks = (
+            ~np.isfinite(boxes).all(axis=1),
+            x2 < x1,
+            y2 < y1,
+            (np.abs(boxes) > MAX_COORDINATE).any(axis=1),
+        )
+    trouble = np.zeros(len(boxes), np.uint8)
+    for code, bad in reversed(list(enumerate(checks, start=1))):
+        trouble[bad] = code
+    return trouble
+
+
+def check_boxes(name: str, boxes: ArrayLike) -> NDArray[np.float32]:
+    """`boxes` as (K, 4) float32; raises ArgumentError that names the first row that cannot be pooled."""
+    array = np.asarray(boxes)
+    if array.ndim != 2 or array.shape[1] != 4 or array.dtype.kind not in "fiu":
+        raise ArgumentError(f"{name}: expected (K, 4) numbers, got {array.shape} {array.dtype}")
+    with np.errstate(over="ignore"):
+        rounded = array.astype(np.float32, copy=False)
+    trouble = box_trouble(rounded)
+    bad = np.flatnonzero(trouble)
+    if bad.size:
+        row = int(bad[0])
+        corners = ", ".join(f"{side:g}" for side in array[row].tolist())
+        raise ArgumentError(
+            f"{name}[{row}]: expected a finite box with x1 <= x2 and y1 <= y2, "
+            f"got ({corners}): {REASONS[trouble[row] - 1]}"
+        )
+    return rounded

@@ -1,0 +1,187 @@
+"""Multi-scale RoI Align: the two public calls, and the check of everything that goes into them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, SupportsFloat, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from msroi_cli.core.backends import pool_into
+from msroi_cli.core.boxes import check_boxes
+from msroi_cli.core.levels import check_levels, levels_of
+from msroi_cli.core.spec import PoolSpec, ScaleLike, SizeLike
+from msroi_cli.core.work import Work
+from msroi_cli.errors import ArgumentError
+
+FLOATS = ("float16", "float32", "float64")
+
+
+def multi_scale_roi_align(
+    features: Sequence[ArrayLike],
+    rois: ArrayLike,
+    spatial_scales: Sequence[ScaleLike],
+    output_size: SizeLike,
+    sampling_ratio: SupportsIndex | None = None,
+    *,
+    compat: str = "lucid",
+    canonical_level: SupportsIndex | None = None,
+    canonical_scale: SupportsFloat | None = None,
+    aligned: bool | None = None,
+    levels: ArrayLike | None = None,
+    threads: SupportsIndex | None = None,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Cuts a crop of fixed size for each box out of the pyramid level that fits it.
+
+    features: L levels (N, C, H_l, W_l), finest first, all float16, float32 or float64; anything NumPy can view.
+    rois: (K, 5) = (batch index, x1, y1, x2, y2) in pixels of the network's input; rounded to float32.
+    spatial_scales: feature pixels per input pixel of each level, a number or a (y, x) pair.
+    output_size: bins of a crop, one integer or (height, width).
+    sampling_ratio: samples per bin and axis; -1 or 0: ceil(box side / bins).
+    compat: "lucid", "torchvision", "detectron2" or "mmdet"; an argument that is None takes this preset's value.
+    canonical_level, canonical_scale: a box of sqrt(w * h) = canonical_scale input pixels goes to canonical_level, an
+        index into `features` or log2 of a stride, as the preset counts.
+    aligned: shift boxes by half a cell, as Mask R-CNN's later implementations do.
+    levels: (K,) integers, the level of each box, instead of the rule.
+    threads: how many threads may work; None: as many as this process has processors.
+    out: an array (K, C, Ho, Wo) of any float dtype to write into, and to return.
+
+    Returns (K, C, Ho, Wo) in the order of the RoIs, in the dtype of the features.
+    Raises ValueError that names the argument, what was expected and what came.
+    Source: He et al., "Mask R-CNN" (2017), section 3, and Lin et al., "Feature Pyramid Networks" (2017), equation 1.
+    """
+    spec = PoolSpec.resolve(
+        spatial_scales,
+        output_size,
+        sampling_ratio,
+        compat=compat,
+        aligned=aligned,
+        canonical_level=canonical_level,
+        canonical_scale=canonical_scale,
+    )
+    maps = _check_features(features, len(spec.spatial_scales))
+    batch, boxes = _check_rois(rois, len(maps[0]))
+    chosen = levels_of(boxes, spec) if levels is None else check_levels(levels, len(boxes), len(maps))
+    shape = (len(boxes), maps[0].shape[1], *spec.output_size)
+    crops = np.empty(shape, maps[0].dtype.newbyteorder("=")) if out is None else _check_out(out, shape)
+    pool_into(crops, Work(maps, batch, boxes, chosen, spec), _check_threads(threads))
+    return crops
+
+
+class MultiScaleROIAlign:
+    """Lucid's layer of that name: `MultiScaleROIAlign(7)(features, rois, spatial_scales)`, NumPy in, NumPy out.
+
+    output_size: bins of a crop, one integer or (height, width).
+    canonical_level: index of the level that a box of `canonical_scale` input pixels goes to.
+    canocical_scale: the same as canonical_scale, spelled as some code that is ported spells it.
+    Raises ValueError as `multi_scale_roi_align` does.
+    """
+
+    def __init__(
+        self,
+        output_size: SizeLike,
+        canonical_level: int = 2,
+        canonical_scale: float = 224,
+        *,
+        canocical_scale: float | None = None,
+    ) -> None:
+        scale = canonical_scale if canocical_scale is None else canocical_scale
+        spec = PoolSpec.resolve([1], output_size, canonical_level=canonical_level, canonical_scale=scale)
+        self.output_size = spec.output_size
+        self.canonical_level = spec.canonical_level
+        self.canonical_scale = spec.canonical_scale
+
+    def __call__(
+        self,
+        features: Sequence[ArrayLike],
+        rois: ArrayLike,
+        spatial_scales: Sequence[ScaleLike],
+        sampling_ratio: int = -1,
+    ) -> NDArray[Any]:
+        """The crops (K, C, Ho, Wo) of `rois` (K, 5); see `multi_scale_roi_align`."""
+        return multi_scale_roi_align(
+            features,
+            rois,
+            spatial_scales,
+            self.output_size,
+            sampling_ratio,
+            canonical_level=self.canonical_level,
+            canonical_scale=self.canonical_scale,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"MultiScaleROIAlign(output_size={self.output_size}, canonical_level={self.canonical_level}, "
+            f"canonical_scale={self.canonical_scale:g})"
+        )
+
+
+def _check_features(features: Sequence[ArrayLike], count: int) -> list[NDArray[Any]]:
+    if isinstance(features, (Mapping, str)) or not hasattr(features, "__len__") or hasattr(features, "ndim"):
+        raise ArgumentError(f"features: expected a sequence of levels (N, C, H, W), got {type(features).__name__}")
+    if len(features) != count:
+        raise ArgumentError(f"features: expected {count} levels like spatial_scales, got {len(features)}")
+    maps = [_view(f"features[{level}]", feature) for level, feature in enumerate(features)]
+    first = maps[0]
+    for level, array in enumerate(maps):
+        name = f"features[{level}]"
+        if array.ndim != 4 or array.dtype.name not in FLOATS:
+            raise ArgumentError(
+                f"{name}: expected (N, C, H, W) float16, float32 or float64, got {array.shape} {array.dtype}"
+            )
+        if array.shape[:2] != first.shape[:2] or array.dtype != first.dtype:
+            n, c = first.shape[:2]
+            raise ArgumentError(
+                f"{name}: expected ({n}, {c}, H, W) {first.dtype} like features[0], got {array.shape} {array.dtype}"
+            )
+        if not (array.shape[2] and array.shape[3]):
+            raise ArgumentError(f"{name}: expected a map of at least 1 x 1 cells, got {array.shape}")
+    return maps
+
+
+def _view(name: str, feature: Any) -> NDArray[Any]:
+    """`feature` as a NumPy array, without a copy where that can be."""
+    try:
+        if not hasattr(feature, "__array__") and hasattr(feature, "__dlpack__"):
+            return np.from_dlpack(feature)
+        return np.asarray(feature)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise ArgumentError(
+            f"{name}: expected an array that NumPy can view, got {type(feature).__name__} ({error})"
+        ) from error
+
+
+def _check_rois(rois: ArrayLike, images: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    array = _view("rois", rois)
+    if array.size == 0 and array.ndim < 2:
+        array = array.reshape(0, 5)
+    if array.ndim != 2 or array.shape[1] != 5 or array.dtype.kind not in "fiu":
+        raise ArgumentError(f"rois: expected (K, 5) numbers, got {array.shape} {array.dtype}")
+    index = array[:, 0]
+    bad = np.flatnonzero(~((index >= 0) & (index < images) & (index == np.floor(index))))
+    if bad.size:
+        raise ArgumentError(f"rois[{bad[0]}]: expected a batch index from 0 to {images - 1}, got {index[bad[0]]:g}")
+    return index.astype(np.int64), check_boxes("rois", array[:, 1:])
+
+
+def _check_out(out: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype.name not in FLOATS:
+        came = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ArgumentError(f"out: expected an array {shape} float16, float32 or float64, got {came}")
+    if not out.flags.writeable:
+        raise ArgumentError("out: expected a writable array, got a read-only one")
+    return out
+
+
+def _check_threads(threads: SupportsIndex | None) -> int | None:
+    if threads is None:
+        return None
+    try:
+        count = threads.__index__()
+    except AttributeError:
+        raise ArgumentError(f"threads: expected a whole number, got {threads!r}") from None
+    if count < 1:
+        raise ArgumentError(f"threads: expected at least 1, got {count}")
+    return count
