@@ -1,6 +1,8 @@
-"""Which boxes can be pooled: one place that says what a good box is, and why another is not."""
+"""Boxes: the ways to write one, which can be pooled, and why another cannot."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +32,23 @@ def box_trouble(boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
     for code, bad in reversed(list(enumerate(checks, start=1))):
         trouble[bad] = code
     return trouble
+
+
+def _from_xywh(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+
+
+def _from_cxcywh(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    half = boxes[:, 2:] / 2
+    return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
+
+
+# How four numbers may describe a box, and the way from there to (x1, y1, x2, y2), in float64.
+BOX_FORMATS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "xyxy": lambda boxes: boxes,
+    "xywh": _from_xywh,
+    "cxcywh": _from_cxcywh,
+}
 
 
 def check_boxes(name: str, boxes: ArrayLike) -> NDArray[np.float32]:

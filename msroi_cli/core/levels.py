@@ -74,15 +74,16 @@ def level_rule(sizes: NDArray[np.float32], spec: PoolSpec) -> NDArray[np.float32
     with np.errstate(divide="ignore"):
         ratio = sizes / F32(spec.canonical_scale) + F32(preset.eps_inside)
         octave = np.log2(ratio.astype(np.float64)).astype(F32)
-    return np.floor((F32(spec.canonical_level) + octave) + F32(preset.eps_outside))
+    numbers: NDArray[np.float32] = np.floor((F32(spec.canonical_level) + octave) + F32(preset.eps_outside))
+    return numbers
 
 
 @lru_cache(maxsize=64)
 def _bounds(compat: str, canonical_level: int, canonical_scale: float, lowest: int, count: int) -> NDArray[np.float32]:
     spec = PoolSpec(compat, (1, 1), ((1.0, 1.0),), 0, False, canonical_level, canonical_scale)
     wanted = np.arange(lowest + 1, lowest + count, dtype=F32)
-    # Float32 numbers from 0 to infinity are ordered as their bit patterns are.
-    below = np.zeros(count - 1, np.int32)
+    # Float32 numbers from 0 to infinity are ordered as their bit patterns are; one below that of 0 stands for no size.
+    below = np.full(count - 1, -1, np.int32)
     above = np.full(count - 1, F32(np.inf).view(np.int32))
     while np.any(above - below > 1):
         middle = below + (above - below) // 2

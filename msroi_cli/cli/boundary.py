@@ -1,0 +1,86 @@
+"""The one place where errors become a line on standard error and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from msroi_cli.errors import MsroiError, RunError
+
+
+class Terminated(BaseException):
+    """SIGTERM came."""
+
+
+class Boundary(click.Group):
+    """A group of commands that leaves with the documented exit codes, and without a traceback for what can happen."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Runs the command line; see `click.Command.main`."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        previous = _on_sigterm()
+        try:
+            code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            sys.stdout.flush()
+        except (click.ClickException, MsroiError, MemoryError) as error:
+            _leave(_text_of(error), _code_of(error))
+        except BrokenPipeError:
+            # The reader has what it wanted. Python would complain when it flushes standard output on exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except OSError as error:
+            _leave(_text_of(RunError(f"{error.filename or 'msroi'}: {error.strerror or error}")), RunError.exit_code)
+        except click.Abort:
+            _leave("interrupted", 128 + signal.SIGINT)
+        except Terminated:
+            _leave("terminated", 128 + signal.SIGTERM)
+        finally:
+            if previous is not None:
+                signal.signal(signal.SIGTERM, previous)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _on_sigterm() -> Any:
+    """Makes SIGTERM an exception, so that what was begun is cleaned up; returns what was in its place."""
+
+    def stop(signum: int, frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    try:
+        return signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread, where signals do not arrive
+        return None
+
+
+def _text_of(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}" if str(error) else "out of memory"
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return f"{error.format_message()} (see {error.ctx.command_path} --help)"
+    return error.format_message() if isinstance(error, click.ClickException) else str(error)
+
+
+def _code_of(error: BaseException) -> int:
+    return int(getattr(error, "exit_code", 1))
+
+
+def _leave(text: str, code: int) -> NoReturn:
+    line = " ".join(text.split("\n"))
+    with suppress(OSError):
+        click.echo(f"msroi: {line}" if code > 128 else f"msroi: error: {line}", err=True)
+    sys.exit(code)

@@ -1,0 +1,165 @@
+"""`msroi extract`: pyramids and boxes in, crops out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from msroi_cli.cli import options
+from msroi_cli.cli.output import byte_size, duration, level_table, progress, say
+from msroi_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from msroi_cli.job.prepare import Extraction
+    from msroi_cli.job.request import ExtractRequest
+    from msroi_cli.job.summary import Summary
+
+EPILOG = """
+\b
+Example:
+  msroi extract features.h5 instances.json --box-space original -o crops.h5
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("pyramid")
+@click.argument("boxes")
+@options.output_option
+@options.pool_options
+@options.level_options
+@options.box_options
+@click.option(
+    "--dtype", type=click.Choice(["float16", "float32", "float64"]), help="Of the crops.  [default: the features']"
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads that pool.  [default: one a processor]"
+)
+@click.option(
+    "--stats", type=click.Path(), metavar="FILE", help="Write statistics per level, JSON; - for standard output."
+)
+@click.option("--dry-run", is_flag=True, help="Check everything and say what would be done, but do not do it.")
+@options.talk_options
+def extract(stats: str | None, dry_run: bool, progress: bool | None, quiet: bool, verbose: bool, **given: Any) -> None:
+    """Pool a crop for each of BOXES out of PYRAMID and write them to OUT.
+
+    PYRAMID is HDF5 (one dataset a level, or one group an image), NPZ or JSON; FILE::/group points inside an HDF5 file.
+    BOXES is JSON, JSON Lines, COCO (data set or results) or HDF5; - reads JSON or JSON Lines from standard input.
+    """
+    from msroi_cli.job.prepare import prepared
+
+    _check_talk(stats, dry_run, progress, quiet, verbose, given["out"])
+    request = _request(**given)
+    with prepared(request) as job:
+        if verbose:
+            say(_description(job))
+        if dry_run:
+            _dry_run(job)
+        else:
+            summary = _run(job, progress, quiet)
+            _report(job, summary, stats, quiet)
+
+
+def _check_talk(stats: str | None, dry_run: bool, progress: bool | None, quiet: bool, verbose: bool, out: Path) -> None:
+    if quiet and (verbose or progress):
+        raise UsageError(f"--quiet: expected without {'--verbose' if verbose else '--progress'}, got both")
+    if stats is not None and dry_run:
+        raise UsageError("--stats: expected without --dry-run, which pools nothing, got both")
+    if stats not in (None, "-") and Path(str(stats)).absolute() == out.absolute():
+        raise UsageError(f"--stats: expected another file than OUT, got {stats}")
+
+
+def _request(
+    *,
+    pyramid: str,
+    boxes: str,
+    out: Path,
+    dtype: str | None,
+    threads: int | None,
+    overwrite: bool,
+    levels: tuple[str, ...] | None,
+    strides: tuple[tuple[float, float], ...] | None,
+    scales: tuple[tuple[float, float], ...] | None,
+    **given: Any,
+) -> ExtractRequest:
+    from msroi_cli.io.pyramid import LevelChoice
+    from msroi_cli.job.request import BoxOptions, ExtractRequest, PoolOptions
+
+    if strides and scales:
+        raise UsageError("--strides: expected without --scales, got both")
+    box = {name: given.pop(name) for name in BoxOptions.__dataclass_fields__}
+    return ExtractRequest(
+        pyramid,
+        boxes,
+        out,
+        PoolOptions(**given),
+        BoxOptions(**box),
+        LevelChoice(levels, strides, scales),
+        dtype,
+        threads,
+        overwrite,
+    )
+
+
+def _run(job: Extraction, bar: bool | None, quiet: bool) -> Summary:
+    from msroi_cli.job.run import extract
+
+    with progress(len(job.plan), bar, quiet) as advance:
+        return extract(job, advance)
+
+
+def _report(job: Extraction, summary: Summary, stats: str | None, quiet: bool) -> None:
+    from msroi_cli.io.atomic import write_whole
+
+    if not quiet:
+        say(level_table(summary))
+        invalid = sum(summary.invalid.values())
+        if invalid:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in summary.invalid.items())
+            say(f"{invalid:,} boxes not pooled ({job.request.box.on_bad_box}): {reasons}")
+        size = byte_size(job.header.shape[0] * job.header.row_bytes)
+        say(f"{job.request.out}: {len(job.plan):,} crops, {size}, in {duration(summary.elapsed)}")
+    if stats is not None:
+        text = json.dumps(summary.as_dict(), indent=2) + "\n"
+        if stats == "-":
+            click.echo(text, nl=False)
+        else:
+            write_whole(Path(stats), text.encode(), overwrite=True)
+
+
+def _dry_run(job: Extraction) -> None:
+    from msroi_cli.io.atomic import check_room
+    from msroi_cli.job.run import check_levels
+
+    check_levels(job)
+    check_room(job.request.out, job.header.shape[0] * job.header.row_bytes)
+    click.echo(_description(job))
+
+
+def _description(job: Extraction) -> str:
+    """What is read, pooled and written."""
+    header, pyramid, request = job.header, job.pyramid, job.request
+    used = len(job.plan.images())
+    levels = ", ".join(
+        f"{level.name} (stride {'x'.join(f'{1 / side:g}' for side in dict.fromkeys(level.scale))})"
+        for level in pyramid.levels
+    )
+    lines = [
+        f"read    {pyramid.location}: {used:,} of {len(pyramid.image_ids):,} images, {pyramid.layout}, "
+        f"{pyramid.channels} channels, {pyramid.dtype}",
+        f"        levels {levels}",
+        f"        {request.boxes}: {len(job.plan) + _dropped(job):,} boxes, {sum(job.invalid.values()):,} not poolable",
+        f"pool    {json.dumps(dict(header.parameters))}",
+    ]
+    counts = [int((job.plan.level == index).sum()) for index in range(len(pyramid.levels))]
+    lines += [
+        "        " + ", ".join(f"{level.name}: {count:,}" for level, count in zip(pyramid.levels, counts, strict=True)),
+        f"write   {request.out}: crops {header.shape} {header.dtype}, {byte_size(header.shape[0] * header.row_bytes)}",
+    ]
+    return "\n".join(lines)
+
+
+def _dropped(job: Extraction) -> int:
+    return sum(job.invalid.values()) if job.request.box.on_bad_box == "drop" else 0

@@ -1,0 +1,196 @@
+"""The options that commands share, each named and worded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from msroi_cli.core.spec import MAX_SAMPLING_RATIO, PRESETS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, int]:
+    """`7` or `7x5`: bins of a crop, height x width."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isascii() and side.isdigit() and int(side) > 0 for side in sides):
+        raise click.BadParameter(f"expected N or HxW, such as 7 or 7x5, got {text!r}")
+    return int(sides[0]), int(sides[-1])
+
+
+def _names(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    """`p2,p3,p4`: different names separated by commas."""
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise click.BadParameter(f"expected different names separated by commas, such as p2,p3,p4, got {text!r}")
+    return names
+
+
+def _numbers(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[tuple[float, float], ...] | None:
+    """`4,8,16` or, with the y and the x axis apart, `4x4.2,8x8.4`; fractions such as 1/4 too."""
+    if text is None:
+        return None
+    try:
+        return tuple(_pair(part) for part in text.split(","))
+    except (ValueError, ZeroDivisionError):
+        raise click.BadParameter(
+            f"expected numbers above 0 separated by commas, such as 4,8,16, got {text!r}"
+        ) from None
+
+
+def _pair(text: str) -> tuple[float, float]:
+    numbers = [_number(part) for part in text.split("x")]
+    if len(numbers) > 2:
+        raise ValueError(text)
+    return numbers[0], numbers[-1]
+
+
+def _number(text: str) -> float:
+    numerator, _, denominator = text.partition("/")
+    number = float(numerator) / (float(denominator) if denominator else 1)
+    if not 0 < number < float("inf"):
+        raise ValueError(text)
+    return number
+
+
+def pool_options(command: F) -> F:
+    """What decides the numbers of a crop."""
+    return _with(
+        command,
+        click.option(
+            "--output-size",
+            callback=_size,
+            default="7",
+            show_default=True,
+            metavar="SIZE",
+            help="Bins of a crop: N, or HxW.",
+        ),
+        click.option(
+            "--sampling-ratio",
+            type=click.IntRange(-1, MAX_SAMPLING_RATIO),
+            metavar="N",
+            help="Samples per bin and axis; -1 or 0: as many as a bin has cells.  [default: the preset's]",
+        ),
+        click.option(
+            "--compat",
+            type=click.Choice(list(PRESETS)),
+            default="lucid",
+            show_default=True,
+            help="The framework whose level rule and pixel model to follow.",
+        ),
+        click.option(
+            "--aligned/--no-aligned",
+            default=None,
+            help="Shift boxes by half a cell, as newer implementations do.  [default: the preset's]",
+        ),
+        click.option(
+            "--canonical-level",
+            type=int,
+            metavar="L",
+            help="The level of a box of canonical scale, counted as the preset counts.  [default: the preset's]",
+        ),
+        click.option(
+            "--canonical-scale",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="S",
+            help="Box size sqrt(w*h), in input pixels, that belongs to the canonical level.  [default: the preset's]",
+        ),
+    )
+
+
+def level_options(command: F) -> F:
+    """Which datasets are levels, and how large a cell is."""
+    return _with(
+        command,
+        click.option(
+            "--levels",
+            callback=_names,
+            metavar="NAMES",
+            help="The levels, finest first: p2,p3,p4.  [default: all float datasets of the right rank]",
+        ),
+        click.option(
+            "--strides",
+            callback=_numbers,
+            metavar="NUMBERS",
+            help="Input pixels per cell of each level: 4,8,16; instead of the file's own.",
+        ),
+        click.option(
+            "--scales",
+            callback=_numbers,
+            metavar="NUMBERS",
+            help="Cells per input pixel of each level: 0.25,0.125 or 1/4,1/8; instead of --strides.",
+        ),
+    )
+
+
+def box_options(command: F) -> F:
+    """How the boxes of a file are meant."""
+    return _with(
+        command,
+        click.option(
+            "--box-format",
+            type=click.Choice(["xyxy", "xywh", "cxcywh"]),
+            help="What four numbers mean.  [default: xyxy; xywh for COCO]",
+        ),
+        click.option(
+            "--box-space",
+            type=click.Choice(["original", "input"]),
+            help="Boxes are in pixels of the original image (times the pyramid's scale factor) or of the input.",
+        ),
+        click.option("--normalized", is_flag=True, help="Boxes are fractions of the image's width and height."),
+        click.option(
+            "--image-key",
+            type=click.Choice(["id", "file_name"]),
+            default="id",
+            show_default=True,
+            help="What the pyramid's image ids are: the boxes' image ids, or file names or their stems.",
+        ),
+        click.option(
+            "--on-bad-box",
+            type=click.Choice(["error", "drop", "zero", "nan"]),
+            default="error",
+            show_default=True,
+            help="Boxes that cannot be pooled: stop, leave them out, or fill their crops.",
+        ),
+    )
+
+
+def output_option(command: F) -> F:
+    """Where to write."""
+    return _with(
+        command,
+        click.option(
+            "-o",
+            "--output",
+            "out",
+            type=click.Path(path_type=Path),
+            required=True,
+            metavar="OUT",
+            help="The crops file to write, HDF5.",
+        ),
+        click.option("--overwrite", is_flag=True, help="Replace OUT if it exists."),
+    )
+
+
+def talk_options(command: F) -> F:
+    """How much is said on standard error."""
+    return _with(
+        command,
+        click.option(
+            "--progress/--no-progress", default=None, help="Show a progress bar.  [default: on a terminal only]"
+        ),
+        click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
+        click.option("-v", "--verbose", is_flag=True, help="Say what was found and decided."),
+    )
+
+
+def _with(command: F, *decorators: Callable[[F], F]) -> F:
+    """Applies decorators so that help lists them in the order given."""
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command

@@ -1,0 +1,125 @@
+"""What people see: progress, tables and sizes in words. All of it goes to standard error unless it was asked for."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from msroi_cli.job.summary import LevelSummary, Summary
+
+FIRST_LINE_AFTER = 10.0
+
+
+def say(text: str) -> None:
+    """Prints a line to standard error."""
+    click.echo(text, err=True)
+
+
+@contextmanager
+def progress(total: int, bar: bool | None, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Yields the function to call with the number of boxes just done.
+
+    A bar if standard error is a terminal or `bar` is True; else a line now and then, ever more rarely.
+    """
+    if quiet or bar is False:
+        yield lambda boxes: None
+    elif bar or sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(total=total, unit=" boxes", unit_scale=True, file=sys.stderr, dynamic_ncols=True) as shown:
+            yield partial(_advance, shown)
+    else:
+        yield _Lines(total).add
+
+
+def _advance(shown: Any, boxes: int) -> None:
+    shown.update(boxes)
+
+
+class _Lines:
+    """Progress as lines: the first after some seconds, then always after half as much time again."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._started = time.monotonic()
+        self._next = FIRST_LINE_AFTER
+
+    def add(self, boxes: int) -> None:
+        self._done += boxes
+        elapsed = time.monotonic() - self._started
+        if elapsed >= self._next and self._done < self._total:
+            rate = self._done / elapsed
+            left = (self._total - self._done) / rate if rate else math.inf
+            say(f"{self._done:,} of {self._total:,} boxes, {rate:,.0f} boxes/s, {duration(left)} left")
+            self._next = elapsed * 1.5
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `42 s`, `3 min 5 s`, `2 h 10 min`."""
+    if not math.isfinite(seconds):
+        return "unknown time"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s" if whole >= 10 else f"{seconds:.2g} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def byte_size(count: int) -> str:
+    """Bytes in words: `512 bytes`, `3.1 MB`."""
+    if count < 1000:
+        return f"{count} bytes"
+    for unit in ("kB", "MB", "GB", "TB"):
+        count_in_unit = count / 1000 ** (("kB", "MB", "GB", "TB").index(unit) + 1)
+        if count_in_unit < 999.5 or unit == "TB":
+            return f"{count_in_unit:.3g} {unit}"
+    raise AssertionError(count)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns: the first to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = []
+    for row in [header, *rows]:
+        cells = [row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def level_table(summary: Summary) -> str:
+    """The closing table: one row a level and one for all of them."""
+    header = ("level", "stride", "boxes", "share", "box size min", "median", "max", "crop mean", "std", "zeros", "time")
+    rows = [
+        _level_row(name, "x".join(f"{side:g}" for side in dict.fromkeys(stride)), level)
+        for name, stride, level in zip(summary.names, summary.strides, summary.levels, strict=True)
+    ]
+    return table(header, [*rows, _level_row("all", "", summary.total)])
+
+
+def _level_row(name: str, stride: str, level: LevelSummary) -> list[str]:
+    sizes = (level.size.low, level.size.median, level.size.high)
+    return [
+        name,
+        stride,
+        f"{level.boxes:,}",
+        f"{level.share:.1%}",
+        *(_number(size, ".1f") for size in sizes),
+        _number(level.mean, ".4g"),
+        _number(level.std, ".4g"),
+        _number(level.zero_fraction, ".1%"),
+        f"{level.seconds:.2f} s",
+    ]
+
+
+def _number(value: float, form: str) -> str:
+    return format(value, form) if math.isfinite(value) else "-"

@@ -1,0 +1,1 @@
+"""Files: each format is read or written in one place."""

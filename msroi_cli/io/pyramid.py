@@ -1,0 +1,184 @@
+"""Feature pyramids as the job sees them: images by number, read one at a time; and the choice of a reader."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.errors import InputError, UsageError
+from msroi_cli.io.location import Location
+
+FLOATS = ("float16", "float32", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class LevelChoice:
+    """What the user says about the levels: their names, and their strides or their scales, finest first."""
+
+    names: tuple[str, ...] | None = None
+    strides: tuple[tuple[float, float], ...] | None = None
+    scales: tuple[tuple[float, float], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level: the name of its array, and (y, x) feature pixels per input pixel."""
+
+    name: str
+    scale: tuple[float, float]
+
+
+class Pyramid(ABC):
+    """The pyramids of N images with the same levels, channels and dtype; sizes may differ between images.
+
+    location: where it lies. layout: "batched" or "per image". image_ids: N strings.
+    sample_image: the image that channels, dtype and scales were taken from.
+    """
+
+    location: Location
+    layout: str
+    levels: tuple[Level, ...]
+    image_ids: Sequence[str]
+    channels: int
+    dtype: np.dtype[Any]
+    sample_image: int = 0
+
+    @abstractmethod
+    def shapes(self, image: int) -> list[tuple[int, int]]:
+        """The size (H, W) of each level of an image; raises InputError where the image does not fit the others."""
+
+    @abstractmethod
+    def read(self, image: int) -> list[NDArray[Any]]:
+        """The levels of one image, (1, C, H, W) each, finest first; raises InputError."""
+
+    @abstractmethod
+    def scale_factor(self, image: int) -> tuple[float, float] | None:
+        """(sx, sy): network input pixels per original pixel."""
+
+    @abstractmethod
+    def image_size(self, image: int) -> tuple[float, float] | None:
+        """(width, height) of the image in original pixels."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Releases the file."""
+
+    def __enter__(self) -> Pyramid:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def input_size(self, image: int) -> tuple[float, float]:
+        """(width, height) of the network's input, as the finest level spans it."""
+        height, width = self.shapes(image)[0]
+        return width / self.levels[0].scale[1], height / self.levels[0].scale[0]
+
+
+def open_pyramid(text: str, choice: LevelChoice | None = None) -> Pyramid:
+    """Opens the pyramid `FILE` or `FILE::/group`: HDF5, NPZ or JSON, told apart by content.
+
+    Raises InputError, or UsageError where the strides are not known.
+    """
+    from msroi_cli.io.pyramid_arrays import JsonPyramid, NpzPyramid
+    from msroi_cli.io.pyramid_hdf5 import open_hdf5_pyramid
+
+    location = Location.parse(text)
+    choice = choice or LevelChoice()
+    start = first_bytes(location)
+    if start.startswith(b"PK\x03\x04"):
+        return NpzPyramid(location, choice)
+    if start.lstrip()[:1] == b"{":
+        return JsonPyramid(location, choice)
+    return open_hdf5_pyramid(location, choice)
+
+
+def first_bytes(location: Location) -> bytes:
+    """The first bytes of the file; raises InputError if there is no such file."""
+    path = location.path
+    try:
+        with path.open("rb") as file:
+            return file.read(64)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def read_json(path: Any, content: bytes) -> Any:
+    """Parses JSON; raises InputError with the line and column of what is wrong."""
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}:{error.colno}: expected JSON, got: {error.msg}") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: expected JSON, got: {error}") from error
+
+
+def level_scales(
+    names: Sequence[str], own: Sequence[tuple[float, float] | None], choice: LevelChoice, where: Location
+) -> tuple[Level, ...]:
+    """Joins level names with their scales: those of the options, else the file's `own` (None where it has none)."""
+    given = choice.scales or (choice.strides and tuple((1 / y, 1 / x) for y, x in choice.strides))
+    option = "--scales" if choice.scales else "--strides"
+    if given:
+        if len(given) != len(names):
+            raise UsageError(
+                f"{option}: expected {len(names)} values for the levels {', '.join(names)}, got {len(given)}"
+            )
+        return tuple(Level(name, scale) for name, scale in zip(names, given, strict=True))
+    levels = []
+    for name, scale in zip(names, own, strict=True):
+        if scale is None:
+            raise UsageError(
+                f"{where.at(name)}: expected a stride or spatial_scale attribute, or the option --strides or --scales"
+            )
+        levels.append(Level(name, scale))
+    return tuple(levels)
+
+
+def scale_of(where: str, stride: Any, spatial_scale: Any) -> tuple[float, float] | None:
+    """The (y, x) scale that a level's own `stride` or `spatial_scale` gives; None if it has neither."""
+    scale = None if spatial_scale is None else pair_of(f"{where}: spatial_scale", spatial_scale)
+    if stride is None:
+        return scale
+    step = pair_of(f"{where}: stride", stride)
+    from_stride = (1 / step[0], 1 / step[1])
+    if scale is not None and not np.allclose(scale, from_stride, rtol=1e-6):
+        raise InputError(f"{where}: expected stride and spatial_scale to agree, got {stride} and {spatial_scale}")
+    return from_stride if scale is None else scale
+
+
+def pair_of(where: str, value: Any) -> tuple[float, float]:
+    """One number above 0, or two, as a pair; raises InputError."""
+    try:
+        numbers = np.asarray(value, dtype=np.float64).ravel()
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.size not in (1, 2) or not (np.isfinite(numbers).all() and (numbers > 0).all()):
+        raise InputError(f"{where}: expected one or two numbers above 0, got {value!r}")
+    return float(numbers[0]), float(numbers[-1])
+
+
+def finest_first(shapes: dict[str, tuple[int, ...]]) -> list[str]:
+    """Level names by falling map size; names in natural order where sizes tie."""
+    return sorted(shapes, key=lambda name: (-shapes[name][-2] * shapes[name][-1], len(name), name))
+
+
+def check_map(where: str, shape: tuple[int, ...], dtype: Any, like: tuple[int, Any] | None = None) -> None:
+    """Checks one image's level, (C, H, W) or (1, C, H, W) or a batch of them, against (channels, dtype)."""
+    channels = "C" if like is None else like[0]
+    if dtype.name not in FLOATS or (like is not None and dtype != like[1]):
+        wanted = "float16, float32 or float64" if like is None else f"{like[1]} like the first level"
+        raise InputError(f"{where}: expected {wanted}, got {dtype}")
+    if len(shape) not in (3, 4) or (like is not None and shape[-3] != like[0]):
+        raise InputError(f"{where}: expected ({channels}, H, W), got {shape}")
+    if not (shape[-1] and shape[-2]):
+        raise InputError(f"{where}: expected a map of at least 1 x 1 cells, got {shape}")

@@ -1,0 +1,1 @@
+"""The job: read, plan, pool, write."""

@@ -1,0 +1,137 @@
+"""From a request to a job that can run: opens the inputs, checks them against each other, makes the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.core.spec import PoolSpec
+from msroi_cli.errors import UsageError
+from msroi_cli.io.atomic import check_target
+from msroi_cli.io.boxes import BoxTable, read_boxes
+from msroi_cli.io.crops import STATUS_INVALID, STATUS_POOLED, CropsHeader
+from msroi_cli.io.location import Location, Source
+from msroi_cli.io.pyramid import Pyramid, open_pyramid
+from msroi_cli.job.boxes import images_of, reason_counts, refuse_bad_boxes, to_input_pixels, trouble_of
+from msroi_cli.job.plan import Plan, make_plan
+from msroi_cli.job.request import ExtractRequest
+
+# What becomes of a box that cannot be pooled: the value of its crop, or None where it has no crop.
+BAD_BOX_POLICIES: dict[str, float | None] = {"error": None, "drop": None, "zero": 0.0, "nan": float("nan")}
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """A job that can run: its inputs are open, and everything about its output but the crops is known.
+
+    invalid: how many boxes have each trouble. fill: the value of crops that are not pooled.
+    """
+
+    request: ExtractRequest
+    pyramid: Pyramid
+    spec: PoolSpec
+    plan: Plan
+    header: CropsHeader
+    invalid: Mapping[str, int]
+    fill: float | None
+
+
+@contextmanager
+def prepared(request: ExtractRequest) -> Iterator[Extraction]:
+    """Opens and plans `request`.
+
+    Raises UsageError for options that do not fit together or an output that may not be written, InputError for inputs
+    that are not what they should be, among them boxes that cannot be pooled unless the request says what to do.
+    """
+    _check_output(request)
+    with open_pyramid(request.pyramid, request.levels) as pyramid:
+        table, boxes_source = read_boxes(request.boxes)
+        spec = _spec(request, pyramid)
+        images = images_of(table, pyramid, request.box)
+        boxes = to_input_pixels(table, images, pyramid, request.box)
+        trouble = trouble_of(boxes, images)
+        if request.box.on_bad_box == "error":
+            refuse_bad_boxes(request.boxes, table, trouble)
+        plan = make_plan(boxes, images, trouble == 0, spec, drop=request.box.on_bad_box == "drop")
+        sources = {"pyramid": Source.of_file(pyramid.location.path), "boxes": boxes_source}
+        yield Extraction(
+            request,
+            pyramid,
+            spec,
+            plan,
+            _header(request, pyramid, spec, plan, table, sources),
+            reason_counts(trouble),
+            BAD_BOX_POLICIES[request.box.on_bad_box],
+        )
+
+
+def _check_output(request: ExtractRequest) -> None:
+    check_target(request.out, request.overwrite)
+    for text in (request.pyramid, request.boxes):
+        path = Location.parse(text).path
+        if request.out.exists() and path.exists() and request.out.samefile(path):
+            raise UsageError(f"{request.out}: expected an output apart from the inputs, got the input {text}")
+
+
+def _spec(request: ExtractRequest, pyramid: Pyramid) -> PoolSpec:
+    options = request.pool
+    return PoolSpec.resolve(
+        [level.scale for level in pyramid.levels],
+        options.output_size,
+        options.sampling_ratio,
+        compat=options.compat,
+        aligned=options.aligned,
+        canonical_level=options.canonical_level,
+        canonical_scale=options.canonical_scale,
+    )
+
+
+def _header(
+    request: ExtractRequest,
+    pyramid: Pyramid,
+    spec: PoolSpec,
+    plan: Plan,
+    table: BoxTable,
+    sources: Mapping[str, Source],
+) -> CropsHeader:
+    dtype = np.dtype(request.dtype) if request.dtype else pyramid.dtype.newbyteorder("=")
+    columns: dict[str, NDArray[Any]] = {
+        "boxes": plan.boxes,
+        "image_index": plan.image,
+        "level": plan.level,
+        "status": np.where(plan.pooled, STATUS_POOLED, STATUS_INVALID),
+        "box_index": plan.box_index,
+    }
+    for name, values in (
+        ("score", table.score),
+        ("category_id", table.category_id),
+        ("annotation_id", table.annotation_id),
+    ):
+        if values is not None:
+            columns[name] = values[plan.box_index]
+    return CropsHeader(
+        (len(plan), pyramid.channels, *spec.output_size),
+        dtype,
+        columns,
+        list(pyramid.image_ids),
+        len(spec.spatial_scales),
+        _parameters(request, pyramid, spec, table),
+        sources,
+    )
+
+
+def _parameters(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, table: BoxTable) -> dict[str, Any]:
+    return {
+        **spec.as_dict(),
+        "levels": [level.name for level in pyramid.levels],
+        "box_format": request.box.box_format or table.box_format,
+        "box_space": request.box.box_space or "input",
+        "normalized": request.box.normalized,
+        "image_key": request.box.image_key,
+        "on_bad_box": request.box.on_bad_box,
+    }

@@ -1,0 +1,46 @@
+"""What the user asked for, as typed and not yet looked up in any file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msroi_cli.io.pyramid import LevelChoice
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """The pooling options; None takes the value of the preset `compat`."""
+
+    output_size: tuple[int, int] = (7, 7)
+    sampling_ratio: int | None = None
+    compat: str = "lucid"
+    aligned: bool | None = None
+    canonical_level: int | None = None
+    canonical_scale: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BoxOptions:
+    """How the boxes of a file are meant, and what becomes of those that cannot be pooled."""
+
+    box_format: str | None = None
+    box_space: str | None = None
+    normalized: bool = False
+    image_key: str = "id"
+    on_bad_box: str = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractRequest:
+    """One `msroi extract`."""
+
+    pyramid: str
+    boxes: str
+    out: Path
+    pool: PoolOptions = field(default_factory=PoolOptions)
+    box: BoxOptions = field(default_factory=BoxOptions)
+    levels: LevelChoice = field(default_factory=LevelChoice)
+    dtype: str | None = None
+    threads: int | None = None
+    overwrite: bool = False

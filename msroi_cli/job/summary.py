@@ -1,0 +1,133 @@
+"""What a job did, level by level, as numbers, as JSON values and as records of the crops file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.core.levels import box_sizes
+from msroi_cli.core.stats import CropStats
+from msroi_cli.io.crops import STATS_DTYPE
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Box sizes sqrt(w * h) in input pixels: the smallest, the median and the largest; NaN of no boxes."""
+
+    low: float
+    median: float
+    high: float
+
+    @classmethod
+    def of(cls, sizes: NDArray[np.float32]) -> Sizes:
+        """The sizes of some boxes."""
+        if not len(sizes):
+            return cls(math.nan, math.nan, math.nan)
+        return cls(float(sizes.min()), float(np.median(sizes)), float(sizes.max()))
+
+
+@dataclass(frozen=True, slots=True)
+class LevelSummary:
+    """One level, or all of them together: its boxes, their share of all pooled boxes and the values of their crops."""
+
+    boxes: int
+    share: float
+    size: Sizes
+    mean: float
+    std: float
+    low: float
+    high: float
+    zero_fraction: float
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values; None where there is no number."""
+        return {
+            "boxes": self.boxes,
+            "share": self.share,
+            "box_size": _plain({"min": self.size.low, "median": self.size.median, "max": self.size.high}),
+            "crop": _plain(
+                {
+                    "mean": self.mean,
+                    "std": self.std,
+                    "min": self.low,
+                    "max": self.high,
+                    "zero_fraction": self.zero_fraction,
+                }
+            ),
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The statistics of a job.
+
+    names and strides (y, x): of the levels. invalid: how many boxes could not be pooled, by reason.
+    elapsed: seconds, all in all.
+    """
+
+    names: Sequence[str]
+    strides: Sequence[tuple[float, float]]
+    levels: Sequence[LevelSummary]
+    total: LevelSummary
+    invalid: Mapping[str, int]
+    elapsed: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON of `--stats`."""
+        levels = [
+            {"level": index, "name": name, "stride": _stride(stride), **level.as_dict()}
+            for index, (name, stride, level) in enumerate(zip(self.names, self.strides, self.levels, strict=True))
+        ]
+        total = {**self.total.as_dict(), "elapsed": self.elapsed}
+        return {"levels": levels, "total": total, "invalid_boxes": dict(self.invalid)}
+
+    def records(self) -> NDArray[Any]:
+        """The rows of the `stats` dataset, (L,) of STATS_DTYPE. Times are left out: they differ from run to run."""
+        rows = [
+            (
+                *(index, *stride, level.boxes, level.share),
+                *(level.size.low, level.size.median, level.size.high),
+                *(level.mean, level.std, level.low, level.high, level.zero_fraction),
+            )
+            for index, (stride, level) in enumerate(zip(self.strides, self.levels, strict=True))
+        ]
+        return np.array(rows, dtype=STATS_DTYPE)
+
+
+def summarize(
+    boxes: NDArray[np.float32], level: NDArray[np.int64], stats: CropStats, seconds: NDArray[np.float64]
+) -> tuple[list[LevelSummary], LevelSummary]:
+    """The summaries of each level and of all together, of pooled boxes (K, 4) and their levels (K,)."""
+    sizes = box_sizes(boxes)
+    levels = [_level(sizes[level == index], len(sizes), stats, index, seconds[index]) for index in range(len(seconds))]
+    return levels, _level(sizes, len(sizes), stats.total(), 0, float(seconds.sum()))
+
+
+def _level(sizes: NDArray[np.float32], all_boxes: int, stats: CropStats, index: int, seconds: float) -> LevelSummary:
+    some = stats.count[index] > 0
+    return LevelSummary(
+        boxes=len(sizes),
+        share=len(sizes) / max(1, all_boxes),
+        size=Sizes.of(sizes),
+        mean=float(stats.mean[index]) if some else math.nan,
+        std=float(stats.deviation()[index]) if some else math.nan,
+        low=float(stats.low[index]) if some else math.nan,
+        high=float(stats.high[index]) if some else math.nan,
+        zero_fraction=float(stats.zero_fraction()[index]) if some else math.nan,
+        seconds=float(seconds),
+    )
+
+
+def _plain(values: dict[str, float]) -> dict[str, float | None]:
+    return {key: value if math.isfinite(value) else None for key, value in values.items()}
+
+
+def _stride(stride: tuple[float, float]) -> float | list[float]:
+    return stride[0] if stride[0] == stride[1] else list(stride)
