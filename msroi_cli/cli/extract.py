@@ -46,6 +46,7 @@ def extract(stats: str | None, dry_run: bool, progress: bool | None, quiet: bool
     """Pool a crop for each of BOXES out of PYRAMID and write them to OUT.
 
     PYRAMID is HDF5 (one dataset a level, or one group an image), NPZ or JSON; FILE::/group points inside an HDF5 file.
+
     BOXES is JSON, JSON Lines, COCO (data set or results) or HDF5; - reads JSON or JSON Lines from standard input.
     """
     from msroi_cli.job.prepare import prepared
@@ -63,12 +64,16 @@ def extract(stats: str | None, dry_run: bool, progress: bool | None, quiet: bool
 
 
 def _check_talk(stats: str | None, dry_run: bool, progress: bool | None, quiet: bool, verbose: bool, out: Path) -> None:
+    from msroi_cli.io.atomic import check_target
+
     if quiet and (verbose or progress):
         raise UsageError(f"--quiet: expected without {'--verbose' if verbose else '--progress'}, got both")
     if stats is not None and dry_run:
         raise UsageError("--stats: expected without --dry-run, which pools nothing, got both")
-    if stats not in (None, "-") and Path(str(stats)).absolute() == out.absolute():
-        raise UsageError(f"--stats: expected another file than OUT, got {stats}")
+    if stats is not None and stats != "-":
+        if Path(stats).absolute() == out.absolute():
+            raise UsageError(f"--stats: expected another file than OUT, got {stats}")
+        check_target(Path(stats), overwrite=True)
 
 
 def _request(

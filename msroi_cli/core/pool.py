@@ -131,7 +131,7 @@ def _check_features(features: Sequence[ArrayLike], count: int) -> list[NDArray[A
             raise ArgumentError(
                 f"{name}: expected (N, C, H, W) float16, float32 or float64, got {array.shape} {array.dtype}"
             )
-        if array.shape[:2] != first.shape[:2] or array.dtype != first.dtype:
+        if array.shape[:2] != first.shape[:2] or array.dtype.name != first.dtype.name:
             n, c = first.shape[:2]
             raise ArgumentError(
                 f"{name}: expected ({n}, {c}, H, W) {first.dtype} like features[0], got {array.shape} {array.dtype}"

@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 from msroi_cli.errors import RunError, UsageError
@@ -85,6 +86,13 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def reserve_space(file: FileIO) -> None:
+    """Has the file system set aside the whole length of a file with holes, so that a full disk is noticed now."""
+    size = os.fstat(file.fileno()).st_size
+    if size and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def check_room(path: Path, size: int) -> None:

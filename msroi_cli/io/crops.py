@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from msroi_cli import __version__
 from msroi_cli.errors import InputError
-from msroi_cli.io.atomic import failures_named, whole_file
+from msroi_cli.io.atomic import failures_named, reserve_space, whole_file
 from msroi_cli.io.hdf5 import is_dataset, member, open_group, read, texts
 from msroi_cli.io.location import Location, Source
 
@@ -89,6 +89,7 @@ def crops_writer(path: Path, header: CropsHeader, overwrite: bool) -> Iterator[C
         with failures_named(path):
             offsets = _lay_out(partial, header)
             file = partial.open("r+b", buffering=0)
+            reserve_space(file)
         with file:
             yield CropsWriter(path, file, header, offsets)
 
