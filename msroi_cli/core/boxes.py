@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from msroi_cli.core.arrays import view_array
 from msroi_cli.errors import ArgumentError
 
 # Beyond this, float32 neighbours lie over 64 pixels apart and sample counts leave the 32-bit integers.
@@ -53,7 +54,7 @@ BOX_FORMATS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
 
 def check_boxes(name: str, boxes: ArrayLike) -> NDArray[np.float32]:
     """`boxes` as (K, 4) float32; raises ArgumentError that names the first row that cannot be pooled."""
-    array = np.asarray(boxes)
+    array = view_array(name, boxes)
     if array.ndim != 2 or array.shape[1] != 4 or array.dtype.kind not in "fiu":
         raise ArgumentError(f"{name}: expected (K, 4) numbers, got {array.shape} {array.dtype}")
     with np.errstate(over="ignore"):

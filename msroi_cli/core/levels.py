@@ -17,6 +17,7 @@ from typing import SupportsFloat, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from msroi_cli.core.arrays import view_array
 from msroi_cli.core.boxes import check_boxes
 from msroi_cli.core.spec import PoolSpec, ScaleLike
 from msroi_cli.errors import ArgumentError
@@ -42,7 +43,9 @@ def assign_levels(
     spec = PoolSpec.resolve(
         spatial_scales, 1, compat=compat, canonical_level=canonical_level, canonical_scale=canonical_scale
     )
-    array = np.asarray(boxes)
+    array = view_array("boxes", boxes)
+    if array.size == 0 and array.ndim < 2:
+        array = array.reshape(0, 4)
     if array.ndim == 2 and array.shape[1] == 5:
         array = array[:, 1:]
     return levels_of(check_boxes("boxes", array), spec)
@@ -54,10 +57,9 @@ def levels_of(boxes: NDArray[np.float32], spec: PoolSpec) -> NDArray[np.int64]:
 
 
 def box_sizes(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """sqrt(w * h) of boxes (K, 4) float32, in float32 and input pixels; too large for float32 is infinity."""
-    with np.errstate(over="ignore"):
-        width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-        sizes: NDArray[np.float32] = np.sqrt(width * height)
+    """sqrt(w * h) of boxes (K, 4) float32, in float32 and input pixels."""
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    sizes: NDArray[np.float32] = np.sqrt(width * height)
     return sizes
 
 
@@ -96,7 +98,7 @@ def _bounds(compat: str, canonical_level: int, canonical_scale: float, lowest: i
 
 def check_levels(levels: ArrayLike, boxes: int, count: int) -> NDArray[np.int64]:
     """Levels chosen by the caller, (K,) integers, indices into the pyramid; raises ArgumentError."""
-    array = np.asarray(levels)
+    array = view_array("levels", levels)
     if array.shape != (boxes,) or (boxes and array.dtype.kind not in "iu"):
         raise ArgumentError(f"levels: expected ({boxes},) integers, got {array.shape} {array.dtype}")
     bad = np.flatnonzero((array < 0) | (array >= count))

@@ -17,6 +17,7 @@ from msroi_cli.core.weights import Axis, AxisWeights, axis_weights
 from msroi_cli.core.work import Work
 
 SAMPLES_AT_ONCE = 2**20
+PRODUCT_AT_ONCE = 2**16
 
 
 def pool(out: NDArray[Any], work: Work, threads: int | None, seconds: NDArray[np.float64]) -> None:
@@ -66,13 +67,27 @@ def _crop(image: NDArray[Any], y: AxisWeights, x: AxisWeights, box: int) -> NDAr
     columns, across = x.band(box)
     # A fresh contiguous window makes the products, and so the rounding, the same for any strides of the input.
     window: NDArray[Any] = np.array(_window(image, rows, columns), dtype=dtype, order="C")
-    crop: NDArray[Any] = down.astype(dtype) @ window @ across.astype(dtype).T
+    lines = _product(down.astype(dtype), window)
+    crop = _product(across.astype(dtype), lines.swapaxes(1, 2)).swapaxes(1, 2)
     spoilt = np.flatnonzero(~np.isfinite(crop).all(axis=(1, 2)))
     if spoilt.size:
         # 0 * NaN is NaN: a product over the whole window carries it into bins whose samples do not touch it.
         for p, q in np.ndindex(y.bins, x.bins):
             crop[spoilt, p, q] = _bin(window[spoilt], y.taps(box, p), x.taps(box, q), (rows, columns))
     return crop
+
+
+def _product(band: NDArray[Any], maps: NDArray[Any]) -> NDArray[Any]:
+    """`band` (bins, n) @ each of `maps` (C, n, m), in strips so small that a BLAS never shares one out to threads.
+
+    A product that is shared out is rounded by the number of threads.
+    """
+    bins, cells = band.shape
+    product = np.zeros((len(maps), bins, maps.shape[2]), maps.dtype)
+    step = max(1, PRODUCT_AT_ONCE // max(1, bins * maps.shape[2]))
+    for start in range(0, cells, step):
+        product += band[:, start : start + step] @ maps[:, start : start + step]
+    return product
 
 
 def _window(image: NDArray[Any], rows: NDArray[np.int32], columns: NDArray[np.int32]) -> NDArray[Any]:

@@ -8,10 +8,11 @@ from typing import Any, SupportsFloat, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from msroi_cli.core.arrays import view_array
 from msroi_cli.core.backends import pool_into
 from msroi_cli.core.boxes import check_boxes
 from msroi_cli.core.levels import check_levels, levels_of
-from msroi_cli.core.spec import PoolSpec, ScaleLike, SizeLike
+from msroi_cli.core.spec import PoolSpec, ScaleLike, SizeLike, check_integer
 from msroi_cli.core.work import Work
 from msroi_cli.errors import ArgumentError
 
@@ -123,7 +124,7 @@ def _check_features(features: Sequence[ArrayLike], count: int) -> list[NDArray[A
         raise ArgumentError(f"features: expected a sequence of levels (N, C, H, W), got {type(features).__name__}")
     if len(features) != count:
         raise ArgumentError(f"features: expected {count} levels like spatial_scales, got {len(features)}")
-    maps = [_view(f"features[{level}]", feature) for level, feature in enumerate(features)]
+    maps = [view_array(f"features[{level}]", feature) for level, feature in enumerate(features)]
     first = maps[0]
     for level, array in enumerate(maps):
         name = f"features[{level}]"
@@ -141,20 +142,8 @@ def _check_features(features: Sequence[ArrayLike], count: int) -> list[NDArray[A
     return maps
 
 
-def _view(name: str, feature: Any) -> NDArray[Any]:
-    """`feature` as a NumPy array, without a copy where that can be."""
-    try:
-        if not hasattr(feature, "__array__") and hasattr(feature, "__dlpack__"):
-            return np.from_dlpack(feature)
-        return np.asarray(feature)
-    except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        raise ArgumentError(
-            f"{name}: expected an array that NumPy can view, got {type(feature).__name__} ({error})"
-        ) from error
-
-
 def _check_rois(rois: ArrayLike, images: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    array = _view("rois", rois)
+    array = view_array("rois", rois)
     if array.size == 0 and array.ndim < 2:
         array = array.reshape(0, 5)
     if array.ndim != 2 or array.shape[1] != 5 or array.dtype.kind not in "fiu":
@@ -162,7 +151,8 @@ def _check_rois(rois: ArrayLike, images: int) -> tuple[NDArray[np.int64], NDArra
     index = array[:, 0]
     bad = np.flatnonzero(~((index >= 0) & (index < images) & (index == np.floor(index))))
     if bad.size:
-        raise ArgumentError(f"rois[{bad[0]}]: expected a batch index from 0 to {images - 1}, got {index[bad[0]]:g}")
+        wanted = f"from 0 to {images - 1}" if images else "of an image, but features has none"
+        raise ArgumentError(f"rois[{bad[0]}]: expected a batch index {wanted}, got {index[bad[0]]:g}")
     return index.astype(np.int64), check_boxes("rois", array[:, 1:])
 
 
@@ -178,10 +168,7 @@ def _check_out(out: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 def _check_threads(threads: SupportsIndex | None) -> int | None:
     if threads is None:
         return None
-    try:
-        count = threads.__index__()
-    except AttributeError:
-        raise ArgumentError(f"threads: expected a whole number, got {threads!r}") from None
+    count = check_integer("threads", threads)
     if count < 1:
         raise ArgumentError(f"threads: expected at least 1, got {count}")
     return count

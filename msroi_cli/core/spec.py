@@ -14,6 +14,8 @@ ScaleLike: TypeAlias = SupportsFloat | Sequence[SupportsFloat]
 SizeLike: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 
 MAX_SAMPLING_RATIO = 1024
+MAX_CANONICAL_LEVEL = 1000
+MIN_SCALE, MAX_SCALE = 1e-6, 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class PoolSpec:
 
         Raises ArgumentError, a ValueError, that names the argument, what was expected and what came.
         """
-        if compat not in PRESETS:
+        if not isinstance(compat, str) or compat not in PRESETS:
             raise ArgumentError(f"compat: expected one of {', '.join(PRESETS)}, got {compat!r}")
         preset = PRESETS[compat]
         if aligned is not None and aligned not in (True, False):
@@ -86,9 +88,7 @@ class PoolSpec:
             spatial_scales=_scales(spatial_scales),
             sampling_ratio=_sampling_ratio(preset.sampling_ratio if sampling_ratio is None else sampling_ratio),
             aligned=preset.aligned if aligned is None else bool(aligned),
-            canonical_level=(
-                preset.canonical_level if canonical_level is None else _integer("canonical_level", canonical_level)
-            ),
+            canonical_level=(preset.canonical_level if canonical_level is None else _canonical_level(canonical_level)),
             canonical_scale=(
                 preset.canonical_scale if canonical_scale is None else _positive("canonical_scale", canonical_scale)
             ),
@@ -128,20 +128,30 @@ class PoolSpec:
         }
 
 
-def _integer(name: str, value: SupportsIndex) -> int:
+def check_integer(name: str, value: SupportsIndex) -> int:
+    """`value` as an int; raises ArgumentError if it is not a whole number by type."""
     try:
         return operator.index(value)
     except TypeError:
         raise ArgumentError(f"{name}: expected an integer, got {value!r}") from None
 
 
+def _canonical_level(value: SupportsIndex) -> int:
+    level = check_integer("canonical_level", value)
+    if abs(level) > MAX_CANONICAL_LEVEL:
+        raise ArgumentError(f"canonical_level: expected -{MAX_CANONICAL_LEVEL} to {MAX_CANONICAL_LEVEL}, got {value!r}")
+    return level
+
+
 def _positive(name: str, value: SupportsFloat) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise ArgumentError(f"{name}: expected a number above 0, got {value!r}") from None
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
     if not (math.isfinite(number) and number > 0):
         raise ArgumentError(f"{name}: expected a number above 0, got {value!r}")
+    if not MIN_SCALE <= number <= MAX_SCALE:
+        raise ArgumentError(f"{name}: expected {MIN_SCALE:g} to {MAX_SCALE:g}, got {value!r}")
     return number
 
 
@@ -154,14 +164,14 @@ def _output_size(value: SizeLike) -> tuple[int, int]:
     pair = _pair(value)
     if len(pair) != 2 or isinstance(value, str):
         raise ArgumentError(f"output_size: expected an integer or a (height, width) pair, got {value!r}")
-    height, width = (_integer("output_size", side) for side in pair)
+    height, width = (check_integer("output_size", side) for side in pair)
     if min(height, width) < 1:
         raise ArgumentError(f"output_size: expected at least 1 x 1 bins, got {height} x {width}")
     return height, width
 
 
 def _sampling_ratio(value: SupportsIndex) -> int:
-    ratio = _integer("sampling_ratio", value)
+    ratio = check_integer("sampling_ratio", value)
     if not -1 <= ratio <= MAX_SAMPLING_RATIO:
         raise ArgumentError(
             f"sampling_ratio: expected -1 or 0 (adaptive) or 1 to {MAX_SAMPLING_RATIO} samples, got {ratio}"
@@ -170,7 +180,7 @@ def _sampling_ratio(value: SupportsIndex) -> int:
 
 
 def _scales(values: Sequence[ScaleLike]) -> tuple[tuple[float, float], ...]:
-    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__") or getattr(values, "ndim", 1) == 0:
         raise ArgumentError(f"spatial_scales: expected one number or (y, x) pair a level, got {values!r}")
     scales = tuple(_scale(level, value) for level, value in enumerate(values))
     if not scales:
