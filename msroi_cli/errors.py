@@ -13,6 +13,14 @@ class RunError(MsroiError):
     exit_code = 1
 
 
+class StoppedError(MsroiError):
+    """A signal stopped the job; what was done is kept."""
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal
+
+
 class UsageError(MsroiError):
     """The request makes no sense or is incomplete, whatever the files hold."""
 

@@ -24,7 +24,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def commands(block: str) -> list[str]:
     """The lines of a block that use the tool, as this environment runs them; making environments is the gate's work."""
-    lines = [line.rpartition("&& ")[2] for line in block.splitlines() if not line.startswith(("#", "msroi extract PYR"))]
+    lines = [
+        line.rpartition("&& ")[2] for line in block.splitlines() if not line.startswith(("#", "msroi extract PYR"))
+    ]
     lines = [line for line in lines if not line.endswith("-m pytest")]
     python = f"'{sys.executable}'"
     return [

@@ -10,6 +10,7 @@ import click
 
 from msroi_cli.cli import options
 from msroi_cli.cli.output import byte_size, duration, level_table, progress, say
+from msroi_cli.cli.signals import stop_signals
 from msroi_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ Example:
     "--stats", type=click.Path(), metavar="FILE", help="Write statistics per level, JSON; - for standard output."
 )
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would be done, but do not do it.")
+@options.memory_option
 @options.talk_options
 def extract(stats: str | None, dry_run: bool, progress: bool | None, quiet: bool, verbose: bool, **given: Any) -> None:
     """Pool a crop for each of BOXES out of PYRAMID and write them to OUT.
@@ -60,7 +62,10 @@ def extract(stats: str | None, dry_run: bool, progress: bool | None, quiet: bool
             _dry_run(job)
         else:
             summary = _run(job, progress, quiet)
-            _report(job, summary, stats, quiet)
+            if summary is not None:
+                _report(job, summary, stats, quiet)
+            elif not quiet:
+                say(f"{request.out}: whole already, nothing to do")
 
 
 def _check_talk(stats: str | None, dry_run: bool, progress: bool | None, quiet: bool, verbose: bool, out: Path) -> None:
@@ -83,6 +88,8 @@ def _request(
     out: Path,
     dtype: str | None,
     threads: int | None,
+    memory: int,
+    resume: bool,
     overwrite: bool,
     levels: tuple[str, ...] | None,
     strides: tuple[tuple[float, float], ...] | None,
@@ -104,15 +111,17 @@ def _request(
         LevelChoice(levels, strides, scales),
         dtype,
         threads,
+        memory,
+        resume,
         overwrite,
     )
 
 
-def _run(job: Extraction, bar: bool | None, quiet: bool) -> Summary:
+def _run(job: Extraction, bar: bool | None, quiet: bool) -> Summary | None:
     from msroi_cli.job.run import extract
 
-    with progress(len(job.plan), bar, quiet) as advance:
-        return extract(job, advance)
+    with progress(len(job.plan), bar, quiet) as advance, stop_signals() as signals:
+        return extract(job, advance, signals.came)
 
 
 def _report(job: Extraction, summary: Summary, stats: str | None, quiet: bool) -> None:

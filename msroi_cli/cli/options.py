@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,18 @@ def _size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, i
     if len(sides) > 2 or not all(side.isascii() and side.isdigit() and int(side) > 0 for side in sides):
         raise click.BadParameter(f"expected N or HxW, such as 7 or 7x5, got {text!r}")
     return int(sides[0]), int(sides[-1])
+
+
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30, "t": 10**12, "ti": 2**40}
+
+
+def _bytes(ctx: click.Context, param: click.Parameter, text: str) -> int:
+    """`512MB`, `1.5GiB`, `1000000`: bytes, at least a mebibyte."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([kmgt]i?|)b?\s*", text.lower())
+    size = float(match[1]) * UNITS[match[2]] if match else 0
+    if not 2**20 <= size < 2**60:
+        raise click.BadParameter(f"expected a size of at least 1MiB, such as 512MB or 2GiB, got {text!r}")
+    return int(size)
 
 
 def _names(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...] | None:
@@ -56,6 +69,21 @@ def _number(text: str) -> float:
     if not 0 < number < float("inf"):
         raise ValueError(text)
     return number
+
+
+def memory_option(command: F) -> F:
+    """How much memory the work may take."""
+    return _with(
+        command,
+        click.option(
+            "--memory",
+            callback=_bytes,
+            default="1GiB",
+            show_default=True,
+            metavar="SIZE",
+            help="Memory for crops and features under way: 512MB, 2GiB.",
+        ),
+    )
 
 
 def pool_options(command: F) -> F:
@@ -173,7 +201,8 @@ def output_option(command: F) -> F:
             metavar="OUT",
             help="The crops file to write, HDF5.",
         ),
-        click.option("--overwrite", is_flag=True, help="Replace OUT if it exists."),
+        click.option("--overwrite", is_flag=True, help="Replace OUT if it exists, and start anew."),
+        click.option("--resume", is_flag=True, help="Go on with the job that was killed while it made OUT."),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,11 @@ BACKENDS: dict[str, Backend] = {"numpy": numpy_pool.pool}
 def backend_name() -> str:
     """The backend in use."""
     return next(iter(BACKENDS))
+
+
+def default_threads() -> int:
+    """How many threads work if the caller does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pool_into(

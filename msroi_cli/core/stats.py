@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,18 @@ class CropStats:
             np.zeros(levels, np.int64),
             np.zeros(levels, np.int64),
         )
+
+    @classmethod
+    def from_list(cls, values: Sequence[Sequence[float]]) -> CropStats:
+        """What `as_list` gave."""
+        stats = cls.empty(len(values[0]))
+        for name, field in zip(cls.__dataclass_fields__, values, strict=True):
+            getattr(stats, name)[:] = field
+        return stats
+
+    def as_list(self) -> list[list[float]]:
+        """Every field as plain JSON numbers, which lose nothing."""
+        return [getattr(self, name).tolist() for name in self.__dataclass_fields__]
 
     @classmethod
     def of(cls, crops: NDArray[Any], levels: NDArray[np.int64], count: int) -> CropStats:

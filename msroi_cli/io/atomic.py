@@ -7,13 +7,13 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import FileIO
 from pathlib import Path
+from typing import Any
 
 from msroi_cli.errors import RunError, UsageError
 
 
-def check_target(path: Path, overwrite: bool) -> None:
+def check_target(path: Path, overwrite: bool, hint: str = "--overwrite replaces it") -> None:
     """Raises UsageError where a file may not be written: it exists, is a folder, or its folder does not exist."""
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "a device or the like"
@@ -21,7 +21,7 @@ def check_target(path: Path, overwrite: bool) -> None:
     if not path.parent.is_dir():
         raise UsageError(f"{path}: expected an existing folder to write to, got {path.parent}")
     if not overwrite and os.path.lexists(path):
-        raise UsageError(f"{path}: exists already; --overwrite replaces it")
+        raise UsageError(f"{path}: exists already; {hint}")
 
 
 @contextmanager
@@ -39,9 +39,7 @@ def whole_file(path: Path, overwrite: bool) -> Iterator[Path]:
             os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield partial
         with failures_named(path):
-            _sync(partial)
-            _rename(partial, target, overwrite)
-            _sync(target.parent)
+            publish(partial, target, overwrite)
     except BaseException:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -63,10 +61,20 @@ def failures_named(path: Path) -> Iterator[None]:
         raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def _rename(partial: Path, target: Path, overwrite: bool) -> None:
+def publish(partial: Path, target: Path, overwrite: bool) -> None:
+    """Gives a finished file its name, once its content is on the disk; on the disk is the name too on return.
+
+    Source: the order of restic and others: fsync the file, rename, fsync the folder; a failed fsync is final.
+    """
+    sync(partial)
     if overwrite:
         partial.replace(target)
-        return
+    else:
+        _link(partial, target)
+    sync(target.parent)
+
+
+def _link(partial: Path, target: Path) -> None:
     try:
         # Unlike a rename, a link never takes the place of a file that has appeared meanwhile.
         os.link(partial, target)
@@ -78,9 +86,8 @@ def _rename(partial: Path, target: Path, overwrite: bool) -> None:
         partial.unlink()
 
 
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return
+def sync(path: Path) -> None:
+    """Has the disk take a file's content, or a folder's names."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -88,11 +95,23 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def reserve_space(file: FileIO) -> None:
+def write_all(descriptor: int, content: Any, offset: int | None = None) -> None:
+    """Writes all of `content`, at `offset` or at the file's own position."""
+    rest = memoryview(content).cast("B")
+    while rest:
+        if offset is None:
+            count = os.write(descriptor, rest)
+        else:
+            count = os.pwrite(descriptor, rest, offset)
+            offset += count
+        rest = rest[count:]
+
+
+def reserve_space(descriptor: int) -> None:
     """Has the file system set aside the whole length of a file with holes, so that a full disk is noticed now."""
-    size = os.fstat(file.fileno()).st_size
+    size = os.fstat(descriptor).st_size
     if size and hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, size)
+        os.posix_fallocate(descriptor, 0, size)
 
 
 def check_room(path: Path, size: int) -> None:

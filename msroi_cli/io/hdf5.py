@@ -17,14 +17,12 @@ def open_group(location: Location, expected: str) -> h5py.Group:
     try:
         file = h5py.File(location.path, "r")
     except OSError as error:
-        raise InputError(
-            f"{location.path}: expected {expected}, got no readable HDF5 file: {_reason(error)}"
-        ) from error
+        raise InputError(f"{location.path}: expected {expected}, got no readable HDF5 file: {reason(error)}") from error
     group = None
     try:
         group = file.get(location.group)
     except (KeyError, RuntimeError, OSError) as error:
-        raise InputError(f"{location}: cannot be read: {_reason(error)}") from error
+        raise InputError(f"{location}: cannot be read: {reason(error)}") from error
     finally:
         if not isinstance(group, h5py.Group):
             file.close()
@@ -39,7 +37,7 @@ def member(group: h5py.Group, name: str, where: str) -> h5py.Group | h5py.Datase
     try:
         return group.get(name)
     except (KeyError, RuntimeError, OSError) as error:
-        raise InputError(f"{where}: cannot be opened: {_reason(error)}") from error
+        raise InputError(f"{where}: cannot be opened: {reason(error)}") from error
 
 
 def read(dataset: h5py.Dataset, where: str, selection: Any = ()) -> NDArray[Any]:
@@ -47,7 +45,7 @@ def read(dataset: h5py.Dataset, where: str, selection: Any = ()) -> NDArray[Any]
     try:
         array: NDArray[Any] = np.asarray(dataset[selection])
     except (OSError, RuntimeError, ValueError, TypeError) as error:
-        raise InputError(f"{where}: cannot be read: {_reason(error)}") from error
+        raise InputError(f"{where}: cannot be read: {reason(error)}") from error
     return array
 
 
@@ -56,7 +54,7 @@ def attribute(item: h5py.HLObject, name: str, where: str) -> Any:
     try:
         return item.attrs.get(name)
     except (OSError, RuntimeError, ValueError, TypeError) as error:
-        raise InputError(f"{where}: attribute {name} cannot be read: {_reason(error)}") from error
+        raise InputError(f"{where}: attribute {name} cannot be read: {reason(error)}") from error
 
 
 def texts(dataset: h5py.Dataset, where: str) -> list[str]:
@@ -70,6 +68,15 @@ def texts(dataset: h5py.Dataset, where: str) -> list[str]:
         raise InputError(f"{where}: expected UTF-8 strings, got {error.object!r}") from error
 
 
+def open_dataset(root: h5py.Group, path: str, where: str) -> h5py.h5d.DatasetID:
+    """The dataset at `path` below `root`, as HDF5's own handle; raises InputError if there is none."""
+    try:
+        return h5py.h5d.open(root.id, path.encode())
+    except (KeyError, RuntimeError, OSError, ValueError, TypeError) as error:
+        came = "none of that name" if path not in root else reason(error)
+        raise InputError(f"{where}: expected a dataset, got {came}") from error
+
+
 def is_dataset(item: Any) -> bool:
     """Whether a member is a dataset and no group."""
     return isinstance(item, h5py.Dataset)
@@ -80,11 +87,11 @@ def dtype_of(dataset: h5py.Dataset, where: str) -> np.dtype[Any]:
     try:
         dtype: np.dtype[Any] = dataset.dtype
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{where}: expected numbers, got a type that cannot be read: {_reason(error)}") from error
+        raise InputError(f"{where}: expected numbers, got a type that cannot be read: {reason(error)}") from error
     return dtype
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The first line of an HDF5 error, without its own quotes."""
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
     return (text.strip().splitlines() or [type(error).__name__])[0].strip("'\"")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.location import Location
+from msroi_cli.io.maps import MapSource
 
 FLOATS = ("float16", "float32", "float64")
 
@@ -50,13 +51,17 @@ class Pyramid(ABC):
     dtype: np.dtype[Any]
     sample_image: int = 0
 
-    @abstractmethod
     def shapes(self, image: int) -> list[tuple[int, int]]:
         """The size (H, W) of each level of an image; raises InputError where the image does not fit the others."""
+        return [self.source(image, level).shape[1:] for level in range(len(self.levels))]
 
     @abstractmethod
+    def source(self, image: int, level: int) -> MapSource:
+        """Where one level of an image lies; raises InputError where it does not fit the others."""
+
     def read(self, image: int) -> list[NDArray[Any]]:
         """The levels of one image, (1, C, H, W) each, finest first; raises InputError."""
+        return [self.source(image, level).read()[None] for level in range(len(self.levels))]
 
     @abstractmethod
     def scale_factor(self, image: int) -> tuple[float, float] | None:
@@ -80,7 +85,7 @@ class Pyramid(ABC):
 
     def input_size(self, image: int) -> tuple[float, float]:
         """(width, height) of the network's input, as the finest level spans it."""
-        height, width = self.shapes(image)[0]
+        _, height, width = self.source(image, 0).shape
         return width / self.levels[0].scale[1], height / self.levels[0].scale[0]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from functools import partial
+from threading import local
 from typing import IO, Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.location import Location
+from msroi_cli.io.maps import ArrayMap, FetchedMap, MapSource
 from msroi_cli.io.pyramid import (
     FLOATS,
     LevelChoice,
@@ -40,7 +43,6 @@ class _BatchedPyramid(Pyramid):
             check_map(where, shape, dtype, (self.channels, self.dtype))
             if len(shape) != 4 or shape[0] != first[0]:
                 raise InputError(f"{where}: expected ({first[0]}, C, H, W) like {self.levels[0].name}, got {shape}")
-        self._shapes = shapes
         ids = side.get("image_ids")
         self.image_ids = [str(i) for i in (range(first[0]) if ids is None else _listed(ids, self.location))]
         if len(self.image_ids) != first[0]:
@@ -59,10 +61,6 @@ class _BatchedPyramid(Pyramid):
         if pairs.shape != (count, 2) or not (np.isfinite(pairs).all() and (pairs > 0).all()):
             raise InputError(f"{self.location}: {name}: expected ({count}, 2) numbers above 0, got {pairs.shape}")
         return pairs
-
-    def shapes(self, image: int) -> list[tuple[int, int]]:
-        """The size of each level, the same for every image."""
-        return [(shape[2], shape[3]) for shape in self._shapes]
 
     def scale_factor(self, image: int) -> tuple[float, float] | None:
         """The image's row of `scale_factors`."""
@@ -110,9 +108,9 @@ class JsonPyramid(_BatchedPyramid):
             ) from error
         return data[None] if data.ndim == 3 else data
 
-    def read(self, image: int) -> list[NDArray[Any]]:
-        """One entry of every level."""
-        return [array[image : image + 1] for array in self._maps]
+    def source(self, image: int, level: int) -> MapSource:
+        """One entry of an array."""
+        return ArrayMap(self._maps[level][image], self.location.at(self.levels[level].name))
 
     def close(self) -> None:
         """Nothing to close: the file was read whole."""
@@ -162,9 +160,11 @@ class NpzPyramid(_BatchedPyramid):
             for i in range(count)
         ]
 
-    def read(self, image: int) -> list[NDArray[Any]]:
-        """One entry of every level."""
-        return [level.entry(image) for level in self._levels]
+    def source(self, image: int, level: int) -> MapSource:
+        """One entry of a member of the archive."""
+        member = self._levels[level]
+        _, channels, height, width = member.shape
+        return FetchedMap(partial(member.channels, image), (channels, height, width), member.dtype, member.where)
 
     def close(self) -> None:
         """Closes the archive."""
@@ -172,30 +172,41 @@ class NpzPyramid(_BatchedPyramid):
 
 
 class _Member:
-    """One array of an NPZ archive, read one entry at a time."""
+    """One array of an NPZ archive, read some channels at a time; every thread moves through it on its own."""
 
     def __init__(self, archive: zipfile.ZipFile, name: str, location: Location) -> None:
-        self._file: IO[bytes] = archive.open(f"{name}.npy")
-        self._where = location.at(name)
-        version = npy.read_magic(self._file)
-        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, self.dtype = header(self._file)
-        self.shape = (1, *shape) if len(shape) == 3 else shape
+        self._archive = archive
+        self._name = f"{name}.npy"
+        self._opened = local()
+        self.where = location.at(name)
+        with archive.open(self._name) as file:
+            version = npy.read_magic(file)
+            header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, fortran, self.dtype = header(file)
+            self._start = file.tell()
+        self.shape: tuple[int, ...] = (1, *shape) if len(shape) == 3 else shape
         if fortran and len(self.shape) == 4:
-            raise InputError(f"{self._where}: expected an array in C order, got Fortran order")
-        self._start = self._file.tell()
+            raise InputError(f"{self.where}: expected an array in C order, got Fortran order")
 
-    def entry(self, image: int) -> NDArray[Any]:
-        """Entry `image` as (1, C, H, W)."""
-        size = int(np.prod(self.shape[1:])) * self.dtype.itemsize
+    def _file(self) -> IO[bytes]:
+        if not hasattr(self._opened, "file"):
+            self._opened.file = self._archive.open(self._name)
+        file: IO[bytes] = self._opened.file
+        return file
+
+    def channels(self, image: int, start: int, stop: int) -> NDArray[Any]:
+        """The channels from `start` to `stop` of entry `image`, (c, H, W); raises InputError."""
+        plane = int(np.prod(self.shape[2:])) * self.dtype.itemsize
+        size = (stop - start) * plane
         try:
-            self._file.seek(self._start + image * size)
-            content = self._file.read(size)
+            file = self._file()
+            file.seek(self._start + (image * self.shape[1] + start) * plane)
+            content = file.read(size)
         except (OSError, zipfile.BadZipFile, EOFError, zlib.error) as error:
-            raise InputError(f"{self._where}: cannot be read: {error}") from error
+            raise InputError(f"{self.where}: cannot be read: {error}") from error
         if len(content) != size:
-            raise InputError(f"{self._where}: expected {size} bytes for entry {image}, got {len(content)}")
-        return np.frombuffer(content, self.dtype).reshape(1, *self.shape[1:])
+            raise InputError(f"{self.where}: expected {size} bytes for entry {image}, got {len(content)}")
+        return np.frombuffer(content, self.dtype).reshape(stop - start, *self.shape[2:])
 
 
 def _chosen(arrays: dict[str, Any], choice: LevelChoice, location: Location) -> list[str]:

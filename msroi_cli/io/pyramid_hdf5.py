@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.hdf5 import attribute, dtype_of, member, open_group, read, texts
+from msroi_cli.io.hdf5 import attribute, dtype_of, member, open_dataset, open_group, read, texts
 from msroi_cli.io.location import Location
+from msroi_cli.io.maps import MapSource
 from msroi_cli.io.pyramid import (
     FLOATS,
-    Level,
     LevelChoice,
     Pyramid,
     check_map,
@@ -23,6 +22,7 @@ from msroi_cli.io.pyramid import (
     pair_of,
     scale_of,
 )
+from msroi_cli.io.storage import OpenFile, Storage
 
 EXPECTED = "a pyramid: float datasets (N, C, H, W), or one group per image with datasets (C, H, W)"
 MEMBERS_LOOKED_AT = 64
@@ -30,14 +30,14 @@ MEMBERS_LOOKED_AT = 64
 
 def open_hdf5_pyramid(location: Location, choice: LevelChoice) -> Pyramid:
     """Opens a pyramid and finds out its layout; raises InputError or UsageError."""
-    root = open_group(location, EXPECTED)
+    file = OpenFile(open_group(location, EXPECTED))
     try:
-        batched = _level_shapes(root, location, choice, ranks=(4,))
+        batched = _level_shapes(file.root, location, choice, ranks=(4,))
         if batched:
-            return BatchedHdf5Pyramid(root, location, batched, choice)
-        return PerImageHdf5Pyramid(root, location, choice)
+            return BatchedHdf5Pyramid(file, location, batched, choice)
+        return PerImageHdf5Pyramid(file, location, choice)
     except BaseException:
-        root.file.close()
+        file.close()
         raise
 
 
@@ -70,13 +70,14 @@ def _order(shapes: dict[str, tuple[int, ...]], choice: LevelChoice, where: str) 
 class _Hdf5Pyramid(Pyramid):
     """What both layouts share: the file, the levels and their scales."""
 
-    def __init__(self, root: h5py.Group, location: Location) -> None:
-        self.root = root
+    def __init__(self, file: OpenFile, location: Location) -> None:
+        self.root = file.root
         self.location = location
+        self._file = file
 
     def close(self) -> None:
         """Closes the file."""
-        self.root.file.close()
+        self._file.close()
 
     def _set_levels(self, group: h5py.Group, names: list[str], choice: LevelChoice, *inside: str) -> None:
         """Takes channels, dtype and scales from the first image's levels."""
@@ -100,15 +101,16 @@ class BatchedHdf5Pyramid(_Hdf5Pyramid):
     layout = "batched"
 
     def __init__(
-        self, root: h5py.Group, location: Location, shapes: dict[str, tuple[int, ...]], choice: LevelChoice
+        self, file: OpenFile, location: Location, shapes: dict[str, tuple[int, ...]], choice: LevelChoice
     ) -> None:
-        super().__init__(root, location)
+        super().__init__(file, location)
+        root = file.root
         names = _order(shapes, choice, str(location))
         self._set_levels(root, names, choice)
-        self._maps: list[h5py.Dataset] = [root[name] for name in names]
-        count = len(self._maps[0])
-        for name, dataset in zip(names, self._maps, strict=True):
-            if dataset.ndim != 4 or len(dataset) != count:
+        self._storage = [Storage(root[name].id, file) for name in names]
+        count = self._storage[0].shape[0]
+        for name, dataset in zip(names, self._storage, strict=True):
+            if len(dataset.shape) != 4 or dataset.shape[0] != count:
                 raise InputError(
                     f"{location.at(name)}: expected ({count}, C, H, W) like {names[0]}, got {dataset.shape}"
                 )
@@ -131,16 +133,9 @@ class BatchedHdf5Pyramid(_Hdf5Pyramid):
             raise InputError(f"{where}: expected numbers above 0, got others")
         return values.astype(np.float64)
 
-    def shapes(self, image: int) -> list[tuple[int, int]]:
-        """The size of each level, the same for every image."""
-        return [dataset.shape[2:] for dataset in self._maps]
-
-    def read(self, image: int) -> list[NDArray[Any]]:
-        """One entry of every level."""
-        return [
-            read(dataset, self.location.at(level.name), slice(image, image + 1))
-            for level, dataset in zip(self.levels, self._maps, strict=True)
-        ]
+    def source(self, image: int, level: int) -> MapSource:
+        """One entry of a level's dataset."""
+        return self._storage[level].map(image, self.location.at(self.levels[level].name))
 
     def scale_factor(self, image: int) -> tuple[float, float] | None:
         """The image's row of `scale_factors`."""
@@ -159,8 +154,9 @@ class PerImageHdf5Pyramid(_Hdf5Pyramid):
 
     layout = "per image"
 
-    def __init__(self, root: h5py.Group, location: Location, choice: LevelChoice) -> None:
-        super().__init__(root, location)
+    def __init__(self, file: OpenFile, location: Location, choice: LevelChoice) -> None:
+        super().__init__(file, location)
+        root = file.root
         self.image_ids = list(root)
         for index, name in enumerate(self.image_ids):
             group = member(root, name, location.at(name))
@@ -184,28 +180,15 @@ class PerImageHdf5Pyramid(_Hdf5Pyramid):
             raise InputError(f"{self.location.at(name)}: expected a group with the levels of an image, got a dataset")
         return group
 
-    def _level(self, group: h5py.Group, image: int, level: Level) -> tuple[h5py.Dataset, str]:
-        where = self.location.at(self.image_ids[image], level.name)
-        dataset = member(group, level.name, where)
-        if dataset is None:
-            raise InputError(f"{where}: expected a dataset ({self.channels}, H, W), got none of that name")
-        if not isinstance(dataset, h5py.Dataset):
-            raise InputError(f"{where}: expected a dataset ({self.channels}, H, W), got a group")
-        check_map(where, dataset.shape, dtype_of(dataset, where), (self.channels, self.dtype))
-        if dataset.ndim == 4 and len(dataset) != 1:
+    def source(self, image: int, level: int) -> MapSource:
+        """A level's dataset in the image's group, opened by its path alone: opening is what tiny images cost."""
+        inside = f"{self.image_ids[image]}/{self.levels[level].name}"
+        where = self.location.at(inside)
+        dataset = open_dataset(self.root, inside, where)
+        check_map(where, dataset.shape, dataset.dtype, (self.channels, self.dtype))
+        if len(dataset.shape) == 4 and dataset.shape[0] != 1:
             raise InputError(f"{where}: expected (1, {self.channels}, H, W), got {dataset.shape}")
-        return dataset, where
-
-    def shapes(self, image: int) -> list[tuple[int, int]]:
-        """The size of each level of an image."""
-        group = self._group(image)
-        return [self._level(group, image, level)[0].shape[-2:] for level in self.levels]
-
-    def read(self, image: int) -> list[NDArray[Any]]:
-        """Every level of one group."""
-        group = self._group(image)
-        maps = [read(*self._level(group, image, level)) for level in self.levels]
-        return [array.reshape(1, *array.shape[-3:]) for array in maps]
+        return Storage(dataset, self._file).map(0, where)
 
     def scale_factor(self, image: int) -> tuple[float, float] | None:
         """The group's `scale_factor`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +12,45 @@ from numpy.typing import NDArray
 from msroi_cli.core.levels import levels_of
 from msroi_cli.core.spec import PoolSpec
 
+# Another plan for the same boxes may not go on with a job that was begun by this one.
+PLAN_VERSION = 1
+
+NO_IMAGE = -1
+
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Boxes of one image that are pooled together: `rows` (k,) int64, ascending."""
+class Segment:
+    """Boxes of one image, or of NO_IMAGE, which are not pooled: `rows` (k,) int64, ascending."""
 
     image: int
     rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The work that is done, written and recorded in one go: `segments` of different images, one after the other."""
+
+    number: int
+    segments: tuple[Segment, ...]
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The rows of all segments, (k,) int64."""
+        return np.concatenate([segment.rows for segment in self.segments])
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSize:
+    """How many rows a batch has.
+
+    enough: a batch is closed at the end of the image that brings it to this many rows.
+    limit: no batch has more; an image is split only where it alone has more.
+    multiple: batches begin at multiples of this many rows, also within an image; `limit` is one of them.
+    """
+
+    enough: int
+    limit: int
+    multiple: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +59,7 @@ class Plan:
 
     boxes: (K, 4) float32, input pixels. image: (K,) int64, -1 unknown. level: (K,) int64, -1 where nothing is pooled.
     box_index: (K,) int64, the row in the box file. pooled: (K,) bool.
-    order: the rows that are pooled, by image and within an image ascending.
+    order: (K,) int64, the rows that are pooled by image and within an image ascending, then the others ascending.
     """
 
     boxes: NDArray[np.float32]
@@ -41,19 +74,42 @@ class Plan:
 
     def images(self) -> NDArray[np.int64]:
         """The images that have boxes to pool, ascending."""
-        return np.unique(self.image[self.order])
+        return np.unique(self.image[self.pooled])
 
-    def batches(self, rows_at_once: int) -> Iterator[Batch]:
-        """Batches of at most `rows_at_once` rows of one image.
+    def in_order(self) -> bool:
+        """Whether rows are worked on in the order in which they are written."""
+        return bool((self.order[1:] > self.order[:-1]).all())
 
-        Every pooled row is in exactly one batch; images ascend, and so do the rows of an image.
+    def batches(self, size: BatchSize) -> Iterator[Batch]:
+        """The batches, always the same for the same plan and size.
+
+        Every row is in exactly one segment of exactly one batch, and the rows of all batches one after the other are
+        `order`. Every segment has rows of one image only. No batch is empty or has more than `limit` rows. Where
+        `multiple` is 1, an image lies in more than one batch only if it has more than `limit` rows or fills up a batch.
         """
-        image = self.image[self.order]
-        edges = np.flatnonzero(np.diff(image)) + 1
-        starts = np.concatenate([np.zeros(min(1, len(image)), np.int64), edges])
-        for start, stop in zip(starts, np.append(starts[1:], len(image)), strict=True):
-            for first in range(start, stop, rows_at_once):
-                yield Batch(int(image[start]), self.order[first : min(first + rows_at_once, stop)])
+        image = np.where(self.pooled, self.image, NO_IMAGE)[self.order]
+        edges = np.append(np.flatnonzero(np.diff(image)) + 1, len(image))
+        start = number = 0
+        while start < len(image):
+            stop = _stop(start, edges, size)
+            inner = edges[np.searchsorted(edges, start, "right") : np.searchsorted(edges, stop, "left")]
+            cuts = [start, *inner.tolist(), stop]
+            yield Batch(
+                number,
+                tuple(Segment(int(image[first]), self.order[first:last]) for first, last in pairwise(cuts)),
+            )
+            start, number = stop, number + 1
+
+
+def _stop(start: int, edges: NDArray[np.int64], size: BatchSize) -> int:
+    """Where the batch that begins at `start` ends; `edges` are the ends of the images."""
+    stop = int(edges[min(int(np.searchsorted(edges, start + size.enough)), len(edges) - 1)])
+    if stop > start + size.limit:
+        fitting = edges[: np.searchsorted(edges, start + size.limit, "right")]
+        stop = int(fitting[-1]) if len(fitting) and fitting[-1] > start else start + size.limit
+    if stop < edges[-1]:
+        stop = max(stop // size.multiple, start // size.multiple + 1) * size.multiple
+    return min(stop, int(edges[-1]))
 
 
 def make_plan(
@@ -68,5 +124,5 @@ def make_plan(
     level = np.full(len(kept), -1, np.int64)
     level[good] = levels_of(boxes[good], spec)
     rows = np.flatnonzero(good)
-    order = rows[np.argsort(image[rows], kind="stable")]
+    order = np.concatenate([rows[np.argsort(image[rows], kind="stable")], np.flatnonzero(~good)])
     return Plan(boxes, image, level, kept, good, order)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,22 @@ from msroi_cli.errors import UsageError
 from msroi_cli.io.atomic import check_target
 from msroi_cli.io.boxes import BoxTable, read_boxes
 from msroi_cli.io.crops import STATUS_INVALID, STATUS_POOLED, CropsHeader
+from msroi_cli.io.crops_writer import OVERWRITE_OR_RESUME, Output
 from msroi_cli.io.location import Location, Source
 from msroi_cli.io.pyramid import Pyramid, open_pyramid
 from msroi_cli.job.boxes import images_of, reason_counts, refuse_bad_boxes, to_input_pixels, trouble_of
-from msroi_cli.job.plan import Plan, make_plan
+from msroi_cli.job.plan import PLAN_VERSION, BatchSize, Plan, make_plan
 from msroi_cli.job.request import ExtractRequest
 
 # What becomes of a box that cannot be pooled: the value of its crop, or None where it has no crop.
 BAD_BOX_POLICIES: dict[str, float | None] = {"error": None, "drop": None, "zero": 0.0, "nan": float("nan")}
+
+
+# Batches are so large that records and fsyncs do not count, and so small that there are some to share out.
+SMALLEST_BATCH, LARGEST_BATCH, BATCHES_AT_LEAST = 4 << 20, 32 << 20, 16
+
+# Features are pooled while they are in the cache.
+LARGEST_BLOCK = 24 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +46,33 @@ class Extraction:
     spec: PoolSpec
     plan: Plan
     header: CropsHeader
+    output: Output
+    budget: Budget
     invalid: Mapping[str, int]
     fill: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How a job keeps within its memory.
+
+    batch: the rows of a batch. block: bytes of features that a worker holds. workers: how many may work at once.
+    """
+
+    batch: BatchSize
+    block: int
+    workers: int
+
+    @classmethod
+    def of(cls, memory: int, header: CropsHeader, plan: Plan) -> Budget:
+        """Splits `memory` bytes: an eighth for the crops of a worker at most, and as much for its features."""
+        row = max(1, header.row_bytes)
+        limit = max(1, memory // 8 // row)
+        total = row * len(plan)
+        enough = min(max(total // BATCHES_AT_LEAST, SMALLEST_BATCH), LARGEST_BATCH) // row
+        block = min(LARGEST_BLOCK, memory // 8)
+        share = min(limit * row, max(total, 1)) + block
+        return cls(BatchSize(max(1, min(enough, limit)), limit), block, max(1, memory // share))
 
 
 @contextmanager
@@ -59,19 +93,24 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
             refuse_bad_boxes(request.boxes, table, trouble)
         plan = make_plan(boxes, images, trouble == 0, spec, drop=request.box.on_bad_box == "drop")
         sources = {"pyramid": Source.of_file(pyramid.location.path), "boxes": boxes_source}
+        header = _header(request, pyramid, spec, plan, table, sources)
+        budget = Budget.of(request.memory, header, plan)
+        identity = _identity(header, budget, [pyramid.location.path, Location.parse(request.boxes).path])
         yield Extraction(
             request,
             pyramid,
             spec,
             plan,
-            _header(request, pyramid, spec, plan, table, sources),
+            header,
+            Output(request.out, header, identity, request.resume, request.overwrite),
+            budget,
             reason_counts(trouble),
             BAD_BOX_POLICIES[request.box.on_bad_box],
         )
 
 
 def _check_output(request: ExtractRequest) -> None:
-    check_target(request.out, request.overwrite)
+    check_target(request.out, request.overwrite or request.resume, OVERWRITE_OR_RESUME)
     for text in (request.pyramid, request.boxes):
         path = Location.parse(text).path
         if request.out.exists() and path.exists() and request.out.samefile(path):
@@ -123,6 +162,17 @@ def _header(
         _parameters(request, pyramid, spec, table),
         sources,
     )
+
+
+def _identity(header: CropsHeader, budget: Budget, inputs: list[Path]) -> dict[str, Any]:
+    """What a job must have in common with one that goes on with its work."""
+    return {
+        "plan": {"version": PLAN_VERSION, **asdict(budget.batch)},
+        "options": dict(header.parameters),
+        "inputs": header.sources_as_dict(),
+        "modified": {str(path): path.stat().st_mtime_ns for path in inputs if path.exists()},
+        "crops": {"shape": list(header.shape), "dtype": header.dtype.str},
+    }
 
 
 def _parameters(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, table: BoxTable) -> dict[str, Any]:

@@ -1,26 +1,29 @@
-"""Runs an extraction: reads the features of one image after the other, pools its boxes and writes the crops."""
+"""Runs an extraction: workers fetch, pool and write batches at the same time; what is on the disk is recorded."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from itertools import islice
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.core.backends import pool_into
+from msroi_cli.core.backends import default_threads
 from msroi_cli.core.stats import CropStats
-from msroi_cli.core.work import Work
-from msroi_cli.io.crops import CropsWriter, crops_writer
+from msroi_cli.errors import StoppedError
+from msroi_cli.io.crops_writer import CropsWriter, Record, crops_writer, is_done
 from msroi_cli.job.plan import Batch
+from msroi_cli.job.pooling import Pooler
 from msroi_cli.job.prepare import Extraction
 from msroi_cli.job.summary import Summary, summarize
 
-CROP_BYTES_AT_ONCE = 64 << 20
-
 Progress = Callable[[int], None]
+Stop = Callable[[], int]
 
 
 def check_levels(job: Extraction) -> None:
@@ -29,23 +32,100 @@ def check_levels(job: Extraction) -> None:
         job.pyramid.shapes(image)
 
 
-def extract(job: Extraction, progress: Progress) -> Summary:
+def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summary | None:
     """Pools every box of `job` and writes the output, which appears under its name when it is whole.
 
-    progress is called with the number of boxes just done. Raises InputError, UsageError or RunError.
+    progress is called with the number of boxes just done, those of an earlier run included. stop is asked after every
+    batch for the signal that came, if one did. Returns None if the output was whole already.
+    Raises InputError, UsageError, RunError or StoppedError.
     """
     started = perf_counter()
-    stats = CropStats.empty(job.header.levels)
-    seconds = np.zeros(job.header.levels)
-    with crops_writer(job.request.out, job.header, job.request.overwrite) as writer:
-        _write_invalid(job, writer, progress)
-        for batch, crops in _pooled(job, seconds):
-            writer.write(batch.rows, crops)
-            stats.add(CropStats.of(crops, job.plan.level[batch.rows], job.header.levels))
-            progress(len(batch.rows))
-        summary = _summary(job, stats, seconds)
+    if is_done(job.output):
+        return None
+    with crops_writer(job.output) as writer:
+        done = {record["batch"] for record in writer.records}
+        progress(sum(record["rows"] for record in writer.records))
+        crew = _Crew(job, writer)
+        for records in crew.work(batch for batch in job.plan.batches(job.budget.batch) if batch.number not in done):
+            writer.commit(records)
+            progress(sum(record["rows"] for record in records))
+            signal = stop()
+            if signal:
+                rows = sum(record["rows"] for record in writer.records)
+                if rows < len(job.plan):
+                    raise StoppedError(
+                        f"stopped with {rows:,} of {len(job.plan):,} boxes done; --resume goes on from there", signal
+                    )
+        stats = CropStats.empty(job.header.levels)
+        for record in sorted(writer.records, key=lambda record: record["batch"]):
+            stats.add(CropStats.from_list(record["stats"]))
+        summary = _summary(job, stats, crew.seconds())
         writer.finish(summary.records())
     return replace(summary, elapsed=perf_counter() - started)
+
+
+class _Crew:
+    """Threads that work on batches, each with its own buffers."""
+
+    def __init__(self, job: Extraction, writer: CropsWriter) -> None:
+        self._job = job
+        self._writer = writer
+        threads = job.request.threads or default_threads()
+        self._workers = min(threads, job.budget.workers)
+        self._own = threading.local()
+        self._poolers: list[Pooler] = []
+        self._threads = max(1, threads // self._workers)
+
+    def work(self, batches: Iterator[Batch]) -> Iterator[list[Record]]:
+        """Works on every batch; yields the records of those that are done, some at a time.
+
+        There are never more batches under way than workers, and as many again that wait.
+        """
+        with ThreadPoolExecutor(self._workers) as executor:
+            waiting = {executor.submit(self._one, batch) for batch in islice(batches, 2 * self._workers)}
+            try:
+                while waiting:
+                    finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    failed = [future for future in finished if future.exception()]
+                    good = [future.result() for future in finished if not future.exception()]
+                    if good:
+                        yield good
+                    if failed:
+                        failed[0].result()
+                    waiting |= {executor.submit(self._one, batch) for batch in islice(batches, len(finished))}
+            finally:
+                _cancel(waiting)
+
+    def _one(self, batch: Batch) -> Record:
+        """Pools and writes one batch; returns its record."""
+        job = self._job
+        if not hasattr(self._own, "pooler"):
+            self._own.pooler = Pooler(job.pyramid, job.plan, job.spec, job.fill, self._threads, job.budget.block)
+            self._own.crops = np.empty((0, *job.header.shape[1:]), job.header.dtype)
+            self._poolers.append(self._own.pooler)
+        rows = batch.rows
+        if len(self._own.crops) < len(rows):
+            self._own.crops = np.empty((len(rows), *job.header.shape[1:]), job.header.dtype)
+        crops: NDArray[Any] = self._own.crops[: len(rows)]
+        self._own.pooler.pool(batch, crops)
+        pooled = job.plan.pooled[rows]
+        stats = CropStats.of(
+            crops[pooled] if not pooled.all() else crops, job.plan.level[rows][pooled], job.header.levels
+        )
+        place = self._writer.write(rows, crops)
+        return {"batch": batch.number, "rows": len(rows), "stats": stats.as_list(), **place}
+
+    def seconds(self) -> NDArray[np.float64]:
+        """The time spent on pooling each level, all threads together."""
+        total = np.zeros(self._job.header.levels)
+        for pooler in self._poolers:
+            total += pooler.seconds
+        return total
+
+
+def _cancel(futures: set[Future[Record]]) -> None:
+    for future in futures:
+        future.cancel()
 
 
 def _summary(job: Extraction, stats: CropStats, seconds: NDArray[np.float64]) -> Summary:
@@ -59,32 +139,3 @@ def _summary(job: Extraction, stats: CropStats, seconds: NDArray[np.float64]) ->
         invalid=job.invalid,
         elapsed=0.0,
     )
-
-
-def _rows_at_once(job: Extraction) -> int:
-    return max(1, CROP_BYTES_AT_ONCE // max(1, job.header.row_bytes))
-
-
-def _pooled(job: Extraction, seconds: NDArray[np.float64]) -> Iterator[tuple[Batch, NDArray[Any]]]:
-    """Every batch with its crops, which are good until the next one."""
-    plan = job.plan
-    rows_at_once = _rows_at_once(job)
-    crops = np.empty((min(rows_at_once, len(plan)), *job.header.shape[1:]), job.header.dtype)
-    image, maps = -1, []
-    for batch in plan.batches(rows_at_once):
-        if batch.image != image:
-            image, maps = batch.image, job.pyramid.read(batch.image)
-        rows = batch.rows
-        work = Work(maps, np.zeros(len(rows), np.int64), plan.boxes[rows], plan.level[rows], job.spec)
-        pool_into(crops[: len(rows)], work, job.request.threads, seconds)
-        yield batch, crops[: len(rows)]
-
-
-def _write_invalid(job: Extraction, writer: CropsWriter, progress: Progress) -> None:
-    """Writes the crops of boxes that cannot be pooled."""
-    rows = np.flatnonzero(~job.plan.pooled)
-    step = _rows_at_once(job)
-    for start in range(0, len(rows), step):
-        some = rows[start : start + step]
-        writer.write(some, np.full((len(some), *job.header.shape[1:]), job.fill, job.header.dtype))
-        progress(len(some))

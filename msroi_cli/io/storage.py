@@ -1,0 +1,92 @@
+"""How an HDF5 dataset of features is stored, and the way to fetch from it that fits: pread, chunk by chunk, or h5py."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache, partial
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.errors import InputError
+from msroi_cli.io.chunks import DECODERS, ChunkedMap, ChunkStorage
+from msroi_cli.io.hdf5 import reason
+from msroi_cli.io.maps import ContiguousMap, FetchedMap, MapSource, RawFile
+
+
+class OpenFile:
+    """An HDF5 file open in h5py, at the group `root`, and for pread; `close` it."""
+
+    def __init__(self, root: h5py.Group) -> None:
+        self.root = root
+        self.raw = RawFile(os.open(root.file.filename, os.O_RDONLY), root.file.filename)
+        self.number = h5py.h5o.get_info(root.id).fileno
+        # HDF5 versions differ in whether the offsets they tell count from the start of the file or behind a user block.
+        self.has_offsets = root.file.userblock_size == 0
+
+    def close(self) -> None:
+        """Closes both."""
+        os.close(self.raw.descriptor)
+        self.root.file.close()
+
+
+class Storage:
+    """A dataset (C, H, W) or (N, C, H, W) of features, and where its values are."""
+
+    def __init__(self, dataset: h5py.h5d.DatasetID, file: OpenFile) -> None:
+        self.shape: tuple[int, ...] = dataset.shape
+        self.dtype: np.dtype[Any] = dataset.dtype
+        self._dataset = dataset
+        self._raw = file.raw
+        self._offset: int | None = None
+        self._chunks: ChunkStorage | None = None
+        # A link may lead to another file, and a type that NumPy lacks is converted by h5py when it reads.
+        here = file.has_offsets and h5py.h5o.get_info(dataset).fileno == file.number
+        if here and dataset.get_type().equal(_file_type(self.dtype)):
+            self._offset = dataset.get_offset()
+            if self._offset is None:
+                self._chunks = _chunk_storage(dataset, self._raw)
+
+    def map(self, image: int, where: str) -> MapSource:
+        """The map (C, H, W) of an image; `where` names it in messages."""
+        shape = (self.shape[-3], self.shape[-2], self.shape[-1])
+        if self._offset is not None:
+            size = shape[0] * shape[1] * shape[2] * self.dtype.itemsize
+            return ContiguousMap(self._raw, self._offset + image * size, shape, self.dtype, where)
+        whole = FetchedMap(partial(_fetch, self._dataset, image, where), shape, self.dtype, where)
+        return whole if self._chunks is None else ChunkedMap(self._chunks, image, whole)
+
+
+@lru_cache(maxsize=16)
+def _file_type(dtype: np.dtype[Any]) -> h5py.h5t.TypeID:
+    return h5py.h5t.py_create(dtype)
+
+
+def _chunk_storage(dataset: h5py.h5d.DatasetID, file: RawFile) -> ChunkStorage | None:
+    """The chunks of a dataset; None if it has none, or has filters that are not ours to decode."""
+    plist = dataset.get_create_plist()
+    if plist.get_layout() != h5py.h5d.CHUNKED:
+        return None
+    filters = tuple(plist.get_filter(index)[0] for index in range(plist.get_nfilters()))
+    if not set(filters) <= set(DECODERS):
+        return None
+    fill = np.zeros((), dataset.dtype)
+    plist.get_fill_value(fill)
+    return ChunkStorage(file, plist.get_chunk(), filters, fill[()], partial(_find, dataset))
+
+
+def _find(dataset: h5py.h5d.DatasetID, origin: tuple[int, ...]) -> tuple[int | None, int, int]:
+    info = dataset.get_chunk_info_by_coord(origin)
+    return info.byte_offset, info.size, info.filter_mask
+
+
+def _fetch(dataset: h5py.h5d.DatasetID, image: int, where: str, start: int, stop: int) -> NDArray[Any]:
+    """The channels from `start` to `stop` of an image, by way of h5py; raises InputError."""
+    channels = slice(start, stop)
+    try:
+        array: NDArray[Any] = h5py.Dataset(dataset)[(channels,) if len(dataset.shape) == 3 else (image, channels)]
+    except (OSError, RuntimeError, ValueError, TypeError) as error:
+        raise InputError(f"{where}: cannot be read: {reason(error)}") from error
+    return array
