@@ -42,7 +42,7 @@ class Pooler:
         self.seconds = np.zeros(len(spec.spatial_scales))
 
     def pool(self, batch: Batch, out: NDArray[Any]) -> None:
-        """Writes the crops of a batch to `out` (k, C, Ho, Wo); raises InputError or RunError for unreadable features."""
+        """Writes the crops of a batch to `out` (k, C, Ho, Wo). Raises InputError or RunError if reading fails."""
         start = 0
         for segment in batch.segments:
             stop = start + len(segment.rows)
