@@ -115,7 +115,7 @@ def _samples(
     wide_grid = np.broadcast_to(grid[:, None].astype(np.float64), bin_start.shape)
     step = bin_size.astype(np.float64) / np.maximum(grid, 1)
     reach = np.abs(start) + np.abs(bin_size).astype(np.float64) * axis.bins + axis.size
-    with np.errstate(divide="ignore", over="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         slack = 2 + 2.0**-20 * reach / step
         first = (-1 - bin_start.astype(np.float64)) / step[:, None] - slack[:, None]
         last = (axis.size - bin_start.astype(np.float64)) / step[:, None] + slack[:, None]
