@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.core import numpy_pool
+from msroi_cli.core.stats import CropStats
 from msroi_cli.core.work import Work
 from msroi_cli.errors import ArgumentError
 
@@ -41,6 +42,17 @@ BACKENDS: dict[str, Backend] = {"native": native_pool} if NATIVE else {}
 BACKENDS["numpy"] = numpy_pool.pool
 
 
+def stats_of(crops: NDArray[Any], levels: NDArray[np.int64], count: int) -> CropStats:
+    """The statistics of `crops` (K, ...), C-contiguous; crop k was pooled from level `levels[k]` of `count`."""
+    if backend_name() != "native":
+        return CropStats.of(crops, levels, count)
+    rows = crops.reshape(len(crops), -1).astype(np.promote_types(crops.dtype, np.float32), copy=False)
+    counts, values = np.zeros((count, 3), np.int64), np.zeros((count, 4))
+    _native.add_moments(counts, values, rows, levels)
+    mean, squares, low, high = values.T
+    return CropStats(counts[:, 0], mean, squares, low, high, counts[:, 1], counts[:, 2])
+
+
 def backend_name() -> str:
     """The backend in use."""
     return _backend_named(os.environ.get("MSROI_BACKEND", ""))
@@ -56,12 +68,7 @@ def isa_name() -> str | None:
 
 def default_threads() -> int:
     """How many threads work if the caller does not say: MSROI_NUM_THREADS, or as many as there are processors."""
-    return _threads_named(os.environ.get("MSROI_NUM_THREADS", "")) or _native.usable_processors()
-
-
-def default_threads() -> int:
-    """How many threads work if the caller does not say."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _threads_named(os.environ.get("MSROI_NUM_THREADS", "")) or _usable_processors()
 
 
 def pool_into(
@@ -73,6 +80,12 @@ def pool_into(
     """
     clock = np.zeros(len(work.maps)) if seconds is None else seconds
     BACKENDS[backend_name()](out, work, threads, clock)
+
+
+def _usable_processors() -> int:
+    if NATIVE:
+        return _native.usable_processors()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @lru_cache(maxsize=8)

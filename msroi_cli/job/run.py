@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.core.backends import default_threads
+from msroi_cli.core.backends import default_threads, stats_of
 from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import StoppedError
 from msroi_cli.io.crops_writer import CropsWriter, Record, crops_writer, is_done
@@ -109,9 +109,7 @@ class _Crew:
         crops: NDArray[Any] = self._own.crops[: len(rows)]
         self._own.pooler.pool(batch, crops)
         pooled = job.plan.pooled[rows]
-        stats = CropStats.of(
-            crops[pooled] if not pooled.all() else crops, job.plan.level[rows][pooled], job.header.levels
-        )
+        stats = stats_of(crops[pooled] if not pooled.all() else crops, job.plan.level[rows][pooled], job.header.levels)
         place = self._writer.write(rows, crops)
         return {"batch": batch.number, "rows": len(rows), "stats": stats.as_list(), **place}
 

@@ -13,6 +13,7 @@
 #include "crew.h"
 #include "isa.h"
 #include "kernel.h"
+#include "moments.h"
 #include "plan.h"
 
 namespace nb = nanobind;
@@ -179,6 +180,35 @@ nb::tuple weights_of(nb::handle low, nb::handle high, int size, double scale, in
     return nb::make_tuple(bytes(taps.offsets), bytes(taps.cell), bytes(taps.weight));
 }
 
+// Adds the moments of each row of `rows` (K, M) to those of its level: counts (L, 3) int64 are count, zeros and nonfinite,
+// values (L, 4) float64 are mean, squares, low and high. The twin of core.stats.CropStats.of.
+void add_moments(nb::handle counts, nb::handle values, nb::handle rows, nb::handle levels) {
+    const Buffer to_counts(counts, "counts", 2, true), to_values(values, "values", 2, true);
+    const Buffer from(rows, "rows", 2, false);
+    to_counts.expect('i', 8);
+    to_values.expect('f', 8);
+    bool swapped = false;
+    const Type type = from.float_type(swapped);
+    const int64_t size = type == Type::f64 ? 8 : 4, length = from.shape(1);
+    if (swapped || type == Type::f16 || (length > 1 && from.stride(1) != size))
+        throw nb::value_error("rows: expected contiguous float32 or float64 rows in native order");
+    const std::vector<int64_t> level = indices(levels, "levels", from.shape(0), to_counts.shape(0));
+    std::vector<Moments> all(size_t(to_counts.shape(0)), no_moments());
+    without_lock([&] {
+        for (size_t row = 0; row < level.size(); ++row) {
+            const char* start = from.data() + int64_t(row) * from.stride(0);
+            all[size_t(level[row])].add(type == Type::f64 ? moments_of(reinterpret_cast<const double*>(start), length)
+                                                          : moments_of(reinterpret_cast<const float*>(start), length));
+        }
+    });
+    for (size_t i = 0; i < all.size(); ++i) {
+        const int64_t count[] = {all[i].count, all[i].zeros, all[i].nonfinite};
+        const double value[] = {all[i].mean, all[i].squares, all[i].low, all[i].high};
+        memcpy(to_counts.data() + int64_t(i) * to_counts.stride(0), count, sizeof count);
+        memcpy(to_values.data() + int64_t(i) * to_values.stride(0), value, sizeof value);
+    }
+}
+
 }  // namespace
 
 NB_MODULE(_native, module) {
@@ -190,6 +220,7 @@ NB_MODULE(_native, module) {
     module.def("levels_of", levels_of, nb::arg("levels"), nb::arg("boxes"), nb::arg("bounds"));
     module.def("axis_weights", weights_of, nb::arg("low"), nb::arg("high"), nb::arg("size"), nb::arg("scale"),
                nb::arg("bins"), nb::arg("sampling_ratio"), nb::arg("aligned"));
+    module.def("add_moments", add_moments, nb::arg("counts"), nb::arg("values"), nb::arg("rows"), nb::arg("levels"));
     module.def("usable_processors", usable_processors, "The affinity mask or the cgroup's quota, whichever is less.");
     module.def("choose_isa", choose_isa, nb::arg("name"), "Uses the copy of the kernel of that name; '': the best.");
     module.def("isa", isa_name, "The copy of the kernel in use.");
