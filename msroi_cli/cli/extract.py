@@ -36,6 +36,12 @@ Example:
     "--dtype", type=click.Choice(["float16", "float32", "float64"]), help="Of the crops.  [default: the features']"
 )
 @click.option(
+    "--compression",
+    callback=options.compression,
+    metavar="NAME",
+    help="gzip, gzip:LEVEL (1 to 9) or lzf, with shuffle.  [default: none, so that crops can be mapped]",
+)
+@click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="Threads that pool.  [default: one a processor]"
 )
 @click.option(
@@ -88,6 +94,7 @@ def _request(
     out: Path,
     dtype: str | None,
     threads: int | None,
+    compression: tuple[str, int] | None,
     memory: int,
     resume: bool,
     overwrite: bool,
@@ -111,6 +118,7 @@ def _request(
         LevelChoice(levels, strides, scales),
         dtype,
         threads,
+        compression,
         memory,
         resume,
         overwrite,

@@ -34,6 +34,16 @@ def _bytes(ctx: click.Context, param: click.Parameter, text: str) -> int:
     return int(size)
 
 
+def compression(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, int] | None:
+    """`gzip`, `gzip:9` or `lzf`: the name and the level."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(gzip)(?::([1-9]))?|(lzf)", text)
+    if not match:
+        raise click.BadParameter(f"expected gzip, gzip:LEVEL with a level from 1 to 9, or lzf, got {text!r}")
+    return match[1] or match[3], int(match[2] or 4)
+
+
 def _names(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...] | None:
     """`p2,p3,p4`: different names separated by commas."""
     if text is None:

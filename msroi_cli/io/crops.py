@@ -42,6 +42,15 @@ STATS_DTYPE = np.dtype(
 
 
 @dataclass(frozen=True, slots=True)
+class Compression:
+    """How crops are compressed: "gzip" or "lzf", the level of gzip, and the rows of a chunk."""
+
+    name: str
+    level: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class CropsHeader:
     """Everything a crops file says besides the crops, their checksums and their statistics.
 
@@ -55,6 +64,7 @@ class CropsHeader:
     levels: int
     parameters: Mapping[str, Any]
     sources: Mapping[str, Source]
+    compression: Compression | None = None
 
     def sources_as_dict(self) -> dict[str, Any]:
         """The sources as plain JSON values."""
@@ -116,7 +126,7 @@ class Crops:
     def _map(self, dataset: h5py.Dataset) -> NDArray[Any]:
         offset = dataset.id.get_offset()
         if offset is None or not dataset.size:
-            return np.empty(dataset.shape, dataset.dtype)
+            return read(dataset, "crops")
         return np.memmap(self.path, dataset.dtype, "r", offset, dataset.shape)
 
     @property

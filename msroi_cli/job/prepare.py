@@ -15,7 +15,7 @@ from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import UsageError
 from msroi_cli.io.atomic import check_target
 from msroi_cli.io.boxes import BoxTable, read_boxes
-from msroi_cli.io.crops import STATUS_INVALID, STATUS_POOLED, CropsHeader
+from msroi_cli.io.crops import STATUS_INVALID, STATUS_POOLED, Compression, CropsHeader
 from msroi_cli.io.crops_writer import OVERWRITE_OR_RESUME, Output
 from msroi_cli.io.location import Location, Source
 from msroi_cli.io.pyramid import Pyramid, open_pyramid
@@ -32,6 +32,9 @@ SMALLEST_BATCH, LARGEST_BATCH, BATCHES_AT_LEAST = 4 << 20, 32 << 20, 16
 
 # Features are pooled while they are in the cache.
 LARGEST_BLOCK = 24 << 20
+
+# Chunks that are smaller than this have a cost of their own.
+SMALL_CHUNK = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,13 @@ class Budget:
     def of(cls, memory: int, header: CropsHeader, plan: Plan) -> Budget:
         """Splits `memory` bytes: an eighth for the crops of a worker at most, and as much for its features."""
         row = max(1, header.row_bytes)
-        limit = max(1, memory // 8 // row)
+        multiple = header.compression.rows if header.compression else 1
+        limit = max(1, memory // 8 // row // multiple) * multiple
         total = row * len(plan)
         enough = min(max(total // BATCHES_AT_LEAST, SMALLEST_BATCH), LARGEST_BATCH) // row
         block = min(LARGEST_BLOCK, memory // 8)
         share = min(limit * row, max(total, 1)) + block
-        return cls(BatchSize(max(1, min(enough, limit)), limit), block, max(1, memory // share))
+        return cls(BatchSize(max(1, min(enough, limit)), limit, multiple), block, max(1, memory // share))
 
 
 @contextmanager
@@ -161,7 +165,16 @@ def _header(
         len(spec.spatial_scales),
         _parameters(request, pyramid, spec, table),
         sources,
+        _compression(request, pyramid.channels * spec.output_size[0] * spec.output_size[1] * dtype.itemsize, plan),
     )
+
+
+def _compression(request: ExtractRequest, row_bytes: int, plan: Plan) -> Compression | None:
+    """Chunks of one crop, or of some small ones if they are made in the order in which they are written."""
+    if request.compression is None:
+        return None
+    rows = min(SMALL_CHUNK // max(1, row_bytes), len(plan)) if plan.in_order() else 1
+    return Compression(*request.compression, rows=max(1, rows))
 
 
 def _identity(header: CropsHeader, budget: Budget, inputs: list[Path]) -> dict[str, Any]:
@@ -172,6 +185,7 @@ def _identity(header: CropsHeader, budget: Budget, inputs: list[Path]) -> dict[s
         "inputs": header.sources_as_dict(),
         "modified": {str(path): path.stat().st_mtime_ns for path in inputs if path.exists()},
         "crops": {"shape": list(header.shape), "dtype": header.dtype.str},
+        "compression": None if header.compression is None else asdict(header.compression),
     }
 
 

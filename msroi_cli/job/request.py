@@ -33,7 +33,7 @@ class BoxOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExtractRequest:
-    """One `msroi extract`. memory: bytes for crops and features under way."""
+    """One `msroi extract`. compression: "gzip" or "lzf", and the level of gzip. memory: bytes for work under way."""
 
     pyramid: str
     boxes: str
@@ -43,6 +43,7 @@ class ExtractRequest:
     levels: LevelChoice = field(default_factory=LevelChoice)
     dtype: str | None = None
     threads: int | None = None
+    compression: tuple[str, int] | None = None
     memory: int = 1 << 30
     resume: bool = False
     overwrite: bool = False

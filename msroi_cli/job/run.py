@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from msroi_cli.core.backends import default_threads, stats_of
 from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import StoppedError
-from msroi_cli.io.crops_writer import CropsWriter, Record, crops_writer, is_done
+from msroi_cli.io.crops_output import crops_writer, is_done
+from msroi_cli.io.crops_writer import CropsWriter, Record
 from msroi_cli.job.plan import Batch
 from msroi_cli.job.pooling import Pooler
 from msroi_cli.job.prepare import Extraction
