@@ -24,6 +24,13 @@ def check_target(path: Path, overwrite: bool, hint: str = "--overwrite replaces 
         raise UsageError(f"{path}: exists already; {hint}")
 
 
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two names are, or would be, of one file."""
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
+
+
 @contextmanager
 def whole_file(path: Path, overwrite: bool) -> Iterator[Path]:
     """Yields a temporary name beside `path`; what is written there takes the name `path` if the block succeeds.
@@ -116,8 +123,9 @@ def reserve_space(descriptor: int) -> None:
 
 def check_room(path: Path, size: int) -> None:
     """Raises RunError if the file system has no room for `size` bytes more, or the folder cannot be written to."""
-    free = shutil.disk_usage(path.parent).free
-    if size > free:
-        raise RunError(f"{path}: expected room for {size:,} bytes, got {free:,} free")
+    with failures_named(path):
+        free = shutil.disk_usage(path.parent).free
     if not os.access(path.parent, os.W_OK):
         raise RunError(f"{path}: cannot be written: the folder is read-only")
+    if size > free:
+        raise RunError(f"{path}: expected room for {size:,} bytes, got {free:,} free")

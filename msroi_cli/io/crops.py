@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.hdf5 import is_dataset, member, open_group, read, texts
-from msroi_cli.io.location import Location, Source
+from msroi_cli.io.hdf5 import attribute, dataset_in, open_group, read, texts
+from msroi_cli.io.location import Location, Source, parse_json
 
 FORMAT = "msroi-crops"
 FORMAT_VERSION = 1
@@ -73,7 +73,7 @@ class CropsHeader:
     @property
     def row_bytes(self) -> int:
         """The bytes of one crop."""
-        return int(np.prod(self.shape[1:])) * self.dtype.itemsize
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
 
 
 def open_crops(path: str | Path) -> Crops:
@@ -108,11 +108,13 @@ class Crops:
         if root.attrs.get("format_version") != FORMAT_VERSION:
             version = root.attrs.get("format_version")
             raise InputError(f"{location}: expected format version {FORMAT_VERSION}, got {version}")
-        self.parameters: dict[str, Any] = json.loads(root.attrs["parameters"])
-        self.sources: dict[str, Any] = json.loads(root.attrs["sources"])
-        self.image_ids = texts(_dataset(root, location, "image_ids"), location.at("image_ids"))
+        self.parameters = _json_attribute(root, location, "parameters")
+        self.sources = _json_attribute(root, location, "sources")
+        self.image_ids = texts(
+            dataset_in(root, "image_ids", location.at("image_ids"), "a dataset"), location.at("image_ids")
+        )
         columns = {
-            name: read(_dataset(root, location, name), location.at(name))
+            name: read(dataset_in(root, name, location.at(name), "a dataset"), location.at(name))
             for name in COLUMNS
             if name in root or name not in OPTIONAL_COLUMNS
         }
@@ -120,8 +122,8 @@ class Crops:
         self.level, self.status, self.box_index = columns["level"], columns["status"], columns["box_index"]
         self.score, self.category_id = columns.get("score"), columns.get("category_id")
         self.annotation_id = columns.get("annotation_id")
-        self.stats = read(_dataset(root, location, "stats"), location.at("stats"))
-        self._crops = self._map(_dataset(root, location, "crops"))
+        self.stats = read(dataset_in(root, "stats", location.at("stats"), "a dataset"), location.at("stats"))
+        self._crops = self._map(dataset_in(root, "crops", location.at("crops"), "a dataset"))
 
     def _map(self, dataset: h5py.Dataset) -> NDArray[Any]:
         offset = dataset.id.get_offset()
@@ -159,8 +161,9 @@ class Crops:
         return np.flatnonzero(self.image_index == index)
 
 
-def _dataset(root: h5py.Group, location: Location, name: str) -> h5py.Dataset:
-    dataset = member(root, name, location.at(name))
-    if not is_dataset(dataset):
-        raise InputError(f"{location.at(name)}: expected a dataset, got none of that name")
-    return dataset
+def _json_attribute(root: h5py.Group, location: Location, name: str) -> dict[str, Any]:
+    value = attribute(root, name, location)
+    content = parse_json(f"{location}: attribute {name}", str(value).encode()) if value is not None else None
+    if not isinstance(content, dict):
+        raise InputError(f"{location}: expected the attribute {name}, a JSON object, got {value!r}")
+    return content
