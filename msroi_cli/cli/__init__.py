@@ -7,6 +7,7 @@ import click
 from msroi_cli import __version__
 from msroi_cli.cli.boundary import Boundary
 from msroi_cli.cli.extract import extract
+from msroi_cli.cli.verify import verify
 
 
 @click.group(cls=Boundary, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -20,3 +21,4 @@ def main() -> None:
 
 
 main.add_command(extract)
+main.add_command(verify)
