@@ -7,6 +7,7 @@ import click
 from msroi_cli import __version__
 from msroi_cli.cli.boundary import Boundary
 from msroi_cli.cli.extract import extract
+from msroi_cli.cli.inspect import inspect
 
 
 @click.group(cls=Boundary, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -19,4 +20,5 @@ def main() -> None:
     """
 
 
-main.add_command(extract)
+for command in (extract, inspect):
+    main.add_command(command)
