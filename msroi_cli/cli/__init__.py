@@ -7,6 +7,7 @@ import click
 from msroi_cli import __version__
 from msroi_cli.cli.boundary import Boundary
 from msroi_cli.cli.extract import extract
+from msroi_cli.cli.inspect import inspect
 from msroi_cli.cli.verify import verify
 
 
@@ -20,5 +21,5 @@ def main() -> None:
     """
 
 
-main.add_command(extract)
-main.add_command(verify)
+for command in (extract, inspect, verify):
+    main.add_command(command)

@@ -119,13 +119,14 @@ def _level_row(name: str, stride: str, level: LevelSummary) -> list[str]:
         stride,
         f"{level.boxes:,}",
         f"{level.share:.1%}",
-        *(_number(size, ".1f") for size in sizes),
-        _number(level.mean, ".4g"),
-        _number(level.std, ".4g"),
-        _number(level.zero_fraction, ".1%"),
+        *(number(size, ".1f") for size in sizes),
+        number(level.mean, ".4g"),
+        number(level.std, ".4g"),
+        number(level.zero_fraction, ".1%"),
         f"{level.seconds:.2f} s",
     ]
 
 
-def _number(value: float, form: str) -> str:
-    return format(value, form) if math.isfinite(value) else "-"
+def number(value: float | None, form: str) -> str:
+    """A number in the given format; a dash where there is none."""
+    return "-" if value is None or not math.isfinite(value) else format(value, form)

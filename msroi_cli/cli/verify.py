@@ -24,9 +24,7 @@ Example:
 @click.option("--against", metavar="PYRAMID", help="The pyramid that the crops came from, for --recompute.")
 @click.option("--seed", type=int, help="Choose the same rows every time.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing of files that are good.")
-def verify(
-    crops: tuple[Path, ...], recompute: int | None, against: str | None, seed: int | None, quiet: bool
-) -> None:
+def verify(crops: tuple[Path, ...], recompute: int | None, against: str | None, seed: int | None, quiet: bool) -> None:
     """Check the columns and checksums of CROPS, and, if asked, its crops themselves.
 
     What is wrong is listed on standard output, one line each, and the exit code is 3.

@@ -15,8 +15,8 @@ from typing import Any
 
 from msroi_cli.errors import UsageError
 from msroi_cli.io.atomic import failures_named
-from msroi_cli.io.crops import open_crops
 from msroi_cli.io.crops_plain import PlainWriter
+from msroi_cli.io.crops_reader import open_crops
 from msroi_cli.io.crops_spool import SpoolWriter
 from msroi_cli.io.crops_writer import CropsWriter, Output
 from msroi_cli.io.journal import Journal

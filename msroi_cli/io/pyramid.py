@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,11 +24,15 @@ SMALLEST = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class LevelChoice:
-    """What the user says about the levels: their names, and their strides or their scales, finest first."""
+    """What the user says about the levels: their names, and their strides or their scales, finest first.
+
+    scales_needed: whether a level without a scale is an error; else its scale is NaN, for those who only look.
+    """
 
     names: tuple[str, ...] | None = None
     strides: tuple[tuple[float, float], ...] | None = None
     scales: tuple[tuple[float, float], ...] | None = None
+    scales_needed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +135,11 @@ def level_scales(
         return tuple(Level(name, scale) for name, scale in zip(names, given, strict=True))
     levels = []
     for name, scale in zip(names, own, strict=True):
-        if scale is None:
+        if scale is None and choice.scales_needed:
             raise UsageError(
                 f"{where.at(name)}: expected a stride or spatial_scale attribute, or the option --strides or --scales"
             )
-        levels.append(Level(name, scale))
+        levels.append(Level(name, scale or (math.nan, math.nan)))
     return tuple(levels)
 
 

@@ -116,6 +116,10 @@ class JsonPyramid(_BatchedPyramid):
         """One entry of an array."""
         return ArrayMap(self._maps[level][image], self.location.at(self.levels[level].name))
 
+    def stored(self, level: int) -> tuple[tuple[int, ...], np.dtype[Any], int, list[str]]:
+        """The shape and dtype of a level, its bytes in memory, and no filters."""
+        return self._maps[level].shape, self._maps[level].dtype, self._maps[level].nbytes, []
+
     def close(self) -> None:
         """Nothing to close: the file was read whole."""
 
@@ -181,6 +185,12 @@ class NpzPyramid(_BatchedPyramid):
         member = self._levels[level]
         _, channels, height, width = member.shape
         return FetchedMap(partial(member.channels, image), (channels, height, width), member.dtype, member.where)
+
+    def stored(self, level: int) -> tuple[tuple[int, ...], np.dtype[Any], int, list[str]]:
+        """The shape and dtype of a level, its bytes in the archive, and how they are compressed."""
+        entry = self._archive.getinfo(f"{self.levels[level].name}.npy")
+        filters = ["deflate"] if entry.compress_type == zipfile.ZIP_DEFLATED else []
+        return self._levels[level].shape, self._levels[level].dtype, entry.compress_size, filters
 
     def close(self) -> None:
         """Closes the archive."""
