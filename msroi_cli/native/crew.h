@@ -1,0 +1,16 @@
+// Threads that share a piece of work with the caller.
+#pragma once
+
+#include <functional>
+
+namespace msroi {
+
+// How many processors this process may keep busy: its affinity mask and its cgroup's quota, whichever is less.
+int usable_processors();
+
+// Calls `work` on the caller and on up to `threads - 1` others at the same time, and returns when all calls have.
+// Each call takes what is left of the work until nothing is. When the crew is already at work for another call, the
+// caller works alone: two calls at once use as many threads as one. Rethrows the first exception of any call.
+void work_together(int threads, const std::function<void()>& work);
+
+}  // namespace msroi

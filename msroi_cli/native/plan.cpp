@@ -1,0 +1,87 @@
+// Compiled without contraction: each float operation below rounds once, as it does in NumPy and in torchvision's
+// kernel, so that `ceil` and the range test fall the same way on every machine.
+
+#include "plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace msroi {
+
+namespace {
+
+struct Bins {
+    float start, size, grid;
+};
+
+Bins bins_of(float low, float high, const Axis& axis) {
+    const float offset = axis.aligned ? 0.5f : 0.0f;
+    const float start = low * axis.scale - offset;
+    float side = (high * axis.scale - offset) - start;
+    if (!axis.aligned) side = std::max(side, 1.0f);
+    const float size = side / static_cast<float>(axis.bins);
+    return {start, size, axis.ratio ? static_cast<float>(axis.ratio) : std::ceil(size)};
+}
+
+struct Range {
+    int64_t begin, end;
+};
+
+// The samples of a bin that can lie on the map, with room for the rounding of a position: a box far larger than the
+// map has most samples off it, and the work is to be that of the map.
+Range samples_on_map(float bin_start, const Bins& bins, const Axis& axis) {
+    const double grid = bins.grid, step = double(bins.size) / std::max(grid, 1.0);
+    if (step == 0) return {0, int64_t(grid)};
+    const double reach = std::fabs(double(bins.start)) + double(bins.size) * axis.bins + axis.size;
+    if (!std::isfinite(reach)) return {0, 0};
+    const double most = std::min(grid, 0x1p62);
+    const double slack = 2 + std::ldexp(reach / step, -20);
+    const double first = (-1.0 - bin_start) / step - slack;
+    const double last = (double(axis.size) - bin_start) / step + slack;
+    return {int64_t(std::clamp(std::floor(first), 0.0, most)), int64_t(std::clamp(std::ceil(last), 0.0, most))};
+}
+
+// Adds a share to a cell of the bin that begins at tap `begin`. Samples ascend, so the cell is one of the last two.
+void touch(Taps& taps, size_t begin, int32_t cell, double share) {
+    for (size_t tap = taps.cell.size(); tap > begin && taps.cell[tap - 1] >= cell; --tap) {
+        if (taps.cell[tap - 1] == cell) {
+            taps.weight[tap - 1] += share;
+            return;
+        }
+    }
+    taps.cell.push_back(cell);
+    taps.weight.push_back(0.0 + share);  // a sum from 0: -0 becomes 0
+}
+
+}  // namespace
+
+int64_t level_of(const float* box, const float* bounds, int64_t count) {
+    const float size = std::sqrt((box[2] - box[0]) * (box[3] - box[1]));
+    int64_t level = 0;
+    while (level < count && bounds[level] <= size) ++level;
+    return level;
+}
+
+void axis_weights(float low, float high, const Axis& axis, Taps& taps) {
+    const Bins bins = bins_of(low, high, axis);
+    const float map_end = static_cast<float>(axis.size);
+    const int32_t last_cell = axis.size - 1;
+    for (int32_t bin = 0; bin < axis.bins; ++bin) {
+        const size_t begin = taps.cell.size();
+        const float bin_start = bins.start + static_cast<float>(bin) * bins.size;
+        const Range range = samples_on_map(bin_start, bins, axis);
+        for (int64_t sample = range.begin; sample < range.end; ++sample) {
+            const float at = bin_start + (static_cast<float>(sample) + 0.5f) * bins.size / bins.grid;
+            if (!(at >= -1.0f && at <= map_end)) continue;
+            const float inside = std::max(at, 0.0f);
+            const int32_t below = int32_t(std::min(int64_t(inside), int64_t(last_cell)));
+            const double share = below < last_cell ? double(inside) - below : 0.0;
+            touch(taps, begin, below, 1 - share);
+            touch(taps, begin, std::min(below + 1, last_cell), share);
+        }
+        for (size_t tap = begin; tap < taps.cell.size(); ++tap) taps.weight[tap] /= double(bins.grid);
+        taps.offsets.push_back(int64_t(taps.cell.size()));
+    }
+}
+
+}  // namespace msroi

@@ -1,0 +1,27 @@
+// The sizes of what a worker keeps at hand, in bytes: together under 8 MB, whatever the map's size.
+#pragma once
+
+#include <stdint.h>
+
+namespace msroi {
+
+constexpr int64_t LANE_BYTES = 64;                 // a block of channels: one cache line of lanes
+constexpr int64_t LINES_BYTES = 256 << 10;         // bins x columns, after the y axis
+constexpr int64_t TILE_BYTES = 64 << 10;           // bins, after the x axis
+constexpr int64_t STAGE_BYTES = 2 * TILE_BYTES;    // the same, channel by channel, in the type of the crops
+constexpr int64_t CELLS_BYTES = 6 << 20;           // rows of interleaved planes, at most
+constexpr int64_t HELD_BYTES = CELLS_BYTES / LANE_BYTES * 4;
+constexpr int64_t FIXED_BYTES = LINES_BYTES + TILE_BYTES + STAGE_BYTES + HELD_BYTES;
+
+constexpr int64_t LINES_GOAL = 16 << 10;           // lines that stay in the first-level cache
+constexpr int64_t PLANE_COLUMNS = 16 << 10;        // columns of a line of Mode::plane
+constexpr int64_t MOST_TAPS = 8;                   // taps summed in registers; more are summed in groups of as many
+
+constexpr int64_t MOST_COLUMNS = LINES_BYTES / LANE_BYTES;  // that a box of Mode::rows and Mode::window may touch
+constexpr int64_t MOST_BINS = TILE_BYTES / LANE_BYTES;      // across, of such a box
+
+static_assert(FIXED_BYTES + CELLS_BYTES <= 8 << 20);
+static_assert(PLANE_COLUMNS * 8 <= LINES_BYTES);
+static_assert(MOST_TAPS * PLANE_COLUMNS * 8 <= CELLS_BYTES);
+
+}  // namespace msroi

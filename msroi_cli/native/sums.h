@@ -1,0 +1,91 @@
+// The two sums of the kernel. Every path through it ends here, so that every path rounds alike.
+//
+// A sum of taps starts from 0 and takes one multiply-add a tap, ascending. Beyond MOST_TAPS taps it is a sum of such
+// sums, in order: weights and pointers of one group stay in registers, and a long sum loses less to rounding.
+// Included by sweep.cpp alone, as lanes.h is.
+#pragma once
+
+#include "lanes.h"
+#include "scratch.h"
+
+namespace msroi {
+namespace MSROI_ISA_NAMESPACE {
+
+// line[i] = (ADD ? line[i] : 0) + sum of weight[t] * rows[t][i], for `n` elements.
+template <class T, int TAPS, bool ADD>
+void blend_group(T* line, const char* const* rows, const T* weight, int64_t n) {
+    typedef typename Lanes<T>::Vector Vector;
+    Vector w[TAPS + 1];
+    const char* row[TAPS + 1];
+    for (int t = 0; t < TAPS; ++t) w[t] = splat(weight[t]), row[t] = rows[t];
+    int64_t i = 0;
+    for (; i + WIDTH<T> <= n; i += WIDTH<T>) {
+        Vector sum = {};
+        for (int t = 0; t < TAPS; ++t) sum += w[t] * load<Vector>(row[t] + i * int64_t(sizeof(T)));
+        if (ADD) sum = load<Vector>(line + i) + sum;
+        store(line + i, sum);
+    }
+    for (; i < n; ++i) {
+        T sum = 0;
+        for (int t = 0; t < TAPS; ++t) sum += weight[t] * load<T>(row[t] + i * int64_t(sizeof(T)));
+        line[i] = ADD ? line[i] + sum : sum;
+    }
+}
+
+// line[i] = sum over `taps` rows of weight * row[i]; at most MOST_TAPS, `add`ed to what the line holds if so asked.
+template <class T>
+void blend(T* line, const char* const* rows, const T* weight, int64_t taps, int64_t n, bool add) {
+    typedef void (*Group)(T*, const char* const*, const T*, int64_t);
+    static constexpr Group first[] = {
+        blend_group<T, 0, false>, blend_group<T, 1, false>, blend_group<T, 2, false>,
+        blend_group<T, 3, false>, blend_group<T, 4, false>, blend_group<T, 5, false>,
+        blend_group<T, 6, false>, blend_group<T, 7, false>, blend_group<T, 8, false>};
+    static constexpr Group further[] = {
+        blend_group<T, 0, true>, blend_group<T, 1, true>, blend_group<T, 2, true>,
+        blend_group<T, 3, true>, blend_group<T, 4, true>, blend_group<T, 5, true>,
+        blend_group<T, 6, true>, blend_group<T, 7, true>, blend_group<T, 8, true>};
+    (add ? further : first)[taps](line, rows, weight, n);
+}
+
+// For `count` lines, one block of channels each: to = (ADD ? to : 0) + sum of weight[t] * line[slot[t]].
+template <class T, int TAPS, bool ADD>
+void weigh_group(T* to, int64_t pitch, const T* lines, int64_t line_pitch, int64_t count, const int32_t* slot,
+                 const T* weight) {
+    typedef typename Lanes<T>::Vector Vector;
+    Vector w[TAPS + 1];
+    int64_t at[TAPS + 1];
+    for (int t = 0; t < TAPS; ++t) w[t] = splat(weight[t]), at[t] = int64_t(slot[t]) * BLOCK<T>;
+    for (int64_t p = 0; p < count; ++p, to += pitch, lines += line_pitch) {
+        Vector sum[REGISTERS] = {};
+        for (int t = 0; t < TAPS; ++t)
+            for (int r = 0; r < REGISTERS; ++r) sum[r] += w[t] * load<Vector>(lines + at[t] + r * WIDTH<T>);
+        for (int r = 0; r < REGISTERS; ++r) {
+            if (ADD) sum[r] = load<Vector>(to + r * WIDTH<T>) + sum[r];
+            store(to + r * WIDTH<T>, sum[r]);
+        }
+    }
+}
+
+// The x axis of one bin column, for `count` lines.
+template <class T>
+void weigh(T* to, int64_t pitch, const T* lines, int64_t line_pitch, int64_t count, const int32_t* slot,
+           const T* weight, int64_t taps) {
+    typedef void (*Group)(T*, int64_t, const T*, int64_t, int64_t, const int32_t*, const T*);
+    static constexpr Group first[] = {
+        weigh_group<T, 0, false>, weigh_group<T, 1, false>, weigh_group<T, 2, false>,
+        weigh_group<T, 3, false>, weigh_group<T, 4, false>, weigh_group<T, 5, false>,
+        weigh_group<T, 6, false>, weigh_group<T, 7, false>, weigh_group<T, 8, false>};
+    static constexpr Group further[] = {
+        weigh_group<T, 0, true>, weigh_group<T, 1, true>, weigh_group<T, 2, true>,
+        weigh_group<T, 3, true>, weigh_group<T, 4, true>, weigh_group<T, 5, true>,
+        weigh_group<T, 6, true>, weigh_group<T, 7, true>, weigh_group<T, 8, true>};
+    const int64_t start = taps < MOST_TAPS ? taps : MOST_TAPS;
+    first[start](to, pitch, lines, line_pitch, count, slot, weight);
+    for (int64_t t = start; t < taps; t += MOST_TAPS) {
+        const int64_t group = taps - t < MOST_TAPS ? taps - t : MOST_TAPS;
+        further[group](to, pitch, lines, line_pitch, count, slot + t, weight + t);
+    }
+}
+
+}  // namespace MSROI_ISA_NAMESPACE
+}  // namespace msroi
