@@ -43,7 +43,8 @@ public:
         scratch.tile = scratch.lines + LINES_BYTES;
         scratch.stage = scratch.tile + TILE_BYTES;
         scratch.held = reinterpret_cast<int32_t*>(scratch.stage + STAGE_BYTES);
-        scratch.cells = reinterpret_cast<char*>(scratch.held) + HELD_BYTES;
+        scratch.table = reinterpret_cast<const char**>(scratch.stage + STAGE_BYTES + HELD_BYTES);
+        scratch.cells = scratch.stage + STAGE_BYTES + HELD_BYTES + TABLE_BYTES;
         return scratch;
     }
 

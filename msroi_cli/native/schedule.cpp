@@ -58,7 +58,9 @@ struct Costs {
                box.x.cell[box.x.count - 1] - box.x.cell[0] < 2 * box.x.count;
     }
 
-    bool fits_block(const Box& box) const { return box.x.count <= MOST_COLUMNS && call.bins_x <= MOST_BINS; }
+    bool fits_block(const Box& box) const {
+        return box.x.count <= MOST_COLUMNS && box.y.count <= MOST_ROWS && call.bins_x <= MOST_BINS;
+    }
     bool fits_window(const Box& box) const {
         return fits_block(box) && int64_t(box.y.count) * box.x.count * LANE_BYTES <= CELLS_BYTES;
     }
@@ -82,7 +84,7 @@ public:
         measure();
         Job job{level, image, first_, last_, Mode::rows, first_column_, end_column_ - first_column_, tallest_, 0};
         const double packing = PACK_CELL * rows_ * job.columns;
-        const bool ring_fits = fits_ && int64_t(tallest_) * job.columns * LANE_BYTES <= CELLS_BYTES;
+        const bool ring_fits = fits_ && tallest_ <= MOST_ROWS && int64_t(tallest_) * job.columns * LANE_BYTES <= CELLS_BYTES;
         if (ring_fits && tallest_ > 0 && packing + pooling_ < alone_) {
             job.cost = packing + pooling_;
             jobs.push_back(job);

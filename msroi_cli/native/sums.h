@@ -11,13 +11,14 @@
 namespace msroi {
 namespace MSROI_ISA_NAMESPACE {
 
-// line[i] = (ADD ? line[i] : 0) + sum of weight[t] * rows[t][i], for `n` elements.
+// line[i] = (ADD ? line[i] : 0) + sum of weight[t] * rows[slot[t]][i], for `n` elements that begin `offset` bytes into
+// each row.
 template <class T, int TAPS, bool ADD>
-void blend_group(T* line, const char* const* rows, const T* weight, int64_t n) {
+void blend_group(T* line, const char* const* rows, const int32_t* slot, const T* weight, int64_t offset, int64_t n) {
     typedef typename Lanes<T>::Vector Vector;
     Vector w[TAPS + 1];
     const char* row[TAPS + 1];
-    for (int t = 0; t < TAPS; ++t) w[t] = splat(weight[t]), row[t] = rows[t];
+    for (int t = 0; t < TAPS; ++t) w[t] = splat(weight[t]), row[t] = rows[slot[t]] + offset;
     int64_t i = 0;
     for (; i + WIDTH<T> <= n; i += WIDTH<T>) {
         Vector sum = {};
@@ -32,10 +33,11 @@ void blend_group(T* line, const char* const* rows, const T* weight, int64_t n) {
     }
 }
 
-// line[i] = sum over `taps` rows of weight * row[i]; at most MOST_TAPS, `add`ed to what the line holds if so asked.
+// The same for 0 to MOST_TAPS taps, `add`ed to what the line holds if so asked.
 template <class T>
-void blend(T* line, const char* const* rows, const T* weight, int64_t taps, int64_t n, bool add) {
-    typedef void (*Group)(T*, const char* const*, const T*, int64_t);
+MSROI_INLINE void blend(T* line, const char* const* rows, const int32_t* slot, const T* weight, int64_t taps,
+                        int64_t offset, int64_t n, bool add) {
+    typedef void (*Group)(T*, const char* const*, const int32_t*, const T*, int64_t, int64_t);
     static constexpr Group first[] = {
         blend_group<T, 0, false>, blend_group<T, 1, false>, blend_group<T, 2, false>,
         blend_group<T, 3, false>, blend_group<T, 4, false>, blend_group<T, 5, false>,
@@ -44,7 +46,7 @@ void blend(T* line, const char* const* rows, const T* weight, int64_t taps, int6
         blend_group<T, 0, true>, blend_group<T, 1, true>, blend_group<T, 2, true>,
         blend_group<T, 3, true>, blend_group<T, 4, true>, blend_group<T, 5, true>,
         blend_group<T, 6, true>, blend_group<T, 7, true>, blend_group<T, 8, true>};
-    (add ? further : first)[taps](line, rows, weight, n);
+    (add ? further : first)[taps](line, rows, slot, weight, offset, n);
 }
 
 // For `count` lines, one block of channels each: to = (ADD ? to : 0) + sum of weight[t] * line[slot[t]].
@@ -68,7 +70,7 @@ void weigh_group(T* to, int64_t pitch, const T* lines, int64_t line_pitch, int64
 
 // The x axis of one bin column, for `count` lines.
 template <class T>
-void weigh(T* to, int64_t pitch, const T* lines, int64_t line_pitch, int64_t count, const int32_t* slot,
+MSROI_INLINE void weigh(T* to, int64_t pitch, const T* lines, int64_t line_pitch, int64_t count, const int32_t* slot,
            const T* weight, int64_t taps) {
     typedef void (*Group)(T*, int64_t, const T*, int64_t, int64_t, const int32_t*, const T*);
     static constexpr Group first[] = {

@@ -76,12 +76,18 @@ MSROI_INLINE void pack_square(T* to, const Source& source, const char* const* ch
     }
 }
 
-// `n` neighbouring columns that begin `offset` bytes into each plane.
+// `n` neighbouring columns that begin `offset` bytes into each plane. While they are packed, those `ahead` bytes further
+// on are fetched: sixteen streams are more than the processor follows by itself.
 template <class Source, class T>
-static void pack_run(T* to, const Source& source, const char* const* channel, int64_t offset, int64_t n) {
+static void pack_run(T* to, const Source& source, const char* const* channel, int64_t offset, int64_t n,
+                     int64_t ahead) {
     int64_t x = 0;
-    for (; x + QUAD<T> <= n; x += QUAD<T>)
+    for (; x + QUAD<T> <= n; x += QUAD<T>) {
+        if (x % BLOCK<T> == 0)
+            for (int lane = 0; lane < BLOCK<T>; ++lane)
+                __builtin_prefetch(channel[lane] + (offset + x * source.step() + ahead), 0, 2);
         pack_square(to + x * BLOCK<T>, source, channel, offset + x * source.step());
+    }
     if (x == n) return;
     if (n > QUAD<T>) {
         x = n - QUAD<T>;
@@ -114,66 +120,52 @@ struct Block {
     T* lines() const { return reinterpret_cast<T*>(unit.scratch.lines); }
     T* tile() const { return reinterpret_cast<T*>(unit.scratch.tile); }
 
-    // Elements from one packed row to the next.
-    int64_t pitch(const Box& box) const { return (ring() ? unit.columns : box.x.count) * CELL; }
-
-    // Where the row in `slot` is kept; `base`: where the box's first row is.
-    int64_t place(const Box& box, int64_t slot, int64_t base) const {
-        if (!ring()) return slot;
-        const int64_t at = base + box.y.cell[slot] - box.y.cell[0];
-        return at < unit.rows ? at : at - unit.rows;
-    }
-    int64_t base(const Box& box) const { return ring() && box.y.count ? box.y.cell[0] % unit.rows : 0; }
-
+    // Packs the rows of the box that are not in the ring, and notes where the box begins in each.
     void pack_rows(const Box& box) {
-        const int64_t start = base(box);
+        if (!box.y.count || !box.x.count) return;
+        const int64_t left = (box.x.cell[0] - unit.first_column) * CELL, rows = unit.rows;
+        const int64_t top = box.y.cell[0], base = uint32_t(top) % uint32_t(rows);
         for (int64_t slot = 0; slot < box.y.count; ++slot) {
-            const int64_t at = place(box, slot, start), y = box.y.cell[slot];
+            const int64_t y = box.y.cell[slot], beyond = base + (y - top), at = beyond < rows ? beyond : beyond - rows;
+            T* row = cells() + at * unit.columns * CELL;
+            unit.scratch.table[slot] = reinterpret_cast<const char*>(row + left);
             if (unit.scratch.held[at] == y) continue;
             unit.scratch.held[at] = int32_t(y);
-            pack_run(cells() + at * unit.columns * CELL, source, channel,
-                     y * unit.row_stride + unit.first_column * source.step(), unit.columns);
+            pack_run(row, source, channel, y * unit.row_stride + unit.first_column * source.step(), unit.columns,
+                     unit.row_stride);
         }
     }
 
     void pack_window(const Box& box) {
         for (int64_t slot = 0; slot < box.y.count; ++slot) {
             T* row = cells() + slot * box.x.count * CELL;
+            unit.scratch.table[slot] = reinterpret_cast<const char*>(row);
             const int64_t offset = box.y.cell[slot] * unit.row_stride;
             for (int64_t x = 0, end; x < box.x.count; x = end) {
                 end = run_end(box.x, x, box.x.count);
-                pack_run(row + x * CELL, source, channel, offset + box.x.cell[x] * source.step(), end - x);
+                pack_run(row + x * CELL, source, channel, offset + box.x.cell[x] * source.step(), end - x,
+                         unit.row_stride);
             }
         }
     }
 
     // The y axis: lines [y0, y1) of the box, one element a column and channel.
     void down(const Box& box, int64_t y0, int64_t y1) {
-        const int64_t row_pitch = pitch(box), start = base(box);
-        for (int64_t p = y0; p < y1; ++p) {
-            T* line = lines() + (p - y0) * box.x.count * CELL;
-            int64_t tap = box.y.begin[p];
-            bool add = false;
-            do {
-                const int64_t taps = smaller(box.y.begin[p + 1] - tap, MOST_TAPS);
-                const T* row[MOST_TAPS];
-                for (int64_t t = 0; t < taps; ++t)
-                    row[t] = cells() + place(box, box.y.slot[tap + t], start) * row_pitch;
-                down_runs(box, line, row, weights<T>(box.y, tap), taps, add);
-                tap += taps;
-                add = true;
-            } while (tap < box.y.begin[p + 1]);
+        const int64_t columns = box.x.count;
+        for (int64_t x = 0, end; x < columns; x = end) {
+            end = ring() ? run_end(box.x, x, columns) : columns;
+            const int64_t column = ring() ? box.x.cell[x] - box.x.cell[0] : x;
+            for (int64_t p = y0; p < y1; ++p)
+                down_run(*this, box, p, lines() + ((p - y0) * columns + x) * CELL, column * LANE_BYTES, (end - x) * CELL);
         }
     }
 
-    void down_runs(const Box& box, T* line, const T* const* row, const T* weight, int64_t taps, bool add) {
-        for (int64_t x = 0, end; x < box.x.count; x = end) {
-            end = ring() ? run_end(box.x, x, box.x.count) : box.x.count;
-            const int64_t column = ring() ? box.x.cell[x] - unit.first_column : x;
-            const char* from[MOST_TAPS];
-            for (int64_t t = 0; t < taps; ++t) from[t] = reinterpret_cast<const char*>(row[t] + column * CELL);
-            blend(line + x * CELL, from, weight, taps, (end - x) * CELL, add);
-        }
+    MSROI_INLINE void down_run(const Block& block, const Box& box, int64_t p, T* line, int64_t offset, int64_t n) {
+        const char* const* table = block.unit.scratch.table;
+        const int64_t begin = box.y.begin[p], end = box.y.begin[p + 1], first = smaller(end, begin + MOST_TAPS);
+        blend(line, table, box.y.slot + begin, weights<T>(box.y, begin), first - begin, offset, n, false);
+        for (int64_t tap = first; tap < end; tap += MOST_TAPS)
+            blend(line, table, box.y.slot + tap, weights<T>(box.y, tap), smaller(end - tap, MOST_TAPS), offset, n, true);
     }
 
     // The x axis: the bins of `count` lines.
@@ -234,16 +226,15 @@ struct Plane {
     void blend_rows(const Box& box, int64_t tap, int64_t taps, int64_t x0, int64_t x1, bool add) {
         const T* weight = weights<T>(box.y, tap);
         const char* row[MOST_TAPS];
-        const char* from[MOST_TAPS];
         for (int64_t t = 0; t < taps; ++t) row[t] = plane + box.y.cell[box.y.slot[tap + t]] * unit.row_stride;
+        static constexpr int32_t IN_ORDER[] = {0, 1, 2, 3, 4, 5, 6, 7};
         if (!Source::direct) {
-            for (int64_t t = 0; t < taps; ++t) from[t] = gather(box, row[t], t, x0, x1);
-            return blend(line(), from, weight, taps, x1 - x0, add);
+            for (int64_t t = 0; t < taps; ++t) row[t] = gather(box, row[t], t, x0, x1);
+            return blend(line(), row, IN_ORDER, weight, taps, 0, x1 - x0, add);
         }
         for (int64_t x = x0, end; x < x1; x = end) {
             end = run_end(box.x, x, x1);
-            for (int64_t t = 0; t < taps; ++t) from[t] = row[t] + box.x.cell[x] * source.step();
-            blend(line() + (x - x0), from, weight, taps, end - x, add);
+            blend(line() + (x - x0), row, IN_ORDER, weight, taps, box.x.cell[x] * source.step(), end - x, add);
         }
     }
 

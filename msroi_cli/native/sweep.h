@@ -35,6 +35,7 @@ struct Scratch {
     char* tile;
     char* stage;
     int32_t* held;
+    const char** table;
     char* cells;
 };
 
