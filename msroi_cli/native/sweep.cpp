@@ -39,9 +39,10 @@ static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // `total` in equal steps of at most `most`.
 static int64_t even_step(int64_t total, int64_t most) {
+    if (total <= most) return total;
     if (most < 1) most = 1;
     const int64_t steps = (total + most - 1) / most;
-    return steps < 2 ? total : (total + steps - 1) / steps;
+    return (total + steps - 1) / steps;
 }
 
 // The first slot after `slot` whose cell is not the next neighbour: slots up to there are one run of columns.
@@ -108,8 +109,10 @@ struct Block {
     const Unit& unit;
     const Source source;
     const char* channel[BLOCK<T>];
+    const int64_t tile_rows;
 
-    explicit Block(const Unit& given) : unit(given), source(given) {
+    explicit Block(const Unit& given)
+        : unit(given), source(given), tile_rows(even_step(given.bins_y, MOST_BINS / given.bins_x)) {
         // Lanes without a channel repeat the last one, and are not delivered.
         for (int64_t lane = 0; lane < CELL; ++lane)
             channel[lane] = unit.planes + smaller(lane, unit.lanes - 1) * unit.channel_stride;
@@ -178,8 +181,9 @@ struct Block {
     }
 
     void pool(const Box& box) {
-        const int64_t tile_rows = even_step(unit.bins_y, MOST_BINS / unit.bins_x);
-        const int64_t line_rows = even_step(tile_rows, LINES_GOAL / LANE_BYTES / (box.x.count + 1));
+        const int64_t line_bytes = box.x.count * LANE_BYTES;
+        const int64_t line_rows =
+            tile_rows * line_bytes <= LINES_GOAL ? tile_rows : even_step(tile_rows, LINES_GOAL / line_bytes);
         for (int64_t y0 = 0; y0 < unit.bins_y; y0 += tile_rows) {
             const Part part = {y0, smaller(y0 + tile_rows, unit.bins_y), 0, unit.bins_x};
             for (int64_t y = part.y0, end; y < part.y1; y = end) {
@@ -192,10 +196,17 @@ struct Block {
         }
     }
 
+    // What is planned for a box lies together, from the cells of its y axis on, and has left the caches meanwhile.
+    static void fetch(const Box& box) {
+        const char* plan = reinterpret_cast<const char*>(box.y.cell);
+        for (int64_t line = 0; line < 10; ++line) __builtin_prefetch(plan + line * 64);
+    }
+
     void run() {
         if (ring())
             for (int32_t at = 0; at < unit.rows; ++at) unit.scratch.held[at] = -1;
         for (int64_t i = 0; i < unit.count; ++i) {
+            if (i + 1 < unit.count) fetch(unit.boxes[i + 1]);
             if (ring())
                 pack_rows(unit.boxes[i]);
             else
