@@ -78,7 +78,6 @@ struct Pyramid {
     std::vector<Buffer> buffers;
     std::vector<Map> maps;
     Type type = Type::f32;
-    bool swapped = false;
 
     Pyramid(nb::sequence arrays, nb::sequence scales) {
         for (nb::handle array : arrays) {
@@ -89,15 +88,16 @@ struct Pyramid {
     }
 
     void add(Buffer&& buffer, double scale_y, double scale_x) {
-        bool other = false;
-        const Type found = buffer.float_type(other);
-        if (maps.empty()) type = found, swapped = other;
+        bool swapped = false;
+        const Type found = buffer.float_type(swapped);
+        if (maps.empty()) type = found;
         const Buffer& first = maps.empty() ? buffer : buffers.front();
-        if (found != type || other != swapped || buffer.shape(0) != first.shape(0) || buffer.shape(1) != first.shape(1))
+        if (found != type || buffer.shape(0) != first.shape(0) || buffer.shape(1) != first.shape(1))
             throw nb::value_error("maps: expected levels alike in type, images and channels");
         for (int axis = 2; axis < 4; ++axis)
             if (buffer.shape(axis) < 1 || buffer.shape(axis) > INT32_MAX) throw nb::value_error("maps: expected cells");
         maps.push_back({buffer.data(),
+                        swapped,
                         {buffer.stride(0), buffer.stride(1), buffer.stride(2), buffer.stride(3)},
                         int32_t(buffer.shape(2)),
                         int32_t(buffer.shape(3)),
@@ -130,7 +130,6 @@ void pool_arrays(nb::handle out, nb::sequence maps, nb::tuple rois, nb::tuple mo
     call.images = pyramid.images();
     call.channels = pyramid.channels();
     call.type = pyramid.type;
-    call.swapped = pyramid.swapped;
     call.boxes = int64_t(boxes.size() / 4);
     const std::vector<int64_t> batch = indices(rois[0], "batch", call.boxes, call.images);
     const std::vector<int64_t> level = indices(rois[2], "levels", call.boxes, call.levels);

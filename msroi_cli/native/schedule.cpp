@@ -54,7 +54,7 @@ struct Costs {
     }
 
     bool direct(const Box& box) const {
-        return !call.swapped && call.type != Type::f16 && box.x.count &&
+        return call.type != Type::f16 && !call.maps[call.level[box.row]].swapped && box.x.count &&
                box.x.cell[box.x.count - 1] - box.x.cell[0] < 2 * box.x.count;
     }
 
