@@ -54,7 +54,8 @@ struct Costs {
     }
 
     bool direct(const Box& box) const {
-        return call.type != Type::f16 && !call.maps[call.level[box.row]].swapped && box.x.count &&
+        const Map& map = call.maps[call.level[box.row]];
+        return call.type != Type::f16 && !map.swapped && map.strides[3] == bytes_of(call.type) && box.x.count &&
                box.x.cell[box.x.count - 1] - box.x.cell[0] < 2 * box.x.count;
     }
 
