@@ -156,7 +156,7 @@ void sort_boxes(std::vector<Box>& boxes, const Call& call) {
     std::vector<Key> keys(boxes.size());
     for (size_t i = 0; i < boxes.size(); ++i) {
         const int64_t row = boxes[i].row;
-        keys[i] = {call.level[row] * call.images + call.batch[row], int64_t(last_row(boxes[i])) << 31 | int64_t(i)};
+        keys[i] = {call.level[row] * call.images + call.batch[row], int64_t(last_row(boxes[i]) + 1) << 31 | int64_t(i)};
     }
     std::sort(keys.begin(), keys.end());
     std::vector<Box> sorted(boxes.size());
