@@ -1,4 +1,4 @@
-"""Tests of the native kernel: skipped where it was not built, unless MSROI_REQUIRE_NATIVE says that it must be there."""
+"""Tests of the native kernel; skipped where it was not built, unless MSROI_REQUIRE_NATIVE says that it must be."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def test_not_a_byte_beyond_the_arrays():
 
 
 def test_scratch_memory_is_bounded(native):
-    """A map of 3000 x 1500 cells, 16 planes of which are 288 MB, under small boxes, tall ones and one over all of it."""
+    """A map of 3000 x 1500 cells, whose packed planes take 288 MB, under small boxes, tall ones, and a whole one."""
     maps = [np.broadcast_to(np.float32(1), (1, 18, 3000, 1500))]
     rois = random_rois(300, images=1, height=12_000, width=6_000, low=50, high=12_000)
     rois = np.concatenate([rois, [[0, 0, 0, 6_000, 12_000], [0, 500, 0, 520, 12_000]]])

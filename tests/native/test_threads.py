@@ -1,4 +1,4 @@
-"""The kernel's threads among others: forks, calls at once, the end of the interpreter, and what the environment says."""
+"""The kernel's threads among others: forks, calls at once, the interpreter's end, and what the environment says."""
 
 from __future__ import annotations
 
