@@ -6,7 +6,7 @@ namespace msroi {
 
 namespace {
 
-constexpr size_t FIRST_BLOCK = 8 << 10, FURTHER_BLOCK = 128 << 10;
+constexpr size_t FIRST_BLOCK = 8 << 10, FURTHER_BLOCK = 64 << 10;
 
 // The cells of all bins, ascending, each once. Those of a bin ascend, and as a rule so do the bins.
 void cells_of(const Taps& taps, std::vector<int32_t>& cells) {

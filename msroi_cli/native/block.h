@@ -84,8 +84,9 @@ struct Block {
     void across(const Box& box, T* to, int64_t count) {
         for (int64_t q = 0; q < unit.bins_x; ++q) {
             const int64_t tap = box.x.begin[q];
-            weigh(to + q * CELL, unit.bins_x * CELL, lines(), box.x.count * CELL, count, box.x.slot + tap,
-                  weights<T>(box.x, tap), box.x.begin[q + 1] - tap);
+            weigh<T, typename Lanes<T>::Vector, REGISTERS>(to + q * CELL, unit.bins_x * CELL, lines(),
+                                                           box.x.count * CELL, count, box.x.slot + tap, 0,
+                                                           weights<T>(box.x, tap), box.x.begin[q + 1] - tap);
         }
     }
 
