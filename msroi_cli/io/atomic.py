@@ -74,7 +74,10 @@ def publish(partial: Path, target: Path, overwrite: bool) -> None:
     Source: the order of restic and others: fsync the file, rename, fsync the folder; a failed fsync is final.
     """
     sync(partial)
-    if overwrite:
+    if target.exists() and partial.samefile(target):
+        # Cut short between the two steps of a link; renaming one name of a file to another does nothing.
+        partial.unlink()
+    elif overwrite:
         partial.replace(target)
     else:
         _link(partial, target)
