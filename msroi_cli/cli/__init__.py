@@ -8,6 +8,7 @@ from msroi_cli import __version__
 from msroi_cli.cli.boundary import Boundary
 from msroi_cli.cli.extract import extract
 from msroi_cli.cli.inspect import inspect
+from msroi_cli.cli.validate import validate
 
 
 @click.group(cls=Boundary, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -20,5 +21,5 @@ def main() -> None:
     """
 
 
-for command in (extract, inspect):
+for command in (extract, inspect, validate):
     main.add_command(command)

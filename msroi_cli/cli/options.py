@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from msroi_cli.core.spec import MAX_SAMPLING_RATIO, PRESETS
+from msroi_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from msroi_cli.io.pyramid import LevelChoice
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -164,6 +168,16 @@ def level_options(command: F) -> F:
             help="Cells per input pixel of each level: 0.25,0.125 or 1/4,1/8; instead of --strides.",
         ),
     )
+
+
+def level_choice(given: dict[str, Any]) -> LevelChoice:
+    """Takes what `level_options` gave out of `given`."""
+    from msroi_cli.io.pyramid import LevelChoice
+
+    names, strides, scales = (given.pop(name) for name in ("levels", "strides", "scales"))
+    if strides and scales:
+        raise UsageError("--strides: expected without --scales, got both")
+    return LevelChoice(names, strides, scales)
 
 
 def box_options(command: F) -> F:
