@@ -70,6 +70,14 @@ def _numbers(ctx: click.Context, param: click.Parameter, text: str | None) -> tu
         ) from None
 
 
+def factor(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[float, float]:
+    """`1.6` or `1.6x1.5`: a number above 0 for x and y, or one for each; 1 if nothing was said."""
+    try:
+        return (1.0, 1.0) if text is None else _pair(text)
+    except (ValueError, ZeroDivisionError):
+        raise click.BadParameter(f"expected a number above 0, or XxY, such as 1.6 or 1.6x1.5, got {text!r}") from None
+
+
 def _pair(text: str) -> tuple[float, float]:
     numbers = [_number(part) for part in text.split("x")]
     if len(numbers) > 2:
@@ -100,6 +108,34 @@ def memory_option(command: F) -> F:
     )
 
 
+_COMPAT = click.option(
+    "--compat",
+    type=click.Choice(list(PRESETS)),
+    default="lucid",
+    show_default=True,
+    help="The framework whose level rule and pixel model to follow.",
+)
+_CANONICAL = (
+    click.option(
+        "--canonical-level",
+        type=int,
+        metavar="L",
+        help="The level of a box of canonical scale, counted as the preset counts.  [default: the preset's]",
+    ),
+    click.option(
+        "--canonical-scale",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="S",
+        help="Box size sqrt(w*h), in input pixels, that belongs to the canonical level.  [default: the preset's]",
+    ),
+)
+
+
+def rule_options(command: F) -> F:
+    """What decides the level of a box."""
+    return _with(command, _COMPAT, *_CANONICAL)
+
+
 def pool_options(command: F) -> F:
     """What decides the numbers of a crop."""
     return _with(
@@ -118,30 +154,13 @@ def pool_options(command: F) -> F:
             metavar="N",
             help="Samples per bin and axis; -1 or 0: as many as a bin has cells.  [default: the preset's]",
         ),
-        click.option(
-            "--compat",
-            type=click.Choice(list(PRESETS)),
-            default="lucid",
-            show_default=True,
-            help="The framework whose level rule and pixel model to follow.",
-        ),
+        _COMPAT,
         click.option(
             "--aligned/--no-aligned",
             default=None,
             help="Shift boxes by half a cell, as newer implementations do.  [default: the preset's]",
         ),
-        click.option(
-            "--canonical-level",
-            type=int,
-            metavar="L",
-            help="The level of a box of canonical scale, counted as the preset counts.  [default: the preset's]",
-        ),
-        click.option(
-            "--canonical-scale",
-            type=click.FloatRange(min=0, min_open=True),
-            metavar="S",
-            help="Box size sqrt(w*h), in input pixels, that belongs to the canonical level.  [default: the preset's]",
-        ),
+        *_CANONICAL,
     )
 
 
@@ -180,15 +199,18 @@ def level_choice(given: dict[str, Any]) -> LevelChoice:
     return LevelChoice(names, strides, scales)
 
 
+box_format_option = click.option(
+    "--box-format",
+    type=click.Choice(["xyxy", "xywh", "cxcywh"]),
+    help="What four numbers mean.  [default: xyxy; xywh for COCO]",
+)
+
+
 def box_options(command: F) -> F:
     """How the boxes of a file are meant."""
     return _with(
         command,
-        click.option(
-            "--box-format",
-            type=click.Choice(["xyxy", "xywh", "cxcywh"]),
-            help="What four numbers mean.  [default: xyxy; xywh for COCO]",
-        ),
+        box_format_option,
         click.option(
             "--box-space",
             type=click.Choice(["original", "input"]),
