@@ -44,7 +44,8 @@ class Assignment:
     """The level of each of K boxes.
 
     rows: (K,) int64 in the box file. boxes: (K, 4) float32, x1 y1 x2 y2, input pixels.
-    sizes: (K,) float32, sqrt(w * h), NaN of bad boxes. level: (K,) int64, -1 of bad boxes. trouble: (K,) uint8, as `trouble_of`.
+    sizes: (K,) float32, sqrt(w * h), NaN of bad boxes. level: (K,) int64, -1 of bad boxes.
+    trouble: (K,) uint8, as `trouble_of`.
     names and strides (y, x): of the levels.
     """
 
