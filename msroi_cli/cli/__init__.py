@@ -9,6 +9,7 @@ from msroi_cli.cli.assign import assign
 from msroi_cli.cli.boundary import Boundary
 from msroi_cli.cli.extract import extract
 from msroi_cli.cli.inspect import inspect
+from msroi_cli.cli.stats import stats
 from msroi_cli.cli.validate import validate
 
 
@@ -22,5 +23,5 @@ def main() -> None:
     """
 
 
-for command in (extract, inspect, validate, assign):
+for command in (extract, inspect, validate, assign, stats):
     main.add_command(command)

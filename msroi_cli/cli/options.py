@@ -252,6 +252,20 @@ def output_option(command: F) -> F:
     )
 
 
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+
+
+def progress_options(command: F) -> F:
+    """Whether progress is shown; the parameters are `bar` and `quiet`."""
+    return _with(
+        command,
+        click.option(
+            "--progress/--no-progress", "bar", default=None, help="Show a progress bar.  [default: on a terminal only]"
+        ),
+        click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
+    )
+
+
 def talk_options(command: F) -> F:
     """How much is said on standard error."""
     return _with(
