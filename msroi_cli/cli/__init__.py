@@ -7,6 +7,7 @@ import click
 from msroi_cli import __version__
 from msroi_cli.cli.assign import assign
 from msroi_cli.cli.boundary import Boundary
+from msroi_cli.cli.export import export
 from msroi_cli.cli.extract import extract
 from msroi_cli.cli.inspect import inspect
 from msroi_cli.cli.stats import stats
@@ -23,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (extract, inspect, validate, assign, stats):
+for command in (extract, inspect, validate, assign, stats, export):
     main.add_command(command)

@@ -252,6 +252,14 @@ def output_option(command: F) -> F:
     )
 
 
+LAYOUTS = ("padded", "groups", "ragged", "npz", "tsv")
+
+reduce_option = click.option(
+    "--reduce",
+    type=click.Choice(["mean", "max"]),
+    help="Vectors (K, C) instead of crops: the mean or the maximum of the bins of each channel.",
+)
+
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 
 
