@@ -10,6 +10,7 @@ from msroi_cli.cli.boundary import Boundary
 from msroi_cli.cli.export import export
 from msroi_cli.cli.extract import extract
 from msroi_cli.cli.inspect import inspect
+from msroi_cli.cli.preview import preview
 from msroi_cli.cli.stats import stats
 from msroi_cli.cli.validate import validate
 
@@ -24,5 +25,5 @@ def main() -> None:
     """
 
 
-for command in (extract, inspect, validate, assign, stats, export):
+for command in (extract, inspect, validate, assign, stats, preview, export):
     main.add_command(command)

@@ -70,6 +70,13 @@ def _numbers(ctx: click.Context, param: click.Parameter, text: str | None) -> tu
         ) from None
 
 
+def shown(ctx: click.Context, param: click.Parameter, text: str) -> str:
+    """`mean`, `pca` or the number of a channel."""
+    if text not in ("mean", "pca") and not (text.isascii() and text.isdigit()):
+        raise click.BadParameter(f"expected mean, pca or the number of a channel, got {text!r}")
+    return text
+
+
 def factor(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[float, float]:
     """`1.6` or `1.6x1.5`: a number above 0 for x and y, or one for each; 1 if nothing was said."""
     try:
@@ -206,7 +213,7 @@ box_format_option = click.option(
 )
 
 
-def box_options(command: F) -> F:
+def box_reading_options(command: F) -> F:
     """How the boxes of a file are meant."""
     return _with(
         command,
@@ -224,13 +231,22 @@ def box_options(command: F) -> F:
             show_default=True,
             help="What the pyramid's image ids are: the boxes' image ids, or file names or their stems.",
         ),
-        click.option(
-            "--on-bad-box",
-            type=click.Choice(["error", "drop", "zero", "nan"]),
-            default="error",
-            show_default=True,
-            help="Boxes that cannot be pooled: stop, leave them out, or fill their crops.",
-        ),
+    )
+
+
+def box_options(command: F) -> F:
+    """How the boxes of a file are meant, and what becomes of bad ones."""
+    return box_reading_options(
+        _with(
+            command,
+            click.option(
+                "--on-bad-box",
+                type=click.Choice(["error", "drop", "zero", "nan"]),
+                default="error",
+                show_default=True,
+                help="Boxes that cannot be pooled: stop, leave them out, or fill their crops.",
+            ),
+        )
     )
 
 
