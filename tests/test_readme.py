@@ -28,13 +28,9 @@ def commands(block: str) -> list[str]:
         line.rpartition("&& ")[2] for line in block.splitlines() if not line.startswith(("#", "msroi extract PYR"))
     ]
     lines = [line for line in lines if not line.endswith("-m pytest")]
-    python = f"'{sys.executable}'"
-    return [
-        re.sub(r"(?<![\w/])(\.venv/bin/)?msroi (?=extract)", f"{python} -m msroi_cli ", line).replace(
-            ".venv/bin/python", python
-        )
-        for line in lines
-    ]
+    runs = {"msroi": f"'{sys.executable}' -m msroi_cli", "python": f"'{sys.executable}'"}
+    program = r"(?<![\w/])(?:\.venv/bin/)?(msroi|python)(?= [a-z-])"
+    return [re.sub(program, lambda match: runs[match[1]], line) for line in lines]
 
 
 @pytest.mark.parametrize(("language", "block"), BLOCKS, ids=[f"{i}-{kind}" for i, (kind, _) in enumerate(BLOCKS)])

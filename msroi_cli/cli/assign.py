@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from msroi_cli.cli import options
-from msroi_cli.cli.output import number, say, table
+from msroi_cli.cli.output import number, printable, say, table
 
 EPILOG = """
 \b
@@ -49,9 +49,10 @@ Examples:
 )
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 def assign(form: str, histogram: bool, quiet: bool, **given: Any) -> None:
-    """Print the level of each of BOXES, and on standard error how many each level has.
+    """Print the level of each of BOXES, without any features.
 
-    Needs the --strides (or --scales) of the levels, finest first; --levels may name them. BOXES as for extract.
+    Needs the --strides (or --scales) of the levels, finest first; --levels may name them. BOXES as for extract. How
+    many boxes each level has is said on standard error.
     """
     from msroi_cli.job.assignment import FORMATS, AssignRequest
     from msroi_cli.job.assignment import assign as assigned
@@ -62,11 +63,11 @@ def assign(form: str, histogram: bool, quiet: bool, **given: Any) -> None:
         for text in FORMATS[form](result):
             click.echo(text, nl=False)
         if not quiet:
-            say(_table(result.histogram()))
+            say(_table(result.histogram()), lines=True)
     elif form == "json":
         click.echo(json.dumps({"levels": result.histogram()}))
     else:
-        click.echo(_table(result.histogram()))
+        click.echo(printable(_table(result.histogram()), keep="\n"))
 
 
 def _table(levels: list[dict[str, Any]]) -> str:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
+from msroi_cli.cli.output import say
+from msroi_cli.cli.signals import SignalCame, StopSignals
 from msroi_cli.errors import MsroiError, RunError
-
-
-class Terminated(BaseException):
-    """SIGTERM came."""
 
 
 class Boundary(click.Group):
@@ -31,12 +26,18 @@ class Boundary(click.Group):
         **extra: Any,
     ) -> Any:
         """Runs the command line; see `click.Command.main`."""
+        signals = StopSignals()
+        extra.setdefault("obj", signals)
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-        previous = _on_sigterm()
         try:
-            code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-            sys.stdout.flush()
+            with signals.handled():
+                code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            sys.exit(error.exit_code)
         except (click.ClickException, MsroiError, MemoryError) as error:
             _leave(_text_of(error), _code_of(error))
         except BrokenPipeError:
@@ -44,27 +45,11 @@ class Boundary(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         except OSError as error:
-            _leave(_text_of(RunError(f"{error.filename or 'msroi'}: {error.strerror or error}")), RunError.exit_code)
-        except click.Abort:
-            _leave("interrupted", 128 + signal.SIGINT)
-        except Terminated:
-            _leave("terminated", 128 + signal.SIGTERM)
-        finally:
-            if previous is not None:
-                signal.signal(signal.SIGTERM, previous)
+            _leave(f"{error.filename or 'standard output'}: {error.strerror or error}", RunError.exit_code)
+        except (click.Abort, SignalCame):
+            number = signals.came() or 2
+            _leave("interrupted" if number == 2 else "terminated", 128 + number)
         sys.exit(code if isinstance(code, int) else 0)
-
-
-def _on_sigterm() -> Any:
-    """Makes SIGTERM an exception, so that what was begun is cleaned up; returns what was in its place."""
-
-    def stop(signum: int, frame: FrameType | None) -> NoReturn:
-        raise Terminated
-
-    try:
-        return signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread, where signals do not arrive
-        return None
 
 
 def _text_of(error: BaseException) -> str:
@@ -81,6 +66,5 @@ def _code_of(error: BaseException) -> int:
 
 def _leave(text: str, code: int) -> NoReturn:
     line = " ".join(text.split("\n"))
-    with suppress(OSError):
-        click.echo(f"msroi: {line}" if code > 128 else f"msroi: error: {line}", err=True)
+    say(f"msroi: {line}" if code > 128 else f"msroi: error: {line}")
     sys.exit(code)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from msroi_cli.cli import options
-from msroi_cli.cli.output import byte_size, duration, level_table, progress, say
-from msroi_cli.cli.signals import stop_signals
+from msroi_cli.cli.output import byte_size, duration, level_table, printable, progress, say
+from msroi_cli.cli.signals import StopSignals
 from msroi_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +50,17 @@ Example:
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would be done, but do not do it.")
 @options.memory_option
 @options.talk_options
-def extract(stats: str | None, dry_run: bool, progress: bool | None, quiet: bool, verbose: bool, **given: Any) -> None:
+@click.pass_obj
+def extract(
+    signals: StopSignals,
+    /,
+    stats: str | None,
+    dry_run: bool,
+    progress: bool | None,
+    quiet: bool,
+    verbose: bool,
+    **given: Any,
+) -> None:
     """Pool a crop for each of BOXES out of PYRAMID and write them to OUT.
 
     PYRAMID is HDF5 (one dataset a level, or one group an image), NPZ or JSON; FILE::/group points inside an HDF5 file.
@@ -59,32 +69,36 @@ def extract(stats: str | None, dry_run: bool, progress: bool | None, quiet: bool
     """
     from msroi_cli.job.prepare import prepared
 
-    _check_talk(stats, dry_run, progress, quiet, verbose, given["out"])
+    _check_talk(stats, dry_run, progress, quiet, verbose, [str(given["out"]), given["pyramid"], given["boxes"]])
     request = _request(**given)
     with prepared(request) as job:
         if verbose:
-            say(_description(job))
+            say(_description(job), lines=True)
         if dry_run:
             _dry_run(job)
         else:
-            summary = _run(job, progress, quiet)
+            summary = _run(job, progress, quiet, signals)
             if summary is not None:
                 _report(job, summary, stats, quiet)
             elif not quiet:
                 say(f"{request.out}: whole already, nothing to do")
 
 
-def _check_talk(stats: str | None, dry_run: bool, progress: bool | None, quiet: bool, verbose: bool, out: Path) -> None:
-    from msroi_cli.io.atomic import check_target
+def _check_talk(
+    stats: str | None, dry_run: bool, progress: bool | None, quiet: bool, verbose: bool, files: list[str]
+) -> None:
+    from msroi_cli.io.atomic import check_target, same_file
+    from msroi_cli.io.location import Location
 
     if quiet and (verbose or progress):
         raise UsageError(f"--quiet: expected without {'--verbose' if verbose else '--progress'}, got both")
     if stats is not None and dry_run:
         raise UsageError("--stats: expected without --dry-run, which pools nothing, got both")
     if stats is not None and stats != "-":
-        if Path(stats).absolute() == out.absolute():
-            raise UsageError(f"--stats: expected another file than OUT, got {stats}")
         check_target(Path(stats), overwrite=True)
+        for file in files:
+            if same_file(Path(stats), Location.parse(file).path):
+                raise UsageError(f"--stats: expected a file apart from PYRAMID, BOXES and OUT, got {stats}")
 
 
 def _request(
@@ -125,10 +139,10 @@ def _request(
     )
 
 
-def _run(job: Extraction, bar: bool | None, quiet: bool) -> Summary | None:
+def _run(job: Extraction, bar: bool | None, quiet: bool, signals: StopSignals) -> Summary | None:
     from msroi_cli.job.run import extract
 
-    with progress(len(job.plan), bar, quiet) as advance, stop_signals() as signals:
+    with progress(len(job.plan), bar, quiet) as advance, signals.gently():
         return extract(job, advance, signals.came)
 
 
@@ -136,7 +150,7 @@ def _report(job: Extraction, summary: Summary, stats: str | None, quiet: bool) -
     from msroi_cli.io.atomic import write_whole
 
     if not quiet:
-        say(level_table(summary))
+        say(level_table(summary), lines=True)
         invalid = sum(summary.invalid.values())
         if invalid:
             reasons = ", ".join(f"{count} {reason}" for reason, count in summary.invalid.items())
@@ -152,12 +166,10 @@ def _report(job: Extraction, summary: Summary, stats: str | None, quiet: bool) -
 
 
 def _dry_run(job: Extraction) -> None:
-    from msroi_cli.io.atomic import check_room
-    from msroi_cli.job.run import check_levels
+    from msroi_cli.job.run import check
 
-    check_levels(job)
-    check_room(job.request.out, job.header.shape[0] * job.header.row_bytes)
-    click.echo(_description(job))
+    check(job)
+    click.echo(printable(_description(job), keep="\n"))
 
 
 def _description(job: Extraction) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from msroi_cli.core.spec import MAX_SAMPLING_RATIO, PRESETS
+from msroi_cli.core.spec import MAX_OUTPUT_SIDE, MAX_SAMPLING_RATIO, MAX_SCALE, MIN_SCALE, PRESETS
 from msroi_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,10 +20,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, int]:
     """`7` or `7x5`: bins of a crop, height x width."""
-    sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isascii() and side.isdigit() and int(side) > 0 for side in sides):
-        raise click.BadParameter(f"expected N or HxW, such as 7 or 7x5, got {text!r}")
-    return int(sides[0]), int(sides[-1])
+    match = re.fullmatch(r"([0-9]{1,4})(?:x([0-9]{1,4}))?", text.lower())
+    height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not (0 < height <= MAX_OUTPUT_SIDE and 0 < width <= MAX_OUTPUT_SIDE):
+        raise click.BadParameter(f"expected N or HxW, such as 7 or 7x5, up to {MAX_OUTPUT_SIDE}, got {text[:20]!r}")
+    return height, width
 
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30, "t": 10**12, "ti": 2**40}
@@ -93,9 +94,9 @@ def _pair(text: str) -> tuple[float, float]:
 
 
 def _number(text: str) -> float:
-    numerator, _, denominator = text.partition("/")
-    number = float(numerator) / (float(denominator) if denominator else 1)
-    if not 0 < number < float("inf"):
+    numerator, slash, denominator = text.partition("/")
+    number = float(numerator) / (float(denominator) if slash else 1)
+    if not MIN_SCALE <= number <= MAX_SCALE:
         raise ValueError(text)
     return number
 

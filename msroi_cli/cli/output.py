@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 FIRST_LINE_AFTER = 10.0
 
 
-def say(text: str) -> None:
-    """Prints a line to standard error."""
-    click.echo(text, err=True)
+def say(text: str, lines: bool = False) -> None:
+    """Prints a line to standard error, or several, if anybody can see it."""
+    with suppress(OSError, AttributeError):
+        click.echo(printable(text, keep="\n" if lines else ""), err=True)
+
+
+def printable(text: str, keep: str = "") -> str:
+    """A text without characters that end a line or command a terminal, which file names may hold; `keep` are fine."""
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 @contextmanager
@@ -31,7 +37,7 @@ def progress(total: int, bar: bool | None, quiet: bool) -> Iterator[Callable[[in
     """
     if quiet or bar is False:
         yield lambda boxes: None
-    elif bar or sys.stderr.isatty():
+    elif bar or (sys.stderr is not None and sys.stderr.isatty()):
         from tqdm import tqdm
 
         with tqdm(total=total, unit=" boxes", unit_scale=True, file=sys.stderr, dynamic_ncols=True) as shown:

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while a job runs: the first asks it to stop at a good moment, the second stops it at once."""
+"""SIGINT and SIGTERM: they end a command at once, but ask a job to stop at a good moment first."""
 
 from __future__ import annotations
 
@@ -13,36 +13,53 @@ from msroi_cli.cli.output import say
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class SignalCame(BaseException):
+    """Raised where a signal ends a command."""
+
+
 class StopSignals:
-    """Remembers the first signal; leaves the process at the second. What a job has recorded is safe either way."""
+    """Remembers the first signal, and leaves the process at the second: what a job has recorded is safe.
+
+    The first is raised as SignalCame, but not within `gently`, where it is for the job to ask whether one `came`.
+    Python drops what is raised while an object is destroyed; a signal is remembered all the same.
+    """
 
     def __init__(self) -> None:
-        self._first = 0
+        self._number = 0
+        self._gently = False
 
     def came(self) -> int:
         """The number of the signal that came; 0 if none did."""
-        return self._first
+        return self._number
 
-    def take(self, number: int, frame: FrameType | None) -> None:
-        """The handler."""
-        if self._first:
+    @contextmanager
+    def gently(self) -> Iterator[None]:
+        """A job that asks whether a signal came runs in this block."""
+        self._gently = True
+        try:
+            yield
+        finally:
+            self._gently = False
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handles signals during the block, if it runs in the main thread, where they arrive."""
+        previous = {}
+        try:
+            for number in SIGNALS:
+                previous[number] = signal.signal(number, self._take)
+        except ValueError:
+            pass
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self._number:
             os._exit(128 + number)
-        self._first = number
+        self._number = number
+        if not self._gently:
+            raise SignalCame
         say("msroi: stopping after the batches under way; again to stop at once")
-
-
-@contextmanager
-def stop_signals() -> Iterator[StopSignals]:
-    """Handles the signals during the block, if it runs in the main thread, where signals arrive."""
-    signals = StopSignals()
-    previous = {}
-    try:
-        for number in SIGNALS:
-            previous[number] = signal.signal(number, signals.take)
-    except ValueError:
-        pass
-    try:
-        yield signals
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

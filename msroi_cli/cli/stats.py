@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from msroi_cli.cli import options
-from msroi_cli.cli.output import level_table, progress, say
+from msroi_cli.cli.output import level_table, printable, progress, say
 
 if TYPE_CHECKING:
     from msroi_cli.io.crops_reader import Crops
@@ -43,7 +43,8 @@ def stats(crops: str, as_json: bool, plot: Path | None, overwrite: bool, bar: bo
     with open_crops(crops) as opened:
         with progress(len(opened), bar, quiet) as advance:
             found = recomputed(opened, advance)
-        click.echo(json.dumps(found.summary.as_dict(), indent=2) if as_json else level_table(found.summary))
+        text = json.dumps(found.summary.as_dict(), indent=2) if as_json else level_table(found.summary)
+        click.echo(printable(text, keep="\n"))
         if plot is not None:
             _plot(opened, found, plot, overwrite)
             if not quiet:

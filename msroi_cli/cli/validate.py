@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from msroi_cli.cli import options
-from msroi_cli.cli.output import say
+from msroi_cli.cli.output import printable, say
 from msroi_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def validate(context: click.Context, /, as_json: bool, quiet: bool, **given: Any
     if as_json:
         click.echo(json.dumps(result.as_dict(), indent=2))
     elif result.findings:
-        click.echo(_text(result))
+        click.echo(printable(_text(result), keep="\n"))
     if not quiet and not result.findings:
         say(f"{result.boxes:,} boxes of {result.images:,} images: nothing found")
     context.exit(0 if result.extractable else InputError.exit_code)

@@ -12,6 +12,8 @@ from msroi_cli.errors import ArgumentError
 
 def view_array(name: str, value: Any) -> NDArray[Any]:
     """`value` as a NumPy array, without a copy where that can be."""
+    if type(value) is np.ndarray:
+        return value
     try:
         if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
             return np.from_dlpack(value)

@@ -16,7 +16,7 @@ from msroi_cli.core.spec import PoolSpec, ScaleLike, SizeLike, check_integer
 from msroi_cli.core.work import Work
 from msroi_cli.errors import ArgumentError
 
-FLOATS = ("float16", "float32", "float64")
+FLOATS = "efd"  # NumPy's codes of float16, float32 and float64
 
 
 def multi_scale_roi_align(
@@ -128,11 +128,11 @@ def _check_features(features: Sequence[ArrayLike], count: int) -> list[NDArray[A
     first = maps[0]
     for level, array in enumerate(maps):
         name = f"features[{level}]"
-        if array.ndim != 4 or array.dtype.name not in FLOATS:
+        if array.ndim != 4 or array.dtype.char not in FLOATS:
             raise ArgumentError(
                 f"{name}: expected (N, C, H, W) float16, float32 or float64, got {array.shape} {array.dtype}"
             )
-        if array.shape[:2] != first.shape[:2] or array.dtype.name != first.dtype.name:
+        if array.shape[:2] != first.shape[:2] or array.dtype.char != first.dtype.char:
             n, c = first.shape[:2]
             raise ArgumentError(
                 f"{name}: expected ({n}, {c}, H, W) {first.dtype} like features[0], got {array.shape} {array.dtype}"
@@ -157,7 +157,7 @@ def _check_rois(rois: ArrayLike, images: int) -> tuple[NDArray[np.int64], NDArra
 
 
 def _check_out(out: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype.name not in FLOATS:
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype.char not in FLOATS:
         came = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
         raise ArgumentError(f"out: expected an array {shape} float16, float32 or float64, got {came}")
     if not out.flags.writeable:

@@ -14,6 +14,7 @@ ScaleLike: TypeAlias = SupportsFloat | Sequence[SupportsFloat]
 SizeLike: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 
 MAX_SAMPLING_RATIO = 1024
+MAX_OUTPUT_SIDE = 4096
 MAX_CANONICAL_LEVEL = 1000
 MIN_SCALE, MAX_SCALE = 1e-6, 1e6
 
@@ -165,8 +166,8 @@ def _output_size(value: SizeLike) -> tuple[int, int]:
     if len(pair) != 2 or isinstance(value, str):
         raise ArgumentError(f"output_size: expected an integer or a (height, width) pair, got {value!r}")
     height, width = (check_integer("output_size", side) for side in pair)
-    if min(height, width) < 1:
-        raise ArgumentError(f"output_size: expected at least 1 x 1 bins, got {height} x {width}")
+    if not (1 <= height <= MAX_OUTPUT_SIDE and 1 <= width <= MAX_OUTPUT_SIDE):
+        raise ArgumentError(f"output_size: expected 1 to {MAX_OUTPUT_SIDE} bins a side, got {height} x {width}")
     return height, width
 
 

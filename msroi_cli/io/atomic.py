@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +21,13 @@ def check_target(path: Path, overwrite: bool, hint: str = "--overwrite replaces 
         raise UsageError(f"{path}: expected an existing folder to write to, got {path.parent}")
     if not overwrite and os.path.lexists(path):
         raise UsageError(f"{path}: exists already; {hint}")
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two names are, or would be, of one file."""
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
 
 
 @contextmanager
@@ -67,7 +73,10 @@ def publish(partial: Path, target: Path, overwrite: bool) -> None:
     Source: the order of restic and others: fsync the file, rename, fsync the folder; a failed fsync is final.
     """
     sync(partial)
-    if overwrite:
+    if target.exists() and partial.samefile(target):
+        # Cut short between the two steps of a link; renaming one name of a file to another does nothing.
+        partial.unlink()
+    elif overwrite:
         partial.replace(target)
     else:
         _link(partial, target)
@@ -116,8 +125,10 @@ def reserve_space(descriptor: int) -> None:
 
 def check_room(path: Path, size: int) -> None:
     """Raises RunError if the file system has no room for `size` bytes more, or the folder cannot be written to."""
-    free = shutil.disk_usage(path.parent).free
-    if size > free:
-        raise RunError(f"{path}: expected room for {size:,} bytes, got {free:,} free")
+    with failures_named(path):
+        room = os.statvfs(path.parent)
+        free = room.f_bavail * room.f_frsize
     if not os.access(path.parent, os.W_OK):
         raise RunError(f"{path}: cannot be written: the folder is read-only")
+    if size > free:
+        raise RunError(f"{path}: expected room for {size:,} bytes, got {free:,} free")

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.boxes import BoxTable, whole_numbers
-from msroi_cli.io.hdf5 import is_dataset, member, open_group, read, texts
+from msroi_cli.io.box_table import BoxTable, whole_numbers
+from msroi_cli.io.hdf5 import dataset_in, member, names, open_group, read, texts
 from msroi_cli.io.location import Location
 
 EXPECTED = (
@@ -22,25 +22,28 @@ def read_hdf5_boxes(location: Location) -> BoxTable:
     """Reads a box file; raises InputError that says what was looked for and what was found."""
     root = open_group(location, EXPECTED)
     try:
-        if "rois" in root:
+        known = names(root, location)
+        if "rois" in known:
             rois = _table(root, location, "rois", 5)
             image = whole_numbers(location.at("rois"), rois[:, 0], "image index")
             return BoxTable("HDF5 rois", rois[:, 1:], image, **_extras(root, location, len(rois)))
-        if "boxes" in root:
-            return _flat(root, location)
-        return _grouped(root, location)
+        if "boxes" in known:
+            return _flat(root, location, known)
+        return _grouped(root, location, known)
     finally:
         root.file.close()
 
 
-def _flat(root: h5py.Group, location: Location) -> BoxTable:
+def _flat(root: h5py.Group, location: Location, known: list[str]) -> BoxTable:
     boxes = _table(root, location, "boxes", 4)
     extras = _extras(root, location, len(boxes))
-    ids = texts(root["image_ids"], location.at("image_ids")) if "image_ids" in root else None
-    if "image_index" in root:
+    where = location.at("image_ids")
+    ids = texts(dataset_in(root, "image_ids", where, "a dataset of ids"), where) if "image_ids" in known else None
+    if "image_index" in known:
         where = location.at("image_index")
         index = whole_numbers(where, _column(root, location, "image_index", len(boxes)), "image index")
-        if ids is not None and len(index) and not (index.min() >= 0 and index.max() < len(ids)):
+        # -1 is how a crops file says that it does not know the image.
+        if ids is not None and len(index) and not (index.min() >= -1 and index.max() < len(ids)):
             raise InputError(f"{where}: expected indices from 0 to {len(ids) - 1} into image_ids, got others")
         return BoxTable("HDF5 boxes", boxes, index, image_ids=ids, **extras)
     if ids is None or len(ids) != len(boxes):
@@ -51,17 +54,17 @@ def _flat(root: h5py.Group, location: Location) -> BoxTable:
     return BoxTable("HDF5 boxes", boxes, image, image_ids=list(code), **extras)
 
 
-def _grouped(root: h5py.Group, location: Location) -> BoxTable:
+def _grouped(root: h5py.Group, location: Location, known: list[str]) -> BoxTable:
     ids, parts, extras = [], [], []
-    for name in root:
+    for name in known:
         group = member(root, name, location.at(name))
-        if isinstance(group, h5py.Group) and "boxes" in group:
+        if isinstance(group, h5py.Group) and member(group, "boxes", location.at(name, "boxes")) is not None:
             inside = Location(location.path, f"{location.group.rstrip('/')}/{name}")
             ids.append(name)
             parts.append(_table(group, inside, "boxes", 4))
             extras.append(_extras(group, inside, len(parts[-1])))
     if not ids:
-        raise InputError(f"{location}: expected {EXPECTED}, got {', '.join(list(root)[:5]) or 'an empty group'}")
+        raise InputError(f"{location}: expected {EXPECTED}, got {', '.join(known[:5]) or 'an empty group'}")
     image = np.repeat(np.arange(len(ids)), [len(part) for part in parts])
     joined: dict[str, Any] = {}
     for key in extras[0]:
@@ -75,22 +78,21 @@ def _grouped(root: h5py.Group, location: Location) -> BoxTable:
 
 def _table(group: h5py.Group, location: Location, name: str, width: int) -> NDArray[np.float64]:
     where = location.at(name)
-    dataset = member(group, name, where)
-    values = read(dataset, where) if is_dataset(dataset) else np.empty(())
+    expected = f"(K, {width}) numbers"
+    values = read(dataset_in(group, name, where, expected), where)
     if values.size == 0 and values.ndim in (1, 2):
         return np.empty((0, width))
     if values.ndim != 2 or values.shape[1] != width or values.dtype.kind not in "fiu":
-        came = f"{values.shape} {values.dtype}" if is_dataset(dataset) else "a group"
-        raise InputError(f"{where}: expected (K, {width}) numbers, got {came}")
+        raise InputError(f"{where}: expected {expected}, got {values.shape} {values.dtype}")
     return values.astype(np.float64)
 
 
 def _column(group: h5py.Group, location: Location, name: str, count: int) -> NDArray[Any]:
     where = location.at(name)
-    dataset = member(group, name, where)
-    values = read(dataset, where) if is_dataset(dataset) else np.empty(())
+    expected = f"({count},) numbers, one a box"
+    values = read(dataset_in(group, name, where, expected), where)
     if values.shape != (count,) or values.dtype.kind not in "fiu":
-        raise InputError(f"{where}: expected ({count},) numbers, one a box, got {values.shape} {values.dtype}")
+        raise InputError(f"{where}: expected {expected}, got {values.shape} {values.dtype}")
     return values
 
 
@@ -98,7 +100,7 @@ def _extras(group: h5py.Group, location: Location, count: int) -> dict[str, Any]
     """The columns that travel along with the boxes."""
     columns: dict[str, Any] = {"score": None, "category_id": None, "annotation_id": None}
     for name in columns:
-        if name in group:
+        if member(group, name, location.at(name)) is not None:
             values = _column(group, location, name, count)
             whole = name != "score"
             columns[name] = whole_numbers(location.at(name), values, name) if whole else values.astype(np.float64)

@@ -33,7 +33,8 @@ class UndecodableError(Exception):
 
 
 def _inflate(content: bytes, itemsize: int) -> bytes:
-    return inflate(content)
+    inflated: bytes = inflate(content)
+    return inflated
 
 
 def _unshuffle(content: bytes, itemsize: int) -> bytes:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.boxes import BoxTable, numbers, shortened, whole_numbers
+from msroi_cli.io.box_table import BoxTable, numbers, shortened, whole_numbers
 
 BBOX = "[x, y, width, height]"
+LARGEST_SIDE = 1e9
 
 
 def parse_data_set(name: str, data: dict[str, Any]) -> BoxTable:
@@ -18,19 +19,28 @@ def parse_data_set(name: str, data: dict[str, Any]) -> BoxTable:
     records = _records(f"{name}: annotations", data["annotations"])
     images = _records(f"{name}: images", data.get("images", []))
     ids = _image_ids(f"{name}: images", images, "id")
-    sizes = [(image.get("width"), image.get("height")) for image in images]
+    for row, key in enumerate(ids if len(set(ids)) < len(ids) else ()):
+        if key in ids[:row]:
+            raise InputError(f"{name}: images: row {row}: expected an id of its own, got {key!r} again")
+    sizes = [_size(f"{name}: images: row {row}", image) for row, image in enumerate(images)]
     return _table(
         f"{name}: annotations",
         "COCO data set",
         records,
         "id",
         file_names={i: str(image["file_name"]) for i, image in zip(ids, images, strict=True) if "file_name" in image},
-        image_sizes={
-            i: (float(w), float(h))
-            for i, (w, h) in zip(ids, sizes, strict=True)
-            if isinstance(w, (int, float)) and isinstance(h, (int, float)) and w > 0 and h > 0
-        },
+        image_sizes={key: size for key, size in zip(ids, sizes, strict=True) if size is not None},
     )
+
+
+def _size(where: str, image: dict[str, Any]) -> tuple[float, float] | None:
+    """The (width, height) of an image; None if it has none."""
+    sides: list[Any] = [image.get("width"), image.get("height")]
+    if None in sides:
+        return None
+    if not all(type(side) in (int, float) and 0 < side < LARGEST_SIDE for side in sides):
+        raise InputError(f"{where}: expected width and height above 0, got {shortened(sides)}")
+    return float(sides[0]), float(sides[1])
 
 
 def parse_results(name: str, data: list[Any]) -> BoxTable:
@@ -93,6 +103,11 @@ def _column(where: str, records: list[dict[str, Any]], key: str) -> NDArray[Any]
         raise InputError(
             f"{where}: row {index}: expected {key} to be a number, as in the other rows, got {shortened(values[index])}"
         )
-    if all(isinstance(value, int) and abs(value) < 2**63 for value in values) and key != "score":
-        return np.array(values, dtype=np.int64)
-    return np.array(values, dtype=np.float64)
+    whole = key != "score" and all(isinstance(value, int) for value in values)
+    try:
+        return np.array(values, dtype=np.int64 if whole else np.float64)
+    except OverflowError:
+        index = next(index for index, value in enumerate(values) if abs(value or 0) >= 2**63)
+        raise InputError(
+            f"{where}: row {index}: expected {key} within 64 bits, got {shortened(values[index])}"
+        ) from None

@@ -13,6 +13,7 @@ import numpy as np
 
 from msroi_cli import __version__
 from msroi_cli.io.crops import COLUMNS, FORMAT, FORMAT_VERSION, STATS_DTYPE, CropsHeader
+from msroi_cli.io.hdf5_writing import hdf5_file
 
 # Checksums are of single crops: whatever order crops are finished in, each has its checksum with it on the disk.
 ROWS_PER_CHECKSUM = 1
@@ -20,7 +21,7 @@ ROWS_PER_CHECKSUM = 1
 
 def lay_out(path: Path, header: CropsHeader) -> None:
     """Makes the file `path` with all of `header`, and the bytes of crops, checksums and stats set aside."""
-    with h5py.File(path, "w") as file:
+    with hdf5_file(path) as file:
         write_header(file, header)
         _set_aside(file, "crops", header.shape, header.dtype)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from msroi_cli.errors import InputError
 from msroi_cli.io.crops import COLUMNS, FORMAT, FORMAT_VERSION, OPTIONAL_COLUMNS
 from msroi_cli.io.crops_rows import RowSource, open_rows, rows_meant
-from msroi_cli.io.hdf5 import attribute, dtype_of, is_dataset, member, open_group, read, texts
+from msroi_cli.io.hdf5 import attribute, dataset_in, dtype_of, open_group, read, texts
 from msroi_cli.io.location import Location
 
 BLOCK_BYTES = 8 << 20
@@ -36,7 +36,8 @@ class Crops:
     boxes: (K, 4) float32, x1 y1 x2 y2, pixels of the network's input. image_index: (K,) int64 into `image_ids`,
     -1 where the image is unknown. level: (K,) int8, -1 where none was pooled. status: (K,) uint8, 0 pooled, 1 invalid
     box. box_index: (K,) int64, the row in the box file. score, category_id, annotation_id: (K,) or None.
-    parameters, sources: what the file says of how it was made. stats: one record a level.
+    parameters, sources: what the file says of how it was made. stats: one record a level. checksums: the
+    CRC32 of every `rows_per_block` rows.
 
     A pickle holds the path alone: whoever loads it opens the file anew. After a fork both processes can go on reading.
     """
@@ -74,6 +75,8 @@ class Crops:
                 f"{location.at('image_index')}: expected -1 or indices into {len(self.image_ids)} image_ids, got others"
             )
         self.stats = read(_dataset(root, location, "stats"), location.at("stats"))
+        self.checksums = read(_dataset(root, location, "checksums"), location.at("checksums"))
+        self.rows_per_block = int(attribute(root["checksums"], "rows_per_block", location.at("checksums")) or 1)
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = dtype_of(dataset, location.at("crops"))
         self._rows: RowSource | None = open_rows(self.path, dataset)
@@ -194,11 +197,7 @@ def _json_attribute(root: h5py.Group, location: Location, name: str) -> dict[str
 
 
 def _dataset(root: h5py.Group, location: Location, name: str) -> h5py.Dataset:
-    dataset = member(root, name, location.at(name))
-    if not is_dataset(dataset):
-        came = "none of that name" if dataset is None else "a group"
-        raise InputError(f"{location.at(name)}: expected a dataset, got {came}")
-    return dataset
+    return dataset_in(root, name, location.at(name), "a dataset")
 
 
 def _crops_dataset(root: h5py.Group, location: Location) -> h5py.Dataset:

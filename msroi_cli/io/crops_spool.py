@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from msroi_cli.io.atomic import failures_named, publish, sync, write_all
 from msroi_cli.io.crops_layout import write_header
 from msroi_cli.io.crops_writer import CropsWriter, Output, Record, row_checksums, sync_data
+from msroi_cli.io.hdf5_writing import hdf5_file
 from msroi_cli.io.journal import Journal
 
 INDEX = np.dtype([("chunk", "i8"), ("size", "i8"), ("mask", "i8")])
@@ -97,7 +98,7 @@ class SpoolWriter(CropsWriter):
         output = self._output
         with failures_named(output.path):
             output.partial.unlink(missing_ok=True)
-            with h5py.File(output.partial, "w") as file:
+            with hdf5_file(output.partial) as file:
                 write_header(file, output.header)
                 crops = file.create_dataset(
                     "crops",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from msroi_cli.errors import InputError
 
 FINGERPRINT_BYTES = 1 << 20
+FIRST_BYTES = 1 << 16
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,40 @@ class Location:
             return cls(Path(text))
         return cls(Path(name), "/" + group.strip("/"))
 
+    def kind(self) -> str:
+        """ "HDF5", "NPZ" or "JSON", told by the content; "HDF5" if it is none of them.
+
+        Raises InputError if there is no such file.
+        """
+        start = self.content(FIRST_BYTES)
+        if start.startswith(b"PK\x03\x04"):
+            return "NPZ"
+        text = start.decode(json.detect_encoding(start), errors="ignore").lstrip("\ufeff \t\r\n")
+        return "JSON" if text[:1] in ("{", "[") and not self.is_hdf5() else "HDF5"
+
+    def is_hdf5(self) -> bool:
+        """Whether the signature of HDF5 is there: at 0, or behind a user block at 512, 1024, 2048 ..."""
+        start = 0
+        try:
+            with self.path.open("rb") as file:
+                size = file.seek(0, 2)
+                while start < size:
+                    file.seek(start)
+                    if file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
+                        return True
+                    start = start * 2 or 512
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+        return False
+
+    def content(self, limit: int = -1) -> bytes:
+        """The bytes of the file, the first `limit` of them; raises InputError if it cannot be read."""
+        try:
+            with self.path.open("rb") as file:
+                return file.read(limit)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+
     def at(self, *parts: str) -> str:
         """The name of something inside, for messages: `maps.h5:/17/p3`."""
         inside = "/".join([self.group.rstrip("/"), *parts])
@@ -33,6 +72,16 @@ class Location:
 
     def __str__(self) -> str:
         return self.at()
+
+
+def parse_json(where: object, content: bytes, **options: Any) -> Any:
+    """Parses JSON; raises InputError with the line and column of what is wrong."""
+    try:
+        return json.loads(content, **options)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}:{error.lineno}:{error.colno}: expected JSON, got: {error.msg}") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{where}: expected JSON, got: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

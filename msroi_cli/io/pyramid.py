@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,6 +17,9 @@ from msroi_cli.io.location import Location
 from msroi_cli.io.maps import MapSource
 
 FLOATS = ("float16", "float32", "float64")
+
+# Strides and scale factors beyond this are mistakes.
+SMALLEST = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ class Pyramid(ABC):
         """The levels of one image, (1, C, H, W) each, finest first; raises InputError."""
         return [self.source(image, level).read()[None] for level in range(len(self.levels))]
 
+    @property
+    @abstractmethod
+    def has_scale_factors(self) -> bool:
+        """Whether images have scale factors, as far as the first of them tell."""
+
     @abstractmethod
     def scale_factor(self, image: int) -> tuple[float, float] | None:
         """(sx, sy): network input pixels per original pixel."""
@@ -75,6 +82,10 @@ class Pyramid(ABC):
     @abstractmethod
     def image_size(self, image: int) -> tuple[float, float] | None:
         """(width, height) of the image in original pixels."""
+
+    def check(self, image: int) -> None:
+        """Checks everything about an image but its values; raises InputError."""
+        self.shapes(image)
 
     @abstractmethod
     def close(self) -> None:
@@ -104,32 +115,10 @@ def open_pyramid(text: str, choice: LevelChoice | None = None) -> Pyramid:
 
     location = Location.parse(text)
     choice = choice or LevelChoice()
-    start = first_bytes(location)
-    if start.startswith(b"PK\x03\x04"):
-        return NpzPyramid(location, choice)
-    if start.lstrip()[:1] == b"{":
-        return JsonPyramid(location, choice)
-    return open_hdf5_pyramid(location, choice)
-
-
-def first_bytes(location: Location) -> bytes:
-    """The first bytes of the file; raises InputError if there is no such file."""
-    path = location.path
-    try:
-        with path.open("rb") as file:
-            return file.read(64)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def read_json(path: Any, content: bytes) -> Any:
-    """Parses JSON; raises InputError with the line and column of what is wrong."""
-    try:
-        return json.loads(content)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}:{error.colno}: expected JSON, got: {error.msg}") from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: expected JSON, got: {error}") from error
+    kind = location.kind()
+    if kind != "HDF5" and location.group != "/":
+        raise InputError(f"{location}: expected an HDF5 file, which has groups, got {kind}")
+    return {"HDF5": open_hdf5_pyramid, "NPZ": NpzPyramid, "JSON": JsonPyramid}[kind](location, choice)
 
 
 def level_scales(
@@ -167,14 +156,36 @@ def scale_of(where: str, stride: Any, spatial_scale: Any) -> tuple[float, float]
 
 
 def pair_of(where: str, value: Any) -> tuple[float, float]:
-    """One number above 0, or two, as a pair; raises InputError."""
+    """One number, or two, as a pair; raises InputError unless they are above 0 and of a size that makes sense."""
     try:
-        numbers = np.asarray(value, dtype=np.float64).ravel()
-    except (TypeError, ValueError):
+        array = np.asarray(value)
+        numbers = array.astype(np.float64).ravel() if array.dtype.kind in "fiu" else np.empty(0)
+    except (TypeError, ValueError, OverflowError):
         numbers = np.empty(0)
-    if numbers.size not in (1, 2) or not (np.isfinite(numbers).all() and (numbers > 0).all()):
-        raise InputError(f"{where}: expected one or two numbers above 0, got {value!r}")
+    if numbers.size not in (1, 2) or not ((numbers >= SMALLEST) & (numbers <= 1 / SMALLEST)).all():
+        came = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+        came = came if isinstance(came, (int, float, complex, str, list)) else "an empty one"
+        raise InputError(f"{where}: expected one or two numbers above 0, got {str(came)[:60]}")
     return float(numbers[0]), float(numbers[-1])
+
+
+def different_ids(where: str, ids: Any, count: int) -> list[str]:
+    """Image ids as strings, one for each of `count` images; raises InputError unless each is an integer or a string."""
+    values = ids.tolist() if isinstance(ids, np.ndarray) else ids
+    if not isinstance(values, list):
+        raise InputError(f"{where}: expected a list, got {values!r}")
+    values = [value.decode(errors="replace") if isinstance(value, bytes) else value for value in values]
+    for index, value in enumerate(values):
+        if type(value) not in (int, str) or not _storable(str(value)):
+            raise InputError(f"{where}: id {index}: expected a whole number or a string, got {value!r}")
+    if len(values) != count:
+        raise InputError(f"{where}: expected {count} ids, got {len(values)}")
+    return [str(value) for value in values]
+
+
+def _storable(text: str) -> bool:
+    """Whether HDF5 can hold a text: it ends at a NUL, and a lone surrogate is no UTF-8."""
+    return "\0" not in text and text.encode(errors="ignore").decode() == text
 
 
 def finest_first(shapes: dict[str, tuple[int, ...]]) -> list[str]:

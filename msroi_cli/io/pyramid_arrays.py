@@ -12,17 +12,17 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from msroi_cli.errors import InputError
-from msroi_cli.io.location import Location
+from msroi_cli.errors import InputError, MsroiError
+from msroi_cli.io.location import Location, parse_json
 from msroi_cli.io.maps import ArrayMap, FetchedMap, MapSource
 from msroi_cli.io.pyramid import (
     FLOATS,
     LevelChoice,
     Pyramid,
     check_map,
+    different_ids,
     finest_first,
     level_scales,
-    read_json,
     scale_of,
 )
 
@@ -43,10 +43,8 @@ class _BatchedPyramid(Pyramid):
             check_map(where, shape, dtype, (self.channels, self.dtype))
             if len(shape) != 4 or shape[0] != first[0]:
                 raise InputError(f"{where}: expected ({first[0]}, C, H, W) like {self.levels[0].name}, got {shape}")
-        ids = side.get("image_ids")
-        self.image_ids = [str(i) for i in (range(first[0]) if ids is None else _listed(ids, self.location))]
-        if len(self.image_ids) != first[0]:
-            raise InputError(f"{self.location}: image_ids: expected {first[0]} ids, got {len(self.image_ids)}")
+        ids = side.get("image_ids", list(range(first[0])))
+        self.image_ids = different_ids(f"{self.location}: image_ids", ids, first[0])
         self._factors = self._pairs("scale_factors", side)
         self._sizes = self._pairs("image_sizes", side)
 
@@ -62,6 +60,11 @@ class _BatchedPyramid(Pyramid):
             raise InputError(f"{self.location}: {name}: expected ({count}, 2) numbers above 0, got {pairs.shape}")
         return pairs
 
+    @property
+    def has_scale_factors(self) -> bool:
+        """Whether there is an array of them."""
+        return self._factors is not None
+
     def scale_factor(self, image: int) -> tuple[float, float] | None:
         """The image's row of `scale_factors`."""
         return None if self._factors is None else (self._factors[image, 0], self._factors[image, 1])
@@ -76,10 +79,7 @@ class JsonPyramid(_BatchedPyramid):
 
     def __init__(self, location: Location, choice: LevelChoice) -> None:
         self.location = location
-        try:
-            content = read_json(location.path, location.path.read_bytes())
-        except OSError as error:
-            raise InputError(f"{location}: cannot be read: {error.strerror}") from error
+        content = parse_json(location.path, location.content())
         entries = content.get("levels") if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise InputError(f'{location}: expected a pyramid: {{"levels": [{{"name", "stride", "data"}}, ...]}}')
@@ -99,13 +99,17 @@ class JsonPyramid(_BatchedPyramid):
     def _map(self, index: int, entry: dict[str, Any]) -> NDArray[np.float32]:
         where = f"{self.location}: levels[{index}]"
         try:
-            data = np.array(entry["data"], dtype=np.float32)
+            numbers = np.array(entry["data"], dtype=np.float64)
+            with np.errstate(over="ignore"):
+                data = numbers.astype(np.float32)
         except KeyError:
             raise InputError(f"{where}: expected data, got only {', '.join(entry) or 'nothing'}") from None
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 f"{where}: data: expected numbers in nested lists of even lengths, got: {error}"
             ) from error
+        if (np.isinf(data) & np.isfinite(numbers)).any():
+            raise InputError(f"{where}: data: expected numbers that fit in float32, got larger ones")
         return data[None] if data.ndim == 3 else data
 
     def source(self, image: int, level: int) -> MapSource:
@@ -130,19 +134,30 @@ class NpzPyramid(_BatchedPyramid):
         self.location = location
         try:
             self._archive = zipfile.ZipFile(location.path)
-            members = [name[:-4] for name in self._archive.namelist() if name.endswith(".npy")]
-            self._open = {name: _Member(self._archive, name, location) for name in members if name not in SIDE_ARRAYS}
-            side = {name: self._whole(name) for name in SIDE_ARRAYS if name in members}
-        except (OSError, zipfile.BadZipFile, ValueError) as error:
+        except (OSError, zipfile.BadZipFile) as error:
             raise InputError(f"{location}: expected an NPZ archive of arrays, got: {error}") from error
-        shapes = {
-            name: m.shape
-            for name, m in self._open.items()
-            if choice.names is not None or (len(m.shape) in (3, 4) and m.dtype.name in FLOATS)
-        }
-        names = _chosen(shapes, choice, location)
-        self.levels = level_scales(names, self._own_scales(len(names), side), choice, location)
-        self._levels = [self._open[name] for name in names]
+        try:
+            self._open(choice)
+        except MsroiError:
+            self._archive.close()
+            raise
+        except (OSError, zipfile.BadZipFile, ValueError, EOFError) as error:
+            self._archive.close()
+            raise InputError(f"{location}: expected an NPZ archive of arrays, got: {error}") from error
+
+    def _open(self, choice: LevelChoice) -> None:
+        members = [name[:-4] for name in self._archive.namelist() if name.endswith(".npy")]
+        arrays = {name: _Member(self._archive, name, self.location) for name in members if name not in SIDE_ARRAYS}
+        side = {name: self._whole(name) for name in SIDE_ARRAYS if name in members}
+        maps = {n: m.shape for n, m in arrays.items() if len(m.shape) in (3, 4) and m.dtype.name in FLOATS}
+        names = _chosen({n: m.shape for n, m in arrays.items()} if choice.names else maps, choice, self.location)
+        for name in names:
+            check_map(self.location.at(name), arrays[name].shape, arrays[name].dtype)
+        given = choice.strides or choice.scales
+        # Strides stand beside the maps in the order of all maps, whichever of them are chosen.
+        own = {} if given else self._own_scales(finest_first(maps), side)
+        self.levels = level_scales(names, [own.get(name) for name in names], choice, self.location)
+        self._levels = [arrays[name] for name in names]
         self._describe([m.shape for m in self._levels], [m.dtype for m in self._levels], side)
 
     def _whole(self, name: str) -> NDArray[Any]:
@@ -150,19 +165,20 @@ class NpzPyramid(_BatchedPyramid):
             array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
         return array
 
-    def _own_scales(self, count: int, side: dict[str, NDArray[Any]]) -> list[tuple[float, float] | None]:
-        strides, scales = side.get("strides"), side.get("spatial_scales")
-        for name, values in (("strides", strides), ("spatial_scales", scales)):
-            if values is not None and (values.ndim not in (1, 2) or len(values) != count):
-                raise InputError(f"{self.location}: {name}: expected one value a level, {count}, got {values.shape}")
-        return [
-            scale_of(
-                f"{self.location}: level {i}",
-                None if strides is None else strides[i],
-                None if scales is None else scales[i],
-            )
-            for i in range(count)
-        ]
+    def _own_scales(self, names: list[str], side: dict[str, NDArray[Any]]) -> dict[str, tuple[float, float] | None]:
+        """The scales of the maps `names`, as the archive has them."""
+        columns: list[list[Any]] = []
+        for key in ("strides", "spatial_scales"):
+            values = side.get(key)
+            if values is not None and (values.ndim not in (1, 2) or len(values) != len(names)):
+                raise InputError(
+                    f"{self.location}: {key}: expected one value a level, {len(names)}, got {values.shape}"
+                )
+            columns.append([None] * len(names) if values is None else list(values))
+        return {
+            name: scale_of(self.location.at(name), stride, scale)
+            for name, stride, scale in zip(names, *columns, strict=True)
+        }
 
     def source(self, image: int, level: int) -> MapSource:
         """One entry of a member of the archive."""
@@ -233,10 +249,3 @@ def _chosen(arrays: dict[str, Any], choice: LevelChoice, location: Location) -> 
     if flat is not None:
         raise InputError(f"{location.at(flat)}: expected (N, C, H, W), got {shapes[flat]}")
     return finest_first(shapes)
-
-
-def _listed(ids: Any, location: Location) -> list[Any]:
-    values = ids.tolist() if isinstance(ids, np.ndarray) else ids
-    if not isinstance(values, list):
-        raise InputError(f"{location}: image_ids: expected a list, got {type(ids).__name__}")
-    return values

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from typing import Any, NoReturn
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.hdf5 import attribute, dtype_of, member, open_dataset, open_group, read, texts
+from msroi_cli.io.hdf5 import (
+    attribute,
+    dataset_in,
+    dtype_of,
+    guarded,
+    member,
+    names,
+    open_dataset,
+    open_group,
+    read,
+    texts,
+)
 from msroi_cli.io.location import Location
 from msroi_cli.io.maps import MapSource
 from msroi_cli.io.pyramid import (
@@ -17,6 +28,7 @@ from msroi_cli.io.pyramid import (
     LevelChoice,
     Pyramid,
     check_map,
+    different_ids,
     finest_first,
     level_scales,
     pair_of,
@@ -25,14 +37,24 @@ from msroi_cli.io.pyramid import (
 from msroi_cli.io.storage import OpenFile, Storage
 
 EXPECTED = "a pyramid: float datasets (N, C, H, W), or one group per image with datasets (C, H, W)"
-MEMBERS_LOOKED_AT = 64
+
+# Real level sets are a handful of datasets; a group with more members than this holds images.
+MEMBERS_LOOKED_AT = 32
+
+# Images are alike: what holds of these many is taken to hold of all.
+IMAGES_LOOKED_AT = 8
 
 
 def open_hdf5_pyramid(location: Location, choice: LevelChoice) -> Pyramid:
     """Opens a pyramid and finds out its layout; raises InputError or UsageError."""
-    file = OpenFile(open_group(location, EXPECTED))
+    root = open_group(location, EXPECTED)
     try:
-        batched = _level_shapes(file.root, location, choice, ranks=(4,))
+        file = OpenFile(root)
+    except BaseException:
+        root.file.close()
+        raise
+    try:
+        batched = _level_datasets(file.root, location, choice, ranks=(4,))
         if batched:
             return BatchedHdf5Pyramid(file, location, batched, choice)
         return PerImageHdf5Pyramid(file, location, choice)
@@ -41,30 +63,32 @@ def open_hdf5_pyramid(location: Location, choice: LevelChoice) -> Pyramid:
         raise
 
 
-def _level_shapes(
+def _level_datasets(
     group: h5py.Group, location: Location, choice: LevelChoice, ranks: tuple[int, ...], *inside: str
-) -> dict[str, tuple[int, ...]]:
-    """The shapes of the level datasets in a group: those of the user's names, or all float ones of the right rank."""
-    if choice.names is not None:
-        found = {name: member(group, name, location.at(*inside, name)) for name in choice.names}
-        return {name: item.shape for name, item in found.items() if isinstance(item, h5py.Dataset)}
-    # Real level sets are a handful of datasets; a group with more members than that holds images.
-    shapes = {}
-    for name in islice(group, MEMBERS_LOOKED_AT):
-        where = location.at(*inside, name)
-        item = member(group, name, where)
-        if isinstance(item, h5py.Dataset) and len(item.shape or ()) in ranks and dtype_of(item, where).name in FLOATS:
-            shapes[name] = item.shape
-    return shapes
+) -> dict[str, h5py.Dataset]:
+    """The level datasets in a group, finest first: those of the user's names, or all float ones of the right rank.
 
-
-def _order(shapes: dict[str, tuple[int, ...]], choice: LevelChoice, where: str) -> list[str]:
+    Empty if the group holds none of the user's names at all.
+    """
+    found = {}
+    for name in choice.names or names(group, location.at(*inside), MEMBERS_LOOKED_AT):
+        item = member(group, name, location.at(*inside, name))
+        if isinstance(item, h5py.Dataset):
+            found[name] = item
     if choice.names is None:
-        return finest_first(shapes)
-    missing = [name for name in choice.names if name not in shapes]
-    if missing:
-        raise InputError(f"{where}: expected a dataset {missing[0]}, got none of that name")
-    return list(choice.names)
+        fits = {
+            name: item.shape
+            for name, item in found.items()
+            if len(item.shape or ()) in ranks and dtype_of(item, location.at(*inside, name)).name in FLOATS
+        }
+        return {name: found[name] for name in finest_first(fits)}
+    if not found:
+        return {}
+    return {name: dataset_in(group, name, location.at(*inside, name), "a dataset (C, H, W)") for name in choice.names}
+
+
+def _own_scale(dataset: h5py.Dataset, where: str) -> tuple[float, float] | None:
+    return scale_of(where, attribute(dataset, "stride", where), attribute(dataset, "spatial_scale", where))
 
 
 class _Hdf5Pyramid(Pyramid):
@@ -79,20 +103,17 @@ class _Hdf5Pyramid(Pyramid):
         """Closes the file."""
         self._file.close()
 
-    def _set_levels(self, group: h5py.Group, names: list[str], choice: LevelChoice, *inside: str) -> None:
-        """Takes channels, dtype and scales from the first image's levels."""
-        first = group[names[0]]
-        check_map(self.location.at(*inside, names[0]), first.shape, first.dtype)
+    def _set_levels(self, datasets: dict[str, h5py.Dataset], choice: LevelChoice, where: Location) -> None:
+        """Takes channels, dtype and scales from the sample image's levels."""
+        name, first = next(iter(datasets.items()))
+        check_map(where.at(name), first.shape, dtype_of(first, where.at(name)))
         self.channels = first.shape[-3]
         self.dtype = first.dtype
-        own = []
-        for name in names:
-            where = self.location.at(*inside, name)
-            dataset = group[name]
-            check_map(where, dataset.shape, dtype_of(dataset, where), (self.channels, self.dtype))
-            own.append(scale_of(where, attribute(dataset, "stride", where), attribute(dataset, "spatial_scale", where)))
-        where_from = Location(self.location.path, self.location.group.rstrip("/") + "".join("/" + i for i in inside))
-        self.levels = level_scales(names, own, choice, where_from)
+        for name, dataset in datasets.items():
+            check_map(where.at(name), dataset.shape, dtype_of(dataset, where.at(name)), (self.channels, self.dtype))
+        given = choice.strides or choice.scales
+        own = [None if given else _own_scale(dataset, where.at(name)) for name, dataset in datasets.items()]
+        self.levels = level_scales(list(datasets), own, choice, where)
 
 
 class BatchedHdf5Pyramid(_Hdf5Pyramid):
@@ -101,32 +122,38 @@ class BatchedHdf5Pyramid(_Hdf5Pyramid):
     layout = "batched"
 
     def __init__(
-        self, file: OpenFile, location: Location, shapes: dict[str, tuple[int, ...]], choice: LevelChoice
+        self, file: OpenFile, location: Location, datasets: dict[str, h5py.Dataset], choice: LevelChoice
     ) -> None:
         super().__init__(file, location)
-        root = file.root
-        names = _order(shapes, choice, str(location))
-        self._set_levels(root, names, choice)
-        self._storage = [Storage(root[name].id, file) for name in names]
-        count = self._storage[0].shape[0]
-        for name, dataset in zip(names, self._storage, strict=True):
-            if len(dataset.shape) != 4 or dataset.shape[0] != count:
-                raise InputError(
-                    f"{location.at(name)}: expected ({count}, C, H, W) like {names[0]}, got {dataset.shape}"
-                )
-        ids = member(root, "image_ids", location.at("image_ids"))
-        self.image_ids = [str(i) for i in range(count)] if ids is None else texts(ids, location.at("image_ids"))
-        if len(self.image_ids) != count:
-            raise InputError(f"{location.at('image_ids')}: expected {count} ids, got {len(self.image_ids)}")
+        first = next(iter(datasets))
+        for name, dataset in datasets.items():
+            if dataset.ndim != 4 and name == first:
+                raise InputError(f"{location.at(name)}: expected (N, C, H, W), got {dataset.shape}")
+        self._set_levels(datasets, choice, location)
+        count = len(datasets[first])
+        for name, dataset in datasets.items():
+            if dataset.ndim != 4 or len(dataset) != count:
+                raise InputError(f"{location.at(name)}: expected ({count}, C, H, W) like {first}, got {dataset.shape}")
+        self._storage = []
+        for name, dataset in datasets.items():
+            with guarded(location.at(name)):
+                self._storage.append(Storage(dataset.id, file))
+        self.image_ids = self._ids(count)
         self._factors = self._pairs("scale_factors", count)
         self._sizes = self._pairs("image_sizes", count)
 
+    def _ids(self, count: int) -> list[str]:
+        where = self.location.at("image_ids")
+        if member(self.root, "image_ids", where) is None:
+            return [str(index) for index in range(count)]
+        ids = texts(dataset_in(self.root, "image_ids", where, f"a dataset of {count} ids"), where)
+        return different_ids(where, ids, count)
+
     def _pairs(self, name: str, count: int) -> NDArray[np.float64] | None:
         where = self.location.at(name)
-        dataset = member(self.root, name, where)
-        if dataset is None:
+        if member(self.root, name, where) is None:
             return None
-        values = read(dataset, where)
+        values = read(dataset_in(self.root, name, where, f"a dataset ({count}, 2)"), where)
         if values.shape != (count, 2) or values.dtype.kind not in "fiu":
             raise InputError(f"{where}: expected ({count}, 2) numbers, got {values.shape} {values.dtype}")
         if not (np.isfinite(values).all() and (values > 0).all()):
@@ -136,6 +163,11 @@ class BatchedHdf5Pyramid(_Hdf5Pyramid):
     def source(self, image: int, level: int) -> MapSource:
         """One entry of a level's dataset."""
         return self._storage[level].map(image, self.location.at(self.levels[level].name))
+
+    @property
+    def has_scale_factors(self) -> bool:
+        """Whether there is a dataset of them."""
+        return self._factors is not None
 
     def scale_factor(self, image: int) -> tuple[float, float] | None:
         """The image's row of `scale_factors`."""
@@ -156,22 +188,42 @@ class PerImageHdf5Pyramid(_Hdf5Pyramid):
 
     def __init__(self, file: OpenFile, location: Location, choice: LevelChoice) -> None:
         super().__init__(file, location)
-        root = file.root
-        self.image_ids = list(root)
+        self.image_ids = names(self.root, location)
+        self._own_scales = choice.strides is None and choice.scales is None
+        samples = self._samples(choice)
+        if not samples:
+            came = ", ".join(self.image_ids[:5]) or "an empty group"
+            among = ", ".join(choice.names or ())
+            wanted = f"datasets {among}, at the top or in each group" if among else EXPECTED
+            raise InputError(f"{location}: expected {wanted}, got {came}")
+        self._looked_at = tuple(samples)
+        self.sample_image, datasets = max(samples.items(), key=lambda item: (len(item[1]), -item[0]))
+        for image, others in samples.items():
+            for name in datasets:
+                if name not in others:
+                    self._refuse_level(image, name)
+        name = self.image_ids[self.sample_image]
+        self._set_levels(datasets, choice, Location(location.path, f"{location.group.rstrip('/')}/{name}"))
+
+    def _refuse_level(self, image: int, name: str) -> NoReturn:
+        """Raises InputError that says what an image has in place of a level."""
+        where = self.location.at(self.image_ids[image], name)
+        expected = f"a dataset like that of image {self.image_ids[self.sample_image]}"
+        dataset = dataset_in(self._group(image), name, where, expected)
+        raise InputError(f"{where}: expected {expected}, got {dataset.shape} {dtype_of(dataset, where)}")
+
+    def _samples(self, choice: LevelChoice) -> dict[int, dict[str, h5py.Dataset]]:
+        """The level datasets of the first images, by image."""
+        samples = {}
         for index, name in enumerate(self.image_ids):
-            group = member(root, name, location.at(name))
+            group = member(self.root, name, self.location.at(name))
             if isinstance(group, h5py.Group):
-                shapes = _level_shapes(group, location, choice, (3, 4), name)
-                if shapes:
-                    names = _order(shapes, choice, location.at(name))
-                    self._set_levels(group, names, choice, name)
-                    self.sample_image = index
-                    return
-        came = ", ".join(islice(self.image_ids, 5)) or "an empty group"
-        wanted = (
-            EXPECTED if choice.names is None else f"datasets {', '.join(choice.names)}, at the top or in each group"
-        )
-        raise InputError(f"{location}: expected {wanted}, got {came}")
+                datasets = _level_datasets(group, self.location, choice, (3, 4), name)
+                if datasets:
+                    samples[index] = datasets
+            if index >= MEMBERS_LOOKED_AT or len(samples) == IMAGES_LOOKED_AT:
+                break
+        return samples
 
     def _group(self, image: int) -> h5py.Group:
         name = self.image_ids[image]
@@ -184,11 +236,28 @@ class PerImageHdf5Pyramid(_Hdf5Pyramid):
         """A level's dataset in the image's group, opened by its path alone: opening is what tiny images cost."""
         inside = f"{self.image_ids[image]}/{self.levels[level].name}"
         where = self.location.at(inside)
-        dataset = open_dataset(self.root, inside, where)
-        check_map(where, dataset.shape, dataset.dtype, (self.channels, self.dtype))
-        if len(dataset.shape) == 4 and dataset.shape[0] != 1:
-            raise InputError(f"{where}: expected (1, {self.channels}, H, W), got {dataset.shape}")
-        return Storage(dataset, self._file).map(0, where)
+        dataset = open_dataset(self.root, inside, where, f"a dataset ({self.channels}, H, W)")
+        with guarded(where):
+            storage = Storage(dataset, self._file)
+        check_map(where, storage.shape, storage.dtype, (self.channels, self.dtype))
+        if len(storage.shape) == 4 and storage.shape[0] != 1:
+            raise InputError(f"{where}: expected (1, {self.channels}, H, W), got {storage.shape}")
+        return storage.map(0, where)
+
+    def check(self, image: int) -> None:
+        """Checks the image's levels, and that their scales are those of the sample image."""
+        group = self._group(image)
+        for index, level in enumerate(self.levels):
+            where = self.source(image, index).where
+            own = _own_scale(group[level.name], where) if self._own_scales else None
+            if own is not None and not np.allclose(own, level.scale, rtol=1e-6):
+                stride, wanted = (" x ".join(f"{1 / side:g}" for side in scale) for scale in (own, level.scale))
+                raise InputError(f"{where}: expected stride {wanted} as on other images, got {stride}")
+
+    @property
+    def has_scale_factors(self) -> bool:
+        """Whether one of the first images has one."""
+        return any(self.scale_factor(image) is not None for image in self._looked_at)
 
     def scale_factor(self, image: int) -> tuple[float, float] | None:
         """The group's `scale_factor`."""
@@ -200,5 +269,5 @@ class PerImageHdf5Pyramid(_Hdf5Pyramid):
 
     def _pair(self, image: int, name: str) -> tuple[float, float] | None:
         where = self.location.at(self.image_ids[image])
-        value = attribute(self._group(image), name, where)
+        value: Any = attribute(self._group(image), name, where)
         return None if value is None else pair_of(f"{where}: {name}", value)

@@ -10,9 +10,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.errors import InputError
 from msroi_cli.io.chunks import DECODERS, ChunkedMap, ChunkStorage
-from msroi_cli.io.hdf5 import reason
+from msroi_cli.io.hdf5 import guarded
 from msroi_cli.io.maps import ContiguousMap, FetchedMap, MapSource, RawFile
 
 
@@ -21,8 +20,10 @@ class OpenFile:
 
     def __init__(self, root: h5py.Group) -> None:
         self.root = root
-        self.raw = RawFile(os.open(root.file.filename, os.O_RDONLY), root.file.filename)
-        self.number = h5py.h5o.get_info(root.id).fileno
+        name = os.fsdecode(root.file.filename)
+        with guarded(name):
+            self.number = h5py.h5o.get_info(root.id).fileno
+        self.raw = RawFile(os.open(name, os.O_RDONLY), name)
         # HDF5 versions differ in whether the offsets they tell count from the start of the file or behind a user block.
         self.has_offsets = root.file.userblock_size == 0
 
@@ -36,7 +37,7 @@ class Storage:
     """A dataset (C, H, W) or (N, C, H, W) of features, and where its values are."""
 
     def __init__(self, dataset: h5py.h5d.DatasetID, file: OpenFile) -> None:
-        self.shape: tuple[int, ...] = dataset.shape
+        self.shape: tuple[int, ...] = dataset.shape or ()
         self.dtype: np.dtype[Any] = dataset.dtype
         self._dataset = dataset
         self._raw = file.raw
@@ -85,8 +86,6 @@ def _find(dataset: h5py.h5d.DatasetID, origin: tuple[int, ...]) -> tuple[int | N
 def _fetch(dataset: h5py.h5d.DatasetID, image: int, where: str, start: int, stop: int) -> NDArray[Any]:
     """The channels from `start` to `stop` of an image, by way of h5py; raises InputError."""
     channels = slice(start, stop)
-    try:
+    with guarded(where):
         array: NDArray[Any] = h5py.Dataset(dataset)[(channels,) if len(dataset.shape) == 3 else (image, channels)]
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
-        raise InputError(f"{where}: cannot be read: {reason(error)}") from error
-    return array
+        return array

@@ -14,7 +14,8 @@ from msroi_cli.core.boxes import BOX_FORMATS, REASONS
 from msroi_cli.core.levels import box_sizes, levels_of
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import UsageError
-from msroi_cli.io.boxes import BoxTable, read_boxes
+from msroi_cli.io.box_table import BoxTable
+from msroi_cli.io.boxes import read_boxes
 from msroi_cli.io.pyramid import LevelChoice
 from msroi_cli.job.boxes import refuse_bad_boxes, trouble_of
 from msroi_cli.job.summary import Sizes

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.core.boxes import BOX_FORMATS, REASONS, box_trouble
 from msroi_cli.errors import InputError, UsageError
-from msroi_cli.io.boxes import BoxTable
+from msroi_cli.io.box_table import BoxTable
 from msroi_cli.io.pyramid import Pyramid
 from msroi_cli.job.request import BoxOptions
 
@@ -31,7 +31,20 @@ def images_of(table: BoxTable, pyramid: Pyramid, options: BoxOptions) -> NDArray
     by_id = [
         next((known[key] for key in _keys(image, table, options) if key in known), -1) for image in table.image_ids
     ]
+    _check_one_name(table, by_id, pyramid, options)
     return np.array([*by_id, -1], dtype=np.int64)[table.image]
+
+
+def _check_one_name(table: BoxTable, by_id: list[int], pyramid: Pyramid, options: BoxOptions) -> None:
+    """Raises InputError where two images of the box file would be one of the pyramid's."""
+    first: dict[int, str] = {}
+    for image, index in zip(table.image_ids or (), by_id, strict=True):
+        if index >= 0 and first.setdefault(index, image) != image:
+            names = " and ".join(repr(table.file_names.get(key, key)) for key in (first[index], image))
+            raise InputError(
+                f"--image-key {options.image_key}: expected one image for {pyramid.image_ids[index]!r} of "
+                f"{pyramid.location}, got {names}"
+            )
 
 
 def _keys(image: str, table: BoxTable, options: BoxOptions) -> tuple[str, ...]:
@@ -65,13 +78,12 @@ def to_input_pixels(
 
 def _box_space(pyramid: Pyramid, options: BoxOptions) -> str:
     """ "original" or "input": as the user says, and without a word only where there is nothing to choose."""
-    has_factors = bool(pyramid.image_ids) and pyramid.scale_factor(pyramid.sample_image) is not None
-    if options.box_space is None and has_factors:
+    if options.box_space is None and pyramid.has_scale_factors:
         raise UsageError(
             f"{pyramid.location}: the pyramid has scale factors: expected --box-space original (boxes in pixels of the "
             "original images) or --box-space input (pixels of the network's input)"
         )
-    if options.box_space == "original" and not has_factors:
+    if options.box_space == "original" and not pyramid.has_scale_factors:
         raise UsageError(f"--box-space original: expected scale factors in {pyramid.location}, got none")
     return options.box_space or "input"
 

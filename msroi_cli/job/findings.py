@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.io.boxes import BoxTable
+from msroi_cli.io.box_table import BoxTable
 
 EXAMPLES = 5
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from msroi_cli.core.boxes import BOX_FORMATS
 from msroi_cli.errors import InputError
-from msroi_cli.io.boxes import BoxTable, box_document, boxes_of, collector_paused, is_hdf5, read_boxes
+from msroi_cli.io.box_table import BoxTable
+from msroi_cli.io.boxes import box_document, boxes_of, collector_paused, read_boxes
 from msroi_cli.io.crops_reader import open_crops
 from msroi_cli.io.facts import crops_storage, has_attribute, listing
 from msroi_cli.io.location import Location
-from msroi_cli.io.pyramid import first_bytes
 from msroi_cli.job.boxes import reason_counts, trouble_of
 from msroi_cli.job.inspect_pyramid import pyramid_facts
 
@@ -30,17 +30,15 @@ def inspect(text: str) -> dict[str, Any]:
     if text == "-":
         return _document(text, sys.stdin.buffer.read())
     location = Location.parse(text)
-    if first_bytes(location).startswith(b"PK\x03\x04"):
+    kind = location.kind()
+    if kind == "NPZ":
         return pyramid_facts(text)
-    if is_hdf5(location):
+    if location.is_hdf5():
         return _hdf5(text, location)
-    start = first_bytes(location).lstrip()
-    if start and not start.startswith((b"{", b"[", b"\xef\xbb\xbf")):
-        raise InputError(f"{text}: expected a pyramid, boxes or crops in HDF5, NPZ or JSON, got {start[:16]!r}...")
-    try:
-        return _document(text, location.path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{text}: cannot be read: {error.strerror or error}") from error
+    start = location.content(16)
+    if kind != "JSON" and start:
+        raise InputError(f"{text}: expected a pyramid, boxes or crops in HDF5, NPZ or JSON, got {start!r}...")
+    return _document(text, location.content())
 
 
 def _document(text: str, content: bytes) -> dict[str, Any]:
@@ -48,7 +46,7 @@ def _document(text: str, content: bytes) -> dict[str, Any]:
         data = box_document(text, content)
         if isinstance(data, dict) and "levels" in data:
             return pyramid_facts(text)
-        table = boxes_of(text, data)
+        table = boxes_of(text, data, content)
         named = data.get("categories") if table.kind == "COCO data set" else None
         return _boxes(text, table, _category_names(named))
 

@@ -54,7 +54,9 @@ class Pooler:
 
     def _pool_image(self, segment: Segment, out: NDArray[Any]) -> None:
         boxes = self._plan.boxes[segment.rows]
-        used, level = np.unique(self._plan.level[segment.rows], return_inverse=True)
+        levels = self._plan.level[segment.rows]
+        used = np.flatnonzero(np.bincount(levels))
+        level = np.searchsorted(used, levels)
         spec = _of_levels(self._spec, tuple(used.tolist()))
         sources = [self._pyramid.source(segment.image, index) for index in used.tolist()]
         runs = [

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import UsageError
-from msroi_cli.io.atomic import check_target
-from msroi_cli.io.boxes import BoxTable, read_boxes
+from msroi_cli.io.atomic import check_target, same_file
+from msroi_cli.io.box_table import BoxTable
+from msroi_cli.io.boxes import read_boxes
 from msroi_cli.io.crops import STATUS_INVALID, STATUS_POOLED, Compression, CropsHeader
 from msroi_cli.io.crops_writer import OVERWRITE_OR_RESUME, Output
 from msroi_cli.io.location import Location, Source
@@ -99,7 +100,9 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
         sources = {"pyramid": Source.of_file(pyramid.location.path), "boxes": boxes_source}
         header = _header(request, pyramid, spec, plan, table, sources)
         budget = Budget.of(request.memory, header, plan)
-        identity = _identity(header, budget, [pyramid.location.path, Location.parse(request.boxes).path])
+        identity = _identity(
+            header, budget, {"pyramid": pyramid.location.path, "boxes": Location.parse(request.boxes).path}
+        )
         yield Extraction(
             request,
             pyramid,
@@ -114,10 +117,12 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
 
 
 def _check_output(request: ExtractRequest) -> None:
+    if str(request.out) == "-":
+        raise UsageError("-o -: expected the name of a file, HDF5 cannot be written to standard output")
     check_target(request.out, request.overwrite or request.resume, OVERWRITE_OR_RESUME)
     for text in (request.pyramid, request.boxes):
         path = Location.parse(text).path
-        if request.out.exists() and path.exists() and request.out.samefile(path):
+        if same_file(request.out, path):
             raise UsageError(f"{request.out}: expected an output apart from the inputs, got the input {text}")
 
 
@@ -177,15 +182,15 @@ def _compression(request: ExtractRequest, row_bytes: int, plan: Plan) -> Compres
     return Compression(*request.compression, rows=max(1, rows))
 
 
-def _identity(header: CropsHeader, budget: Budget, inputs: list[Path]) -> dict[str, Any]:
+def _identity(header: CropsHeader, budget: Budget, inputs: Mapping[str, Path]) -> dict[str, Any]:
     """What a job must have in common with one that goes on with its work."""
     return {
-        "plan": {"version": PLAN_VERSION, **asdict(budget.batch)},
         "options": dict(header.parameters),
-        "inputs": header.sources_as_dict(),
-        "modified": {str(path): path.stat().st_mtime_ns for path in inputs if path.exists()},
         "crops": {"shape": list(header.shape), "dtype": header.dtype.str},
         "compression": None if header.compression is None else asdict(header.compression),
+        "inputs": header.sources_as_dict(),
+        "modified": {role: path.stat().st_mtime_ns for role, path in inputs.items() if path.exists()},
+        "plan": {"version": PLAN_VERSION, **asdict(budget.batch)},
     }
 
 

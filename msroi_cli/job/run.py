@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.core.backends import default_threads, stats_of
+from msroi_cli.core.backends import stats_of
+from msroi_cli.core.native import default_threads
 from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import StoppedError
+from msroi_cli.io.atomic import check_room
 from msroi_cli.io.crops_output import crops_writer, is_done
 from msroi_cli.io.crops_writer import CropsWriter, Record
 from msroi_cli.job.plan import Batch
@@ -27,10 +29,18 @@ Progress = Callable[[int], None]
 Stop = Callable[[], int]
 
 
-def check_levels(job: Extraction) -> None:
-    """Checks the levels of every image that has boxes, without reading them; raises InputError."""
-    for image in job.plan.images().tolist():
-        job.pyramid.shapes(image)
+# Images that are checked before the work begins. What is wrong with one is mostly wrong with the first of them.
+CHECKED_FIRST = 256
+
+
+def check(job: Extraction, images: int | None = None) -> None:
+    """Checks the levels of the first `images` images that have boxes, or of all, and that the output has room.
+
+    Nothing is read. Raises InputError or RunError.
+    """
+    for image in job.plan.images()[:images].tolist():
+        job.pyramid.check(image)
+    check_room(job.output.path, len(job.plan) * job.header.row_bytes)
 
 
 def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summary | None:
@@ -43,6 +53,7 @@ def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summ
     started = perf_counter()
     if is_done(job.output):
         return None
+    check(job, CHECKED_FIRST)
     with crops_writer(job.output) as writer:
         done = {record["batch"] for record in writer.records}
         progress(sum(record["rows"] for record in writer.records))
@@ -50,19 +61,22 @@ def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summ
         for records in crew.work(batch for batch in job.plan.batches(job.budget.batch) if batch.number not in done):
             writer.commit(records)
             progress(sum(record["rows"] for record in records))
-            signal = stop()
-            if signal:
-                rows = sum(record["rows"] for record in writer.records)
-                if rows < len(job.plan):
-                    raise StoppedError(
-                        f"stopped with {rows:,} of {len(job.plan):,} boxes done; --resume goes on from there", signal
-                    )
+            _stop_if(stop(), job, writer)
+        _stop_if(stop(), job, writer)
         stats = CropStats.empty(job.header.levels)
         for record in sorted(writer.records, key=lambda record: record["batch"]):
             stats.add(CropStats.from_list(record["stats"]))
         summary = _summary(job, stats, crew.seconds())
         writer.finish(summary.records())
     return replace(summary, elapsed=perf_counter() - started)
+
+
+def _stop_if(signal: int, job: Extraction, writer: CropsWriter) -> None:
+    """Raises StoppedError if a signal came."""
+    if signal:
+        rows = sum(record["rows"] for record in writer.records)
+        kept = "; --resume goes on from there" if rows else ""
+        raise StoppedError(f"stopped with {rows:,} of {len(job.plan):,} boxes done{kept}", signal)
 
 
 class _Crew:

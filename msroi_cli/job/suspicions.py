@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.core.boxes import BOX_FORMATS
 from msroi_cli.errors import InputError, UsageError
-from msroi_cli.io.boxes import BoxTable
+from msroi_cli.io.box_table import BoxTable
 from msroi_cli.io.pyramid import Pyramid
 from msroi_cli.job.boxes import UNKNOWN_IMAGE, to_input_pixels, trouble_of
 from msroi_cli.job.findings import EXAMPLES, Finding, example

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from msroi_cli.core.boxes import REASONS
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import InputError, UsageError
-from msroi_cli.io.boxes import BoxTable, read_boxes
+from msroi_cli.io.box_table import BoxTable
+from msroi_cli.io.boxes import read_boxes
 from msroi_cli.io.pyramid import LevelChoice, Pyramid, open_pyramid
 from msroi_cli.job.boxes import images_of
 from msroi_cli.job.findings import EXAMPLES, Finding, fatal, of_boxes, refusal

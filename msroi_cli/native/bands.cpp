@@ -6,7 +6,7 @@ namespace msroi {
 
 namespace {
 
-constexpr size_t ARENA_BLOCK = 256 << 10;
+constexpr size_t FIRST_BLOCK = 8 << 10, FURTHER_BLOCK = 64 << 10;
 
 // The cells of all bins, ascending, each once. Those of a bin ascend, and as a rule so do the bins.
 void cells_of(const Taps& taps, std::vector<int32_t>& cells) {
@@ -82,7 +82,7 @@ Band band_of(float low, float high, const Axis& axis, Type type, Arena& arena, B
 void* Arena::take_bytes(size_t bytes) {
     bytes = (bytes + 7) & ~size_t(7);
     if (bytes > left_) {
-        left_ = std::max(bytes, ARENA_BLOCK);
+        left_ = std::max(bytes, blocks_.empty() ? FIRST_BLOCK : FURTHER_BLOCK);
         blocks_.emplace_back(new char[left_]);
         next_ = blocks_.back().get();
     }

@@ -4,7 +4,10 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <string.h>
+
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <thread>
 #include <vector>
@@ -22,11 +25,33 @@ namespace msroi {
 
 namespace {
 
+// A thread that asks for the interpreter's lock while the interpreter goes down is ended on the spot, which C++ frames do
+// not survive. So from `close_down` on, threads that come back from the kernel wait for the end of the process instead,
+// all but the one that closes.
 std::atomic<bool> closing{false};
+std::atomic<int> coming_back{0};
 std::thread::id closing_thread;
 
-// Runs `work` without the interpreter's lock. A thread that comes back while the interpreter goes down would be ended
-// by it, which C++ frames do not survive: it waits for the end of the process instead.
+void come_back(PyThreadState* state) {
+    ++coming_back;
+    if (closing && std::this_thread::get_id() != closing_thread) {
+        --coming_back;
+        for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+    PyEval_RestoreThread(state);
+    --coming_back;
+}
+
+// Called with the lock before the interpreter goes down; lets those through that already ask for it.
+void close_down() {
+    closing_thread = std::this_thread::get_id();
+    closing = true;
+    PyThreadState* state = PyEval_SaveThread();
+    while (coming_back) std::this_thread::yield();
+    PyEval_RestoreThread(state);
+}
+
+// Runs `work` without the interpreter's lock.
 template <class Work>
 void without_lock(const Work& work) {
     std::exception_ptr error;
@@ -36,14 +61,8 @@ void without_lock(const Work& work) {
     } catch (...) {
         error = std::current_exception();
     }
-    while (closing && std::this_thread::get_id() != closing_thread) std::this_thread::sleep_for(std::chrono::hours(1));
-    PyEval_RestoreThread(state);
+    come_back(state);
     if (error) std::rethrow_exception(error);
-}
-
-void close_down() {
-    closing_thread = std::this_thread::get_id();
-    closing = true;
 }
 
 template <class T>
@@ -79,7 +98,6 @@ struct Pyramid {
     std::vector<Buffer> buffers;
     std::vector<Map> maps;
     Type type = Type::f32;
-    bool swapped = false;
 
     Pyramid(nb::sequence arrays, nb::sequence scales) {
         for (nb::handle array : arrays) {
@@ -90,15 +108,16 @@ struct Pyramid {
     }
 
     void add(Buffer&& buffer, double scale_y, double scale_x) {
-        bool other = false;
-        const Type found = buffer.float_type(other);
-        if (maps.empty()) type = found, swapped = other;
+        bool swapped = false;
+        const Type found = buffer.float_type(swapped);
+        if (maps.empty()) type = found;
         const Buffer& first = maps.empty() ? buffer : buffers.front();
-        if (found != type || other != swapped || buffer.shape(0) != first.shape(0) || buffer.shape(1) != first.shape(1))
+        if (found != type || buffer.shape(0) != first.shape(0) || buffer.shape(1) != first.shape(1))
             throw nb::value_error("maps: expected levels alike in type, images and channels");
         for (int axis = 2; axis < 4; ++axis)
             if (buffer.shape(axis) < 1 || buffer.shape(axis) > INT32_MAX) throw nb::value_error("maps: expected cells");
         maps.push_back({buffer.data(),
+                        swapped,
                         {buffer.stride(0), buffer.stride(1), buffer.stride(2), buffer.stride(3)},
                         int32_t(buffer.shape(2)),
                         int32_t(buffer.shape(3)),
@@ -131,7 +150,6 @@ void pool_arrays(nb::handle out, nb::sequence maps, nb::tuple rois, nb::tuple mo
     call.images = pyramid.images();
     call.channels = pyramid.channels();
     call.type = pyramid.type;
-    call.swapped = pyramid.swapped;
     call.boxes = int64_t(boxes.size() / 4);
     const std::vector<int64_t> batch = indices(rois[0], "batch", call.boxes, call.images);
     const std::vector<int64_t> level = indices(rois[2], "levels", call.boxes, call.levels);
@@ -227,6 +245,9 @@ NB_MODULE(_native, module) {
     module.def("usable_isas", usable_isas, "The copies that run on this machine, the best last.");
     module.def("most_scratch", most_scratch, "The most scratch memory that a thread has used, in bytes.");
     nb::module_::import_("atexit").attr("register")(nb::cpp_function(close_down));
+    // Whoever was coming back when a process forked is not in the child.
+    nb::module_::import_("os").attr("register_at_fork")(
+        nb::arg("after_in_child") = nb::cpp_function([] { coming_back = 0; }));
 }
 
 }  // namespace msroi

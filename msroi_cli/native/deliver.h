@@ -65,12 +65,17 @@ MSROI_INLINE void stage_block(char* stage, const double* tile, int64_t bins, Typ
 }
 
 // The bins of one channel.
+template <class O, class T>
+void put_all(char* stage, const T* tile, int64_t bins) {
+    for (int64_t bin = 0; bin < bins; ++bin) put(reinterpret_cast<O*>(stage) + bin, tile[bin]);
+}
+
 template <class T>
 void stage_channel(char* stage, const T* tile, int64_t bins, Type type) {
-    for (int64_t bin = 0; bin < bins; ++bin) {
-        if (type == Type::f32) put(reinterpret_cast<float*>(stage) + bin, tile[bin]);
-        if (type == Type::f64) put(reinterpret_cast<double*>(stage) + bin, tile[bin]);
-        if (type == Type::f16) put(reinterpret_cast<uint16_t*>(stage) + bin, tile[bin]);
+    switch (type) {
+        case Type::f16: return put_all<uint16_t>(stage, tile, bins);
+        case Type::f32: return put_all<float>(stage, tile, bins);
+        case Type::f64: return put_all<double>(stage, tile, bins);
     }
 }
 

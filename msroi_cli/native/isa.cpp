@@ -37,7 +37,7 @@ bool has_f16c() {
 #endif
 
 // The compiler's run-time library asks the processor, and the system whether it saves the wider registers.
-std::vector<Isa> isas() {
+std::vector<Isa> ask_the_processor() {
     std::vector<Isa> known{{"baseline", baseline::sweep, true}};
 #if defined(MSROI_X86)
     __builtin_cpu_init();
@@ -52,15 +52,21 @@ std::vector<Isa> isas() {
     return known;
 }
 
-Isa best_of(const std::vector<Isa>& known) {
-    Isa best = known.front();
-    for (const Isa& isa : known)
-        if (isa.usable) best = isa;
+const std::vector<Isa>& isas() {
+    // Never destroyed: threads may still pool while the process ends.
+    static const std::vector<Isa>& known = *new std::vector<Isa>(ask_the_processor());
+    return known;
+}
+
+const Isa* best() {
+    const Isa* best = &isas().front();
+    for (const Isa& isa : isas())
+        if (isa.usable) best = &isa;
     return best;
 }
 
 std::atomic<const Isa*>& current() {
-    static std::atomic<const Isa*> chosen{new Isa(best_of(isas()))};
+    static std::atomic<const Isa*> chosen{best()};
     return chosen;
 }
 
@@ -74,10 +80,10 @@ std::vector<std::string> usable_isas() {
 }
 
 void choose_isa(const std::string& name) {
-    if (name.empty()) return current().store(new Isa(best_of(isas())));
+    if (name.empty()) return current().store(best());
     std::string all;
     for (const Isa& isa : isas()) {
-        if (isa.name == name && isa.usable) return current().store(new Isa(isa));
+        if (isa.name == name && isa.usable) return current().store(&isa);
         if (isa.name == name) throw std::invalid_argument("this processor cannot run '" + name + "'");
         all += (all.empty() ? "" : ", ") + std::string(isa.name);
     }

@@ -10,6 +10,7 @@ namespace msroi {
 // A level of the pyramid, (N, C, height, width): strides in bytes, scales in cells per input pixel.
 struct Map {
     const char* data;
+    bool swapped;  // the other byte order than this machine's
     int64_t strides[4];
     int32_t height, width;
     float scale_y, scale_x;
@@ -20,14 +21,13 @@ struct Crops {
     char* data;
     int64_t strides[4];
     Type type;
-    bool swapped;  // the other byte order than this machine's
+    bool swapped;
 };
 
 struct Call {
     const Map* maps;
     int64_t levels, images, channels;
     Type type;
-    bool swapped;
 
     int64_t boxes;
     const float* corners;   // (K, 4) x1 y1 x2 y2, input pixels

@@ -35,11 +35,13 @@ struct Lanes;
 template <>
 struct Lanes<float> {
     typedef Floats Vector;
+    typedef Float4 Quad;
 };
 
 template <>
 struct Lanes<double> {
     typedef Doubles Vector;
+    typedef double Quad __attribute__((vector_size(16)));
 };
 
 template <class T>

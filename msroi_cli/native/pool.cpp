@@ -151,7 +151,7 @@ private:
         unit.row_stride = map.strides[2];
         unit.column_stride = map.strides[3];
         unit.type = call_.type;
-        unit.swapped = call_.swapped;
+        unit.swapped = map.swapped;
         unit.lanes = lanes.lanes;
         unit.mode = lanes.packed ? job.mode : Mode::plane;
         unit.boxes = boxes_.data() + job.first;

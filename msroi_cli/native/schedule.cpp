@@ -54,7 +54,8 @@ struct Costs {
     }
 
     bool direct(const Box& box) const {
-        return !call.swapped && call.type != Type::f16 && box.x.count &&
+        const Map& map = call.maps[call.level[box.row]];
+        return call.type != Type::f16 && !map.swapped && map.strides[3] == bytes_of(call.type) && box.x.count &&
                box.x.cell[box.x.count - 1] - box.x.cell[0] < 2 * box.x.count;
     }
 
@@ -155,7 +156,7 @@ void sort_boxes(std::vector<Box>& boxes, const Call& call) {
     std::vector<Key> keys(boxes.size());
     for (size_t i = 0; i < boxes.size(); ++i) {
         const int64_t row = boxes[i].row;
-        keys[i] = {call.level[row] * call.images + call.batch[row], int64_t(last_row(boxes[i])) << 31 | int64_t(i)};
+        keys[i] = {call.level[row] * call.images + call.batch[row], int64_t(last_row(boxes[i]) + 1) << 31 | int64_t(i)};
     }
     std::sort(keys.begin(), keys.end());
     std::vector<Box> sorted(boxes.size());

@@ -11,26 +11,35 @@
 namespace msroi {
 namespace MSROI_ISA_NAMESPACE {
 
-// line[i] = (ADD ? line[i] : 0) + sum of weight[t] * rows[slot[t]][i], for `n` elements that begin `offset` bytes into
-// each row.
+// From `i` on, as many elements as fit V at a time: line[i] = (ADD ? line[i] : 0) + sum of weight[t] * row[t][i].
+template <class V, int TAPS, bool ADD, class T>
+MSROI_INLINE int64_t blend_steps(T* line, const char* const* row, const T* weight, int64_t i, int64_t n) {
+    constexpr int64_t ELEMENTS = sizeof(V) / sizeof(T);
+    V w[TAPS + 1];
+    for (int t = 0; t < TAPS; ++t) w[t] = weight[t] - V{};
+    for (; i + ELEMENTS <= n; i += ELEMENTS) {
+        V sum = {};
+        for (int t = 0; t < TAPS; ++t) sum += w[t] * load<V>(row[t] + i * int64_t(sizeof(T)));
+        if (ADD) sum = load<V>(line + i) + sum;
+        store(line + i, sum);
+    }
+    return i;
+}
+
+// line = (ADD ? line : 0) + sum of weight[t] * rows[slot[t]], for `n` elements that begin `offset` bytes into each row.
 template <class T, int TAPS, bool ADD>
 void blend_group(T* line, const char* const* rows, const int32_t* slot, const T* weight, int64_t offset, int64_t n) {
     typedef typename Lanes<T>::Vector Vector;
-    Vector w[TAPS + 1];
     const char* row[TAPS + 1];
-    for (int t = 0; t < TAPS; ++t) w[t] = splat(weight[t]), row[t] = rows[slot[t]] + offset;
-    int64_t i = 0;
-    for (; i + WIDTH<T> <= n; i += WIDTH<T>) {
-        Vector sum = {};
-        for (int t = 0; t < TAPS; ++t) sum += w[t] * load<Vector>(row[t] + i * int64_t(sizeof(T)));
-        if (ADD) sum = load<Vector>(line + i) + sum;
-        store(line + i, sum);
+    for (int t = 0; t < TAPS; ++t) row[t] = rows[slot[t]] + offset;
+    int64_t i = blend_steps<Vector, TAPS, ADD>(line, row, weight, 0, n);
+    if (i == n) return;
+    if (!ADD && i) {
+        blend_steps<Vector, TAPS, ADD>(line, row, weight, n - WIDTH<T>, n);  // the last ones once more
+        return;
     }
-    for (; i < n; ++i) {
-        T sum = 0;
-        for (int t = 0; t < TAPS; ++t) sum += weight[t] * load<T>(row[t] + i * int64_t(sizeof(T)));
-        line[i] = ADD ? line[i] + sum : sum;
-    }
+    i = blend_steps<typename Lanes<T>::Quad, TAPS, ADD>(line, row, weight, i, n);
+    blend_steps<T, TAPS, ADD>(line, row, weight, i, n);
 }
 
 // The same for 0 to MOST_TAPS taps, `add`ed to what the line holds if so asked.
@@ -49,43 +58,44 @@ MSROI_INLINE void blend(T* line, const char* const* rows, const int32_t* slot, c
     (add ? further : first)[taps](line, rows, slot, weight, offset, n);
 }
 
-// For `count` lines, one block of channels each: to = (ADD ? to : 0) + sum of weight[t] * line[slot[t]].
-template <class T, int TAPS, bool ADD>
+// For `count` lines: to = (ADD ? to : 0) + sum of weight[t] * line[slot[t] - x0]. A column of a line is COUNT times V:
+// the registers of a block of channels, or one number.
+template <class T, class V, int COUNT, int TAPS, bool ADD>
 void weigh_group(T* to, int64_t pitch, const T* lines, int64_t line_pitch, int64_t count, const int32_t* slot,
-                 const T* weight) {
-    typedef typename Lanes<T>::Vector Vector;
-    Vector w[TAPS + 1];
+                 int64_t x0, const T* weight) {
+    constexpr int64_t ELEMENTS = sizeof(V) / sizeof(T);
+    V w[TAPS + 1];
     int64_t at[TAPS + 1];
-    for (int t = 0; t < TAPS; ++t) w[t] = splat(weight[t]), at[t] = int64_t(slot[t]) * BLOCK<T>;
+    for (int t = 0; t < TAPS; ++t) w[t] = weight[t] - V{}, at[t] = (slot[t] - x0) * COUNT * ELEMENTS;
     for (int64_t p = 0; p < count; ++p, to += pitch, lines += line_pitch) {
-        Vector sum[REGISTERS] = {};
+        V sum[COUNT] = {};
         for (int t = 0; t < TAPS; ++t)
-            for (int r = 0; r < REGISTERS; ++r) sum[r] += w[t] * load<Vector>(lines + at[t] + r * WIDTH<T>);
-        for (int r = 0; r < REGISTERS; ++r) {
-            if (ADD) sum[r] = load<Vector>(to + r * WIDTH<T>) + sum[r];
-            store(to + r * WIDTH<T>, sum[r]);
+            for (int r = 0; r < COUNT; ++r) sum[r] += w[t] * load<V>(lines + at[t] + r * ELEMENTS);
+        for (int r = 0; r < COUNT; ++r) {
+            if (ADD) sum[r] = load<V>(to + r * ELEMENTS) + sum[r];
+            store(to + r * ELEMENTS, sum[r]);
         }
     }
 }
 
-// The x axis of one bin column, for `count` lines.
-template <class T>
+// The x axis of one bin column, for `count` lines, with any number of taps.
+template <class T, class V, int COUNT>
 MSROI_INLINE void weigh(T* to, int64_t pitch, const T* lines, int64_t line_pitch, int64_t count, const int32_t* slot,
-           const T* weight, int64_t taps) {
-    typedef void (*Group)(T*, int64_t, const T*, int64_t, int64_t, const int32_t*, const T*);
+                        int64_t x0, const T* weight, int64_t taps) {
+    typedef void (*Group)(T*, int64_t, const T*, int64_t, int64_t, const int32_t*, int64_t, const T*);
     static constexpr Group first[] = {
-        weigh_group<T, 0, false>, weigh_group<T, 1, false>, weigh_group<T, 2, false>,
-        weigh_group<T, 3, false>, weigh_group<T, 4, false>, weigh_group<T, 5, false>,
-        weigh_group<T, 6, false>, weigh_group<T, 7, false>, weigh_group<T, 8, false>};
+        weigh_group<T, V, COUNT, 0, false>, weigh_group<T, V, COUNT, 1, false>, weigh_group<T, V, COUNT, 2, false>,
+        weigh_group<T, V, COUNT, 3, false>, weigh_group<T, V, COUNT, 4, false>, weigh_group<T, V, COUNT, 5, false>,
+        weigh_group<T, V, COUNT, 6, false>, weigh_group<T, V, COUNT, 7, false>, weigh_group<T, V, COUNT, 8, false>};
     static constexpr Group further[] = {
-        weigh_group<T, 0, true>, weigh_group<T, 1, true>, weigh_group<T, 2, true>,
-        weigh_group<T, 3, true>, weigh_group<T, 4, true>, weigh_group<T, 5, true>,
-        weigh_group<T, 6, true>, weigh_group<T, 7, true>, weigh_group<T, 8, true>};
+        weigh_group<T, V, COUNT, 0, true>, weigh_group<T, V, COUNT, 1, true>, weigh_group<T, V, COUNT, 2, true>,
+        weigh_group<T, V, COUNT, 3, true>, weigh_group<T, V, COUNT, 4, true>, weigh_group<T, V, COUNT, 5, true>,
+        weigh_group<T, V, COUNT, 6, true>, weigh_group<T, V, COUNT, 7, true>, weigh_group<T, V, COUNT, 8, true>};
     const int64_t start = taps < MOST_TAPS ? taps : MOST_TAPS;
-    first[start](to, pitch, lines, line_pitch, count, slot, weight);
+    first[start](to, pitch, lines, line_pitch, count, slot, x0, weight);
     for (int64_t t = start; t < taps; t += MOST_TAPS) {
         const int64_t group = taps - t < MOST_TAPS ? taps - t : MOST_TAPS;
-        further[group](to, pitch, lines, line_pitch, count, slot + t, weight + t);
+        further[group](to, pitch, lines, line_pitch, count, slot + t, x0, weight + t);
     }
 }
 

@@ -168,9 +168,9 @@ BAD_THREADS = {
     "an array": ({"threads": np.array([1, 2])}, "threads: expected a.*, got array"),
 }
 BAD_SPECS = {
-    "output_size=0": ({"output_size": 0}, "output_size: expected at least 1 x 1 bins, got 0 x 0"),
-    "output_size=(7, 0)": ({"output_size": (7, 0)}, "output_size: expected at least 1 x 1 bins, got 7 x 0"),
-    "output_size=-7": ({"output_size": -7}, "output_size: expected at least 1 x 1 bins, got -7 x -7"),
+    "output_size=0": ({"output_size": 0}, "output_size: expected 1 to 4096 bins a side, got 0 x 0"),
+    "output_size=(7, 0)": ({"output_size": (7, 0)}, "output_size: expected 1 to 4096 bins a side, got 7 x 0"),
+    "output_size=-7": ({"output_size": -7}, "output_size: expected 1 to 4096 bins a side, got -7 x -7"),
     "output_size=(7,)": (
         {"output_size": (7,)},
         "output_size: expected an integer or a (height, width) pair, got (7,)",
@@ -305,7 +305,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("options", "text"),
         [
-            ({"output_size": 0}, "output_size: expected at least 1 x 1 bins, got 0 x 0"),
+            ({"output_size": 0}, "output_size: expected 1 to 4096 bins a side, got 0 x 0"),
             ({"output_size": "7"}, "output_size: expected an integer or a (height, width) pair, got '7'"),
             ({"output_size": 7, "canonical_level": 0.5}, "canonical_level: expected an integer, got 0.5"),
             ({"output_size": 7, "canonical_scale": -1}, "canonical_scale: expected a number above 0, got -1"),

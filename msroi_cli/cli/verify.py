@@ -1,0 +1,46 @@
+"""`msroi verify`: is a crops file what it says?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from msroi_cli.cli.output import printable, say
+from msroi_cli.errors import InputError, UsageError
+
+EPILOG = """
+\b
+Example:
+  msroi verify crops.h5 --recompute 100 --against features.h5
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("crops", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--recompute", type=click.IntRange(min=1), metavar="N", help="Pool N rows, chosen at random, again and compare."
+)
+@click.option("--against", metavar="PYRAMID", help="The pyramid that the crops came from, for --recompute.")
+@click.option("--seed", type=int, help="Choose the same rows every time.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing of files that are good.")
+def verify(crops: tuple[Path, ...], recompute: int | None, against: str | None, seed: int | None, quiet: bool) -> None:
+    """Check the columns and checksums of CROPS, and, if asked, its crops themselves.
+
+    What is wrong is listed on standard output, one line each, and the exit code is 3.
+    """
+    from msroi_cli.job.verify import verify as troubles_of
+
+    if (recompute is None) != (against is None):
+        raise UsageError("--recompute: expected together with --against, got one of them")
+    bad = 0
+    for path in crops:
+        count = 0
+        for trouble in troubles_of(path, recompute or 0, against, seed):
+            click.echo(printable(f"{path}: {trouble}"))
+            count += 1
+        bad += count > 0
+        if not count and not quiet:
+            say(f"{path}: good")
+    if bad:
+        raise InputError(f"{bad} of {len(crops)} files expected good, got troubles in them")

@@ -1,0 +1,84 @@
+"""What every box file is read into, and the checks of its columns."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class BoxTable:
+    """K boxes as a file gives them.
+
+    kind: the format found, in words. box_format: how the four numbers are meant unless the user says otherwise.
+    boxes: (K, 4) float64. image: (K,) int64, indices into `image_ids`, or into the pyramid's images if that is None.
+    score: (K,) float64, category_id and annotation_id: (K,) int64, or None where the file has none.
+    file_names and image_sizes (width, height): what a COCO data set says of its images, by image id.
+    """
+
+    kind: str
+    boxes: NDArray[np.float64]
+    image: NDArray[np.int64]
+    box_format: str = "xyxy"
+    image_ids: list[str] | None = None
+    score: NDArray[np.float64] | None = None
+    category_id: NDArray[np.int64] | None = None
+    annotation_id: NDArray[np.int64] | None = None
+    file_names: Mapping[str, str] = field(default_factory=dict)
+    image_sizes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def numbers(where: str, rows: Any, width: int, like: str) -> NDArray[np.float64]:
+    """Rows of `width` numbers as float64; raises InputError that names the first row that is not."""
+    if not isinstance(rows, list):
+        raise InputError(f"{where}: expected a list of {like}, got {shortened(rows)}")
+    try:
+        # NumPy alone would take truth values, and words that look like numbers, for numbers.
+        if set(map(type, chain.from_iterable(rows))) <= {int, float}:
+            table = np.array(rows, dtype=np.float64)
+            if not rows or table.shape == (len(rows), width):
+                return table.reshape(len(rows), width)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    good = [_row(row, width) for row in rows]
+    for index, row in enumerate(good):
+        if row is None:
+            raise InputError(f"{where}: row {index}: expected {like}, got {shortened(rows[index])}")
+    return np.array(good, dtype=np.float64)
+
+
+def _row(row: Any, width: int) -> list[float] | None:
+    """A row as floats, null as NaN; None if it is no row of that width."""
+    if not isinstance(row, list) or len(row) != width:
+        return None
+    if not all(value is None or type(value) in (int, float) for value in row):
+        return None
+    try:
+        return [math.nan if value is None else float(value) for value in row]
+    except OverflowError:
+        return [math.inf] * width
+
+
+def whole_numbers(where: str, values: NDArray[Any], what: str) -> NDArray[np.int64]:
+    """Values that must be whole, as int64; raises InputError that names the first that is not."""
+    if values.dtype.kind in "iu":
+        return values.astype(np.int64)
+    bad = np.flatnonzero(~(np.abs(values) < 2.0**53) | (values != np.floor(values)))
+    if bad.size:
+        raise InputError(f"{where}: row {bad[0]}: expected a whole number as {what}, got {values[bad[0]]:g}")
+    return values.astype(np.int64)
+
+
+def shortened(value: Any) -> str:
+    """A value as JSON on one short line."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,140 @@
+"""Whether a crops file is what it says: its columns, its checksums, and its crops against their pyramid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.core.spec import PoolSpec
+from msroi_cli.errors import InputError
+from msroi_cli.io.crops import STATUS_INVALID, STATUS_POOLED
+from msroi_cli.io.crops_reader import Crops, open_crops
+from msroi_cli.io.crops_writer import row_checksums
+from msroi_cli.io.pyramid import LevelChoice, Pyramid, open_pyramid
+from msroi_cli.job.plan import Batch, Segment, make_plan
+from msroi_cli.job.pooling import Pooler
+
+BYTES_AT_ONCE = 16 << 20
+BLOCK_BYTES = 24 << 20
+
+# Another instruction set rounds differently in the last bits; so far apart may two of them be, per largest value.
+TOLERANCE = {"float16": 1e-3, "float32": 1e-5, "float64": 1e-12}
+
+
+def verify(path: Path, recompute: int = 0, against: str | None = None, seed: int | None = None) -> Iterator[str]:
+    """Yields what is wrong with a crops file, in words; nothing if it is good.
+
+    recompute: how many rows to pool again, chosen at random, from the pyramid `against`, and to compare.
+    Raises InputError for a file that is no crops file, or a pyramid that does not fit it.
+    """
+    crops = open_crops(path)
+    trouble = list(_columns(crops))
+    yield from trouble
+    yield from _checksums(crops)
+    if recompute and against is not None and not trouble:
+        yield from _recomputed(crops, recompute, against, seed)
+
+
+def _columns(crops: Crops) -> Iterator[str]:
+    """Columns of the wrong length, and values that cannot be."""
+    count, levels, images = len(crops), len(crops.stats), len(crops.image_ids)
+    columns = {
+        "boxes": crops.boxes,
+        "image_index": crops.image_index,
+        "level": crops.level,
+        "status": crops.status,
+        "box_index": crops.box_index,
+        "score": crops.score,
+        "category_id": crops.category_id,
+        "annotation_id": crops.annotation_id,
+        "checksums": crops.checksums,
+    }
+    expected = {"boxes": (count, 4), "checksums": (-(-count // crops.rows_per_block),)}
+    whole = True
+    for name, values in columns.items():
+        shape = expected.get(name, (count,))
+        if values is not None and values.shape != shape:
+            whole = False
+            yield f"{name}: expected {shape}, got {values.shape}"
+    if not whole:
+        return
+    pooled = crops.status == STATUS_POOLED
+    for name, good, what in (
+        ("status", pooled | (crops.status == STATUS_INVALID), f"{STATUS_POOLED} or {STATUS_INVALID}"),
+        ("image_index", (crops.image_index >= -1) & (crops.image_index < images), f"-1 to {images - 1}"),
+        ("image_index", (crops.image_index >= 0) | ~pooled, "an image for every pooled box"),
+        ("level", (crops.level >= -1) & (crops.level < levels), f"-1 to {levels - 1}"),
+        ("level", (crops.level >= 0) == pooled, "a level for every pooled box, and for no other"),
+        ("box_index", np.diff(crops.box_index, prepend=-1) > 0, "ascending rows"),
+    ):
+        bad = np.flatnonzero(~good)
+        if bad.size:
+            yield f"{name}: row {bad[0]}: expected {what}, got {getattr(crops, name)[bad[0]]} ({bad.size} such rows)"
+    boxes = [int((crops.level[pooled] == level).sum()) for level in range(levels)]
+    if boxes != crops.stats["boxes"].tolist():
+        yield f"stats: expected {boxes} boxes a level, got {crops.stats['boxes'].tolist()}"
+
+
+def _checksums(crops: Crops) -> Iterator[str]:
+    """Blocks of rows whose bytes are not those that were written."""
+    block = crops.rows_per_block
+    step = max(1, BYTES_AT_ONCE // max(1, crops[:1].nbytes * block)) * block
+    bad = []
+    for start in range(0, len(crops), step):
+        rows = np.ascontiguousarray(crops[start : start + step])
+        parts = [rows] if block == 1 else np.split(rows, range(block, len(rows), block))
+        got = row_checksums(rows) if block == 1 else np.concatenate([row_checksums(part[None]) for part in parts])
+        expected = crops.checksums[start // block : start // block + len(got)]
+        bad += (start // block + np.flatnonzero(got[: len(expected)] != expected)).tolist()
+    for number in bad[:5]:
+        last = min((number + 1) * block, len(crops)) - 1
+        rows_named = f"row {number}" if block == 1 else f"rows {number * block} to {last}"
+        yield f"crops: {rows_named}: expected the checksum {crops.checksums[number]:08x}, got other bytes"
+    if len(bad) > 5:
+        yield f"crops: and {len(bad) - 5} more blocks with other bytes than their checksums say"
+
+
+def _recomputed(crops: Crops, recompute: int, against: str, seed: int | None) -> Iterator[str]:
+    """Rows that the pyramid `against` gives other crops for."""
+    parameters = crops.parameters
+    spec = PoolSpec.resolve(
+        **{name: parameters[name] for name in ("spatial_scales", "output_size", "sampling_ratio", "compat")},
+        **{name: parameters[name] for name in ("aligned", "canonical_level", "canonical_scale")},
+    )
+    pooled = np.flatnonzero(crops.status == STATUS_POOLED)
+    rows = np.sort(np.random.default_rng(seed).permutation(pooled)[:recompute])
+    scales = tuple((float(y), float(x)) for y, x in spec.spatial_scales)
+    with open_pyramid(against, LevelChoice(names=tuple(parameters["levels"]), scales=scales)) as pyramid:
+        yield from _compared(crops, rows.tolist(), pyramid, spec)
+
+
+def _compared(crops: Crops, rows: list[int], pyramid: Pyramid, spec: PoolSpec) -> Iterator[str]:
+    known = {image: index for index, image in enumerate(pyramid.image_ids)}
+    boxes = np.asarray(crops.boxes, np.float32)
+    good = np.asarray(crops.status == STATUS_POOLED)
+    images = np.array([known.get(image, -1) for image in crops.image_ids] + [-1], np.int64)[crops.image_index]
+    plan = make_plan(boxes, images, good, spec, drop=False)
+    pooler = Pooler(pyramid, plan, spec, None, 1, BLOCK_BYTES)
+    for row in rows:
+        if images[row] < 0:
+            name = crops.image_ids[crops.image_index[row]]
+            raise InputError(f"{pyramid.location}: expected the image {name!r} of the crops, got none of that name")
+        if plan.level[row] != crops.level[row]:
+            yield f"level: row {row}: expected {plan.level[row]}, got {crops.level[row]}"
+            continue
+        again = np.empty((1, pyramid.channels, *spec.output_size), crops.dtype)
+        if again.shape[1:] != crops.shape[1:]:
+            raise InputError(f"{pyramid.location}: expected crops {crops.shape[1:]}, got {again.shape[1:]}")
+        pooler.pool(Batch(0, (Segment(int(images[row]), np.array([row])),)), again)
+        expected, got = again[0].astype(np.float64), crops[row].astype(np.float64)
+        largest = np.abs(expected[np.isfinite(expected)]).max(initial=0)
+        if not np.allclose(got, expected, rtol=0, atol=TOLERANCE[crops.dtype.name] * largest, equal_nan=True):
+            yield f"crops: row {row}: expected what {pyramid.location} gives, got values {_apart(got, expected)} off"
+
+
+def _apart(got: NDArray[np.float64], expected: NDArray[np.float64]) -> str:
+    with np.errstate(invalid="ignore"):
+        return f"{np.nanmax(np.abs(got - expected), initial=0):.3g}"

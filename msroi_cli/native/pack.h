@@ -1,0 +1,50 @@
+// Packing: from planes, [channel][x], to cells, [x][channel], by register transposes.
+// Included by sweep.cpp alone, as lanes.h is.
+#pragma once
+
+#include "source.h"
+
+namespace msroi {
+namespace MSROI_ISA_NAMESPACE {
+
+// QUAD columns of all channels. from[c]: the first of these columns in channel c.
+template <class Source, class T>
+MSROI_INLINE void pack_square(T* to, const Source& source, const char* const* channel, int64_t offset) {
+    typedef typename Lanes<T>::Vector Vector;
+    for (int r = 0; r < REGISTERS; ++r) {
+        Vector v[QUAD<T>];
+        for (int i = 0; i < QUAD<T>; ++i) {
+            Float4 quads[MSROI_VECTOR / 16];
+            for (int q = 0; q < MSROI_VECTOR / 16; ++q)
+                quads[q] = source.quad(channel[r * WIDTH<T> + q * QUAD<T> + i] + offset);
+            v[i] = (Vector)join(quads);
+        }
+        transpose(v);
+        for (int i = 0; i < QUAD<T>; ++i) store(to + i * BLOCK<T> + r * WIDTH<T>, v[i]);
+    }
+}
+
+// `n` neighbouring columns that begin `offset` bytes into each plane. While they are packed, those `ahead` bytes further
+// on are fetched: sixteen streams are more than the processor follows by itself.
+template <class Source, class T>
+static void pack_run(T* to, const Source& source, const char* const* channel, int64_t offset, int64_t n,
+                     int64_t ahead) {
+    int64_t x = 0;
+    for (; x + QUAD<T> <= n; x += QUAD<T>) {
+        if (x % BLOCK<T> == 0)
+            for (int lane = 0; lane < BLOCK<T>; ++lane)
+                __builtin_prefetch(channel[lane] + (offset + x * source.step() + ahead), 0, 2);
+        pack_square(to + x * BLOCK<T>, source, channel, offset + x * source.step());
+    }
+    if (x == n) return;
+    if (n > QUAD<T>) {
+        x = n - QUAD<T>;
+        return pack_square(to + x * BLOCK<T>, source, channel, offset + x * source.step());
+    }
+    for (; x < n; ++x)
+        for (int lane = 0; lane < BLOCK<T>; ++lane)
+            to[x * BLOCK<T> + lane] = source.at(channel[lane] + offset + x * source.step());
+}
+
+}  // namespace MSROI_ISA_NAMESPACE
+}  // namespace msroi
