@@ -5,9 +5,14 @@ from __future__ import annotations
 import click
 
 from msroi_cli import __version__
+from msroi_cli.cli.assign import assign
 from msroi_cli.cli.boundary import Boundary
+from msroi_cli.cli.export import export
 from msroi_cli.cli.extract import extract
 from msroi_cli.cli.inspect import inspect
+from msroi_cli.cli.preview import preview
+from msroi_cli.cli.stats import stats
+from msroi_cli.cli.validate import validate
 from msroi_cli.cli.verify import verify
 from msroi_cli.core.native import backend_name, isa_name
 
@@ -31,5 +36,5 @@ def main() -> None:
     """
 
 
-for command in (extract, inspect, verify):
+for command in (extract, inspect, validate, assign, stats, preview, export, verify):
     main.add_command(command)
