@@ -1,8 +1,8 @@
 """Memory for results: what nobody uses any more is used again.
 
-Fresh memory is not free: the system clears every page before it hands it out, which for a result of 100 MB takes about as
-long as pooling it. Whoever pools in a loop lets go of each result before the one after the next, so a few large blocks
-are kept here and given out again as soon as no array looks into them.
+Fresh memory is not free: the system clears every page before it hands it out, which for a result of 100 MB takes
+about as long as pooling it. Whoever pools in a loop lets go of each result before the one after the next, so a few
+large blocks are kept here and given out again as soon as no array looks into them.
 """
 
 from __future__ import annotations

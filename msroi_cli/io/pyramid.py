@@ -106,6 +106,44 @@ class Pyramid(ABC):
         return width / self.levels[0].scale[1], height / self.levels[0].scale[0]
 
 
+class BatchedPyramid(Pyramid):
+    """Images of one size: levels (N, C, H, W), and per image what stands beside them.
+
+    factors and sizes: scale factors (sx, sy) and image sizes (width, height), (N, 2) float64 or None.
+    """
+
+    layout = "batched"
+    factors: NDArray[np.float64] | None
+    sizes: NDArray[np.float64] | None
+
+    @property
+    def has_scale_factors(self) -> bool:
+        """Whether there is an array of them."""
+        return self.factors is not None
+
+    def scale_factor(self, image: int) -> tuple[float, float] | None:
+        """The image's row of `scale_factors`."""
+        return None if self.factors is None else (self.factors[image, 0], self.factors[image, 1])
+
+    def image_size(self, image: int) -> tuple[float, float] | None:
+        """The image's row of `image_sizes`."""
+        return None if self.sizes is None else (self.sizes[image, 0], self.sizes[image, 1])
+
+
+def pairs_beside(where: str, values: Any, count: int) -> NDArray[np.float64]:
+    """`scale_factors` or `image_sizes` of `count` images, (N, 2) float64; raises InputError."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        array = np.empty(0)
+    if array.shape != (count, 2) or array.dtype.kind not in "fiu":
+        raise InputError(f"{where}: expected ({count}, 2) numbers, got {array.shape} {array.dtype}")
+    pairs = array.astype(np.float64)
+    if not (np.isfinite(pairs).all() and (pairs > 0).all()):
+        raise InputError(f"{where}: expected numbers above 0, got others")
+    return pairs
+
+
 def open_pyramid(text: str, choice: LevelChoice | None = None) -> Pyramid:
     """Opens the pyramid `FILE` or `FILE::/group`: HDF5, NPZ or JSON, told apart by content.
 
