@@ -56,6 +56,7 @@ def test_pictures():
             picture.verify()
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_the_recipe_for_torch(tmp_path, monkeypatch):
     pytest.importorskip("torch")
     blocks = re.findall(r"^```py\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
