@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from msroi_cli.core import numpy_pool
 from msroi_cli.core.native import NATIVE, backend_name, choose_isa, default_threads
 from msroi_cli.core.stats import CropStats
+from msroi_cli.core.weights import Axis, axis_weights, spans
 from msroi_cli.core.work import Work
 
 if NATIVE:
     from msroi_cli import _native
+
+EXACT_BOXES = 64
 
 Backend = Callable[[NDArray[Any], Work, "int | None", NDArray[np.float64]], None]
 
@@ -41,6 +44,24 @@ def pool_into(
     """
     clock = np.zeros(len(work.maps)) if seconds is None else seconds
     BACKENDS[backend_name()](out, work, threads, clock)
+
+
+def touched_cells(low: NDArray[np.float32], high: NDArray[np.float32], axis: Axis) -> NDArray[np.bool_]:
+    """Which of the cells along `axis` any of the boxes from `low` to `high`, each (K,) float32, takes a value from.
+
+    Where boxes are too many for their weights to be worth working out, the cells between taps count as touched.
+    """
+    if len(low) > EXACT_BOXES:
+        return spans(low, high, axis)
+    touched = np.zeros(axis.size, np.bool_)
+    if backend_name() == "native":
+        _, cells, _ = _native.axis_weights(
+            low, high, axis.size, axis.scale, axis.bins, axis.sampling_ratio, axis.aligned
+        )
+        touched[np.frombuffer(cells, np.int32)] = True
+    else:
+        touched[axis_weights(low, high, axis).cell] = True
+    return touched
 
 
 def stats_of(crops: NDArray[Any], levels: NDArray[np.int64], count: int) -> CropStats:

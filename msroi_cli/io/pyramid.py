@@ -17,6 +17,7 @@ from msroi_cli.io.location import Location
 from msroi_cli.io.maps import MapSource
 
 FLOATS = ("float16", "float32", "float64")
+FLOAT_CODES = "efd"  # the same, as NumPy codes them
 
 # Strides and scale factors beyond this are mistakes.
 SMALLEST = 1e-6
@@ -196,7 +197,7 @@ def finest_first(shapes: dict[str, tuple[int, ...]]) -> list[str]:
 def check_map(where: str, shape: tuple[int, ...], dtype: Any, like: tuple[int, Any] | None = None) -> None:
     """Checks one image's level, (C, H, W) or (1, C, H, W) or a batch of them, against (channels, dtype)."""
     channels = "C" if like is None else like[0]
-    if dtype.name not in FLOATS or (like is not None and dtype.name != like[1].name):
+    if dtype.char not in FLOAT_CODES or (like is not None and dtype.char != like[1].char):
         wanted = "float16, float32 or float64" if like is None else f"{like[1]} like the first level"
         raise InputError(f"{where}: expected {wanted}, got {dtype}")
     if len(shape) not in (3, 4) or (like is not None and shape[-3] != like[0]):
