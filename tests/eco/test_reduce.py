@@ -76,3 +76,13 @@ def test_no_boxes(tmp_path):
     )
     assert crops.shape == (0, 3)
     assert crops[:].shape == (0, 3)
+
+
+@pytest.mark.parametrize("reduce", [(), ("--reduce", "mean")])
+@pytest.mark.parametrize("policy", ["zero", "nan"])
+def test_boxes_of_which_none_can_be_pooled(tmp_path, policy, reduce):
+    boxes = write_json(tmp_path / "b.json", [[0, 9, 1, 1, 9], [7, 1, 1, 9, 9]])
+    crops = extracted(tmp_path / "o.h5", write_batched(tmp_path / "p.h5"), boxes, "--on-bad-box", policy, *reduce)
+    assert crops.status.tolist() == [1, 1]
+    assert (np.isnan(crops[:]) if policy == "nan" else crops[:] == 0).all()
+    assert run("stats", tmp_path / "o.h5").exit_code == 0
