@@ -35,6 +35,7 @@ Example:
 @click.option(
     "--dtype", type=click.Choice(["float16", "float32", "float64"]), help="Of the crops.  [default: the features']"
 )
+@options.reduce_option
 @click.option(
     "--compression",
     callback=options.compression,
@@ -112,6 +113,7 @@ def _request(
     memory: int,
     resume: bool,
     overwrite: bool,
+    reduce: str | None,
     levels: tuple[str, ...] | None,
     strides: tuple[tuple[float, float], ...] | None,
     scales: tuple[tuple[float, float], ...] | None,
@@ -136,6 +138,7 @@ def _request(
         memory,
         resume,
         overwrite,
+        reduce,
     )
 
 

@@ -60,7 +60,7 @@ def _pyramid(facts: dict[str, Any]) -> str:
     ]
     header = ("  level", "stride", "height", "width", "dtype", "chunks", "filters", "bytes", "min", "max", "NaN", "inf")
     levels = table(header, [_level_row(level) for level in facts["levels"]])
-    note = f"  heights, widths and bytes from {facts['images_looked_at']} images, the others being like them"
+    note = f"  heights, widths and bytes from {facts['images_looked_at']} images, values from fewer"
     return "\n".join([*lines, levels, *([note] if facts["images_looked_at"] < facts["images"] else [])])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -68,7 +69,9 @@ def stats_of(crops: NDArray[Any], levels: NDArray[np.int64], count: int) -> Crop
     """The statistics of `crops` (K, ...), C-contiguous; crop k was pooled from level `levels[k]` of `count`."""
     if backend_name() != "native":
         return CropStats.of(crops, levels, count)
-    rows = crops.reshape(len(crops), -1).astype(np.promote_types(crops.dtype, np.float32), copy=False)
+    rows = crops.reshape(len(crops), math.prod(crops.shape[1:])).astype(
+        np.promote_types(crops.dtype, np.float32), copy=False
+    )
     counts, values = np.zeros((count, 3), np.int64), np.zeros((count, 4))
     _native.add_moments(counts, values, rows, levels)
     mean, squares, low, high = values.T

@@ -50,10 +50,11 @@ class Compression:
 class CropsHeader:
     """Everything a crops file says besides the crops, their checksums and their statistics.
 
-    shape: (K, C, Ho, Wo). columns: arrays (K, ...) by the names of `COLUMNS`. levels: how many rows `stats` has.
+    shape: (K, C, Ho, Wo), or (K, C) of crops that were reduced to vectors. columns: arrays (K, ...) by the names of
+    `COLUMNS`. levels: how many rows `stats` has.
     """
 
-    shape: tuple[int, int, int, int]
+    shape: tuple[int, ...]
     dtype: np.dtype[Any]
     columns: Mapping[str, NDArray[Any]]
     image_ids: list[str]

@@ -125,7 +125,7 @@ class SpoolWriter(CropsWriter):
             block_sums = np.frombuffer(block, np.uint32, record["rows"], index.nbytes)
             for number, (chunk, size, mask) in enumerate(index.tolist()):
                 first = chunk * step
-                crops.id.write_direct_chunk((first, 0, 0, 0), block[start : start + size], mask)
+                crops.id.write_direct_chunk((first, *(0,) * (crops.ndim - 1)), block[start : start + size], mask)
                 some = block_sums[number * step : (number + 1) * step]
                 sums[first : first + len(some)] = some
                 start += size

@@ -11,6 +11,7 @@ import numpy as np
 from msroi_cli.errors import UsageError
 from msroi_cli.io.atomic import failures_named, whole_file
 from msroi_cli.io.export import FORMAT, FORMAT_VERSION, Export, ExportedImage, Writer, safe_names
+from msroi_cli.io.hdf5_writing import hdf5_file
 
 
 def write_padded(file: h5py.File, export: Export) -> None:
@@ -99,7 +100,7 @@ def hdf5_writer(write: Callable[[h5py.File, Export], None], layout: str) -> Writ
     """The function that writes a whole file in a layout: (path, export, overwrite)."""
 
     def write_file(path: Path, export: Export, overwrite: bool) -> None:
-        with whole_file(path, overwrite) as partial, failures_named(path), h5py.File(partial, "w") as file:
+        with whole_file(path, overwrite) as partial, failures_named(path), hdf5_file(partial) as file:
             file.attrs.update(format=FORMAT, format_version=FORMAT_VERSION, layout=layout, **export.attributes)
             write(file, export)
 

@@ -145,8 +145,11 @@ def _text(value: str, quoted: bool) -> str:
 
 
 def _numbers(values: NDArray[np.float32]) -> list[str]:
-    """Nine digits tell every float32 from its neighbours; nothing for what JSON has no number for."""
-    return [f"{value:.9g}" if abs(value) < float("inf") else "" for value in values.tolist()]
+    """The shortest digits that tell a float32 from its neighbours; nothing for what JSON has no number for."""
+    texts = values.astype(str)
+    texts[~np.isfinite(values)] = ""
+    numbers: list[str] = texts.tolist()
+    return numbers
 
 
 def _rows(assignment: Assignment, quoted: bool) -> Iterator[tuple[list[str], list[tuple[str, ...]]]]:

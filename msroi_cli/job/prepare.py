@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -68,9 +69,9 @@ class Budget:
     workers: int
 
     @classmethod
-    def of(cls, memory: int, header: CropsHeader, plan: Plan) -> Budget:
+    def of(cls, memory: int, header: CropsHeader, plan: Plan, spec: PoolSpec) -> Budget:
         """Splits `memory` bytes: an eighth for the crops of a worker at most, and as much for its features."""
-        row = max(1, header.row_bytes)
+        row = max(1, header.shape[1] * spec.output_size[0] * spec.output_size[1] * header.dtype.itemsize)
         multiple = header.compression.rows if header.compression else 1
         limit = max(1, memory // 8 // row // multiple) * multiple
         total = row * len(plan)
@@ -101,7 +102,7 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
         plan = make_plan(boxes, images, trouble == 0, spec, drop=request.box.on_bad_box == "drop")
         sources = {"pyramid": Source.of_file(pyramid.location.path), "boxes": boxes_source}
         header = _header(request, pyramid, spec, plan, table, sources)
-        budget = Budget.of(request.memory, header, plan)
+        budget = Budget.of(request.memory, header, plan, spec)
         identity = _identity(
             header, budget, {"pyramid": pyramid.location.path, "boxes": Location.parse(request.boxes).path}
         )
@@ -164,15 +165,16 @@ def _header(
     ):
         if values is not None:
             columns[name] = values[plan.box_index]
+    row_shape = (pyramid.channels, *(() if request.reduce else spec.output_size))
     return CropsHeader(
-        (len(plan), pyramid.channels, *spec.output_size),
+        (len(plan), *row_shape),
         dtype,
         columns,
         list(pyramid.image_ids),
         len(spec.spatial_scales),
         _parameters(request, pyramid, spec, table),
         sources,
-        _compression(request, pyramid.channels * spec.output_size[0] * spec.output_size[1] * dtype.itemsize, plan),
+        _compression(request, math.prod(row_shape) * dtype.itemsize, plan),
     )
 
 
@@ -205,4 +207,5 @@ def _parameters(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, table
         "normalized": request.box.normalized,
         "image_key": request.box.image_key,
         "on_bad_box": request.box.on_bad_box,
+        **({"reduce": request.reduce} if request.reduce else {}),
     }

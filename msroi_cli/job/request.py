@@ -33,7 +33,10 @@ class BoxOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExtractRequest:
-    """One `msroi extract`. compression: "gzip" or "lzf", and the level of gzip. memory: bytes for work under way."""
+    """One `msroi extract`. compression: "gzip" or "lzf", and the level of gzip. memory: bytes for work under way.
+
+    reduce: "mean" or "max" for vectors instead of crops.
+    """
 
     pyramid: str
     boxes: str
@@ -47,3 +50,4 @@ class ExtractRequest:
     memory: int = 1 << 30
     resume: bool = False
     overwrite: bool = False
+    reduce: str | None = None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.core.backends import stats_of
 from msroi_cli.core.native import default_threads
+from msroi_cli.core.reduce import REDUCTIONS
 from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import StoppedError
 from msroi_cli.io.atomic import check_room
@@ -85,6 +86,7 @@ class _Crew:
     def __init__(self, job: Extraction, writer: CropsWriter) -> None:
         self._job = job
         self._writer = writer
+        self._crop_shape = (job.header.shape[1], *job.spec.output_size)
         threads = job.request.threads or default_threads()
         self._workers = min(threads, job.budget.workers)
         self._own = threading.local()
@@ -116,15 +118,17 @@ class _Crew:
         job = self._job
         if not hasattr(self._own, "pooler"):
             self._own.pooler = Pooler(job.pyramid, job.plan, job.spec, job.fill, self._threads, job.budget.block)
-            self._own.crops = np.empty((0, *job.header.shape[1:]), job.header.dtype)
+            self._own.crops = np.empty((0, *self._crop_shape), job.header.dtype)
             self._poolers.append(self._own.pooler)
         rows = batch.rows
         if len(self._own.crops) < len(rows):
-            self._own.crops = np.empty((len(rows), *job.header.shape[1:]), job.header.dtype)
+            self._own.crops = np.empty((len(rows), *self._crop_shape), job.header.dtype)
         crops: NDArray[Any] = self._own.crops[: len(rows)]
         self._own.pooler.pool(batch, crops)
         pooled = job.plan.pooled[rows]
         stats = stats_of(crops[pooled] if not pooled.all() else crops, job.plan.level[rows][pooled], job.header.levels)
+        if job.request.reduce:
+            crops = REDUCTIONS[job.request.reduce](crops)
         place = self._writer.write(rows, crops)
         return {"batch": batch.number, "rows": len(rows), "stats": stats.as_list(), **place}
 

@@ -185,7 +185,7 @@ def _bad_boxes(request: ValidateRequest, table: BoxTable, read: Reading) -> list
         found += of_boxes(reason, table, read.trouble == code, BAD_BOX_ADVICE, fatal=not tolerant)
     found += of_boxes("outside the input", table, read.outside, "their crops will be zeros", fatal=False)
     beyond = read.beyond & ~read.outside
-    found += of_boxes("beyond the input", table, beyond, "what lies outside counts as zero", fatal=False)
+    found += of_boxes("beyond the input", table, beyond, "samples beyond the map count as zero", fatal=False)
     return found + of_boxes("no area", table, read.empty, "they are pooled as a point or a line", fatal=False)
 
 

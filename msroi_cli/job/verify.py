@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.core.reduce import REDUCTIONS
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import InputError
 from msroi_cli.io.crops import STATUS_INVALID, STATUS_POOLED
@@ -125,10 +127,12 @@ def _compared(crops: Crops, rows: list[int], pyramid: Pyramid, spec: PoolSpec) -
         if plan.level[row] != crops.level[row]:
             yield f"level: row {row}: expected {plan.level[row]}, got {crops.level[row]}"
             continue
-        again = np.empty((1, pyramid.channels, *spec.output_size), crops.dtype)
-        if again.shape[1:] != crops.shape[1:]:
+        again: NDArray[Any] = np.empty((1, pyramid.channels, *spec.output_size), crops.dtype)
+        if again.shape[1 : len(crops.shape)] != crops.shape[1:]:
             raise InputError(f"{pyramid.location}: expected crops {crops.shape[1:]}, got {again.shape[1:]}")
         pooler.pool(Batch(0, (Segment(int(images[row]), np.array([row])),)), again)
+        if crops.parameters.get("reduce") in REDUCTIONS:
+            again = REDUCTIONS[crops.parameters["reduce"]](again)
         expected, got = again[0].astype(np.float64), crops[row].astype(np.float64)
         largest = np.abs(expected[np.isfinite(expected)]).max(initial=0)
         if not np.allclose(got, expected, rtol=0, atol=TOLERANCE[crops.dtype.name] * largest, equal_nan=True):

@@ -108,7 +108,7 @@ def test_formats_say_the_same(path, monkeypatch, form, at_once):
 
 
 def text_of(value):
-    return f"{value:.9g}" if isinstance(value, float) else value
+    return str(np.float32(value)) if isinstance(value, float) else value
 
 
 def test_ids_of_all_kinds_in_all_formats(tmp_path):

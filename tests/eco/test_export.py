@@ -6,6 +6,7 @@ import base64
 import csv
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -424,3 +425,16 @@ def test_the_sample_data(tmp_path):
                 assert str(by_id[number]["image_id"]) == key
                 np.testing.assert_allclose(box, [x, y, x + width, y + height], rtol=1e-4, atol=1e-3)
         assert (file["17/image_w"][()], file["17/image_h"][()]) == (500, 380)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of the shell")
+@pytest.mark.parametrize("layout", options.LAYOUTS)
+def test_a_disk_that_is_full(files, tmp_path, layout):
+    pyramid = write_batched(tmp_path / "p.h5")
+    boxes = write_json(tmp_path / "b.json", [[0, *box] for box in random_boxes(2000).tolist()])
+    extracted(tmp_path / "o.h5", pyramid, boxes)
+    command = f"ulimit -f 100; '{sys.executable}' -m msroi_cli export o.h5 e --layout {layout} --pyramid p.h5"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == ["msroi: error: e: cannot be written: File too large"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.json", "o.h5", "p.h5"]
