@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from msroi_cli import __version__
+from msroi_cli.cli.bench import bench
 from msroi_cli.cli.boundary import Boundary
 from msroi_cli.cli.extract import extract
 from msroi_cli.cli.inspect import inspect
@@ -21,5 +22,5 @@ def main() -> None:
     """
 
 
-for command in (extract, inspect, verify):
+for command in (extract, inspect, verify, bench):
     main.add_command(command)
