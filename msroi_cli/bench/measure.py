@@ -58,6 +58,7 @@ class Result:
             "seconds": self.seconds,
             "fastest": self.fastest,
             "ratio": {name: self.ratio(name) for name in self.peers()},
+            "ratio_out": {name: self.ratio(name, INTO) for name in self.peers()},
             "ratio_1_thread": {name: self.ratio(name, ONE) for name in self.peers()},
             "differing": self.differing,
             "share_of_copy_floor": self.share_of_floor(),

@@ -24,8 +24,8 @@ LevelCall = Callable[[int, NDArray[np.float32]], NDArray[Any]]
 
 
 def torchvision_roi_align(case: Case, threads: int) -> Call:
-    """torchvision.ops.roi_align, which works on one thread."""
-    torch, ops = _torchvision(threads)
+    """torchvision.ops.roi_align, which works on one thread; torch puts the crops in their rows on all of them."""
+    torch, ops = _torchvision(case, threads)
     features = [torch.from_numpy(feature) for feature in case.features]
     work = case.workload
 
@@ -49,7 +49,7 @@ def torchvision_roi_align(case: Case, threads: int) -> Call:
 
 def torchvision_module(case: Case, threads: int) -> Call:
     """torchvision.ops.MultiScaleRoIAlign, which finds the levels itself; for one image."""
-    torch, ops = _torchvision(threads)
+    torch, ops = _torchvision(case, threads)
     features = {str(level): torch.from_numpy(feature) for level, feature in enumerate(case.features)}
     boxes = [torch.from_numpy(case.rois[:, 1:].copy())]
     work = case.workload
@@ -159,9 +159,10 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def _torchvision(threads: int) -> tuple[Any, Any]:
+def _torchvision(case: Case, threads: int) -> tuple[Any, Any]:
+    """torch and torchvision.ops. To wake OpenMP's threads would cost a small call more than they can do for it."""
     torch = import_module("torch")
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1 if case.workload.module else threads)
     return torch, import_module("torchvision.ops")
 
 

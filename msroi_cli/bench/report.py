@@ -19,11 +19,16 @@ from msroi_cli.core.backends import backend_name, default_threads, isa_name
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table. ratios: of each peer to msroi with all threads, and with one."""
+    """A line of the table.
+
+    seconds_1_thread, seconds, seconds_out: of msroi with one thread, with all, and with all and `out=`.
+    ratios: of each peer to msroi with all threads, and with one.
+    """
 
     name: str
     seconds_1_thread: float
     seconds: float
+    seconds_out: float
     ratios: dict[str, tuple[float, float]]
     share_of_floor: float
 
@@ -61,6 +66,7 @@ class Report:
                 result.workload.name,
                 result.seconds[measure.ONE],
                 result.seconds[measure.ALL],
+                result.seconds[measure.INTO],
                 {name: (result.ratio(name), result.ratio(name, measure.ONE)) for name in result.peers()},
                 result.share_of_floor(),
             )

@@ -65,12 +65,13 @@ def bench(names: tuple[str, ...], repeat: int, threads: int | None, quick: bool,
 def _shown(report: Report) -> str:
     peers = report.peers()
     threads = f"{report.threads} thread{'s' if report.threads > 1 else ''}"
-    header = ("workload", "1 thread", threads, *peers, "of copy floor")
+    header = ("workload", "1 thread", threads, "out=", *peers, "of copy floor")
     rows = [
         [
             row.name,
             _milliseconds(row.seconds_1_thread),
             _milliseconds(row.seconds),
+            _milliseconds(row.seconds_out),
             *(f"{pair[0]:.3g}x ({pair[1]:.3g}x)" if (pair := row.ratios.get(name)) else "-" for name in peers),
             f"{row.share_of_floor:.0%}",
         ]
@@ -78,8 +79,9 @@ def _shown(report: Report) -> str:
     ]
     notes = [
         printable(f"msroi {report.version}, {report.backend}, {report.processor}; medians of {report.repeat}."),
+        f"out=: with {threads}, into an array that is there already; the others make a new one.",
         f"Peers: time of the peer / time of msroi with {threads} (with 1 thread).",
-        "Copy floor: a NumPy copy on one thread that moves as many bytes as all features and crops have.",
+        "Copy floor: time of a NumPy copy on one thread of the bytes of all features and crops / time of msroi with out=.",
     ]
     return "\n".join([table(header, rows), "", *notes])
 
