@@ -81,7 +81,8 @@ def _shown(report: Report) -> str:
         printable(f"msroi {report.version}, {report.backend}, {report.processor}; medians of {report.repeat}."),
         f"out=: with {threads}, into an array that is there already; the others make a new one.",
         f"Peers: time of the peer / time of msroi with {threads} (with 1 thread).",
-        "Copy floor: time of a NumPy copy on one thread of the bytes of all features and crops / time of msroi with out=.",
+        "Copy floor: time of a NumPy copy on one thread / time of msroi with out=. The copy reads and writes, in",
+        "sum, as many bytes as all features, to be read, and all crops, to be written.",
     ]
     return "\n".join([table(header, rows), "", *notes])
 
