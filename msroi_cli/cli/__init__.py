@@ -5,15 +5,30 @@ from __future__ import annotations
 import click
 
 from msroi_cli import __version__
+from msroi_cli.cli.assign import assign
 from msroi_cli.cli.bench import bench
 from msroi_cli.cli.boundary import Boundary
+from msroi_cli.cli.export import export
 from msroi_cli.cli.extract import extract
 from msroi_cli.cli.inspect import inspect
+from msroi_cli.cli.preview import preview
+from msroi_cli.cli.stats import stats
+from msroi_cli.cli.validate import validate
 from msroi_cli.cli.verify import verify
+from msroi_cli.core.native import backend_name, isa_name
+
+VERSION_HELP = "Show the version and the backend in use and exit."
+
+
+def _version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        isa = isa_name()
+        click.echo(f"msroi, version {__version__}, {backend_name()} backend{f' ({isa})' if isa else ''}")
+        ctx.exit()
 
 
 @click.group(cls=Boundary, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.version_option(__version__, prog_name="msroi")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help=VERSION_HELP)
 def main() -> None:
     """Cut fixed-size crops of feature pyramids for boxes: multi-scale RoI Align, without a framework.
 
@@ -22,5 +37,5 @@ def main() -> None:
     """
 
 
-for command in (extract, inspect, verify, bench):
+for command in (extract, inspect, validate, assign, stats, preview, export, verify, bench):
     main.add_command(command)

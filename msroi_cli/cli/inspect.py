@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from msroi_cli.cli.output import byte_size, number, say, table
+from msroi_cli.cli.output import byte_size, number, printable, say, table
 from msroi_cli.errors import MsroiError
 
 EPILOG = """
@@ -46,7 +46,7 @@ def inspect(context: click.Context, files: tuple[str, ...], as_json: bool) -> No
         if as_json:
             click.echo(json.dumps(facts))
         else:
-            click.echo(("\n" if index else "") + _SHOWN[facts["kind"]](facts))
+            click.echo(("\n" if index else "") + printable(_SHOWN[facts["kind"]](facts), keep="\n"))
     context.exit(code)
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from msroi_cli.core.spec import MAX_OUTPUT_SIDE, MAX_SAMPLING_RATIO, MAX_SCALE, MIN_SCALE, PRESETS
+from msroi_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from msroi_cli.io.pyramid import LevelChoice
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,6 +71,21 @@ def _numbers(ctx: click.Context, param: click.Parameter, text: str | None) -> tu
         ) from None
 
 
+def shown(ctx: click.Context, param: click.Parameter, text: str) -> str:
+    """`mean`, `pca` or the number of a channel."""
+    if text not in ("mean", "pca") and not (text.isascii() and text.isdigit()):
+        raise click.BadParameter(f"expected mean, pca or the number of a channel, got {text!r}")
+    return text
+
+
+def factor(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[float, float]:
+    """`1.6` or `1.6x1.5`: a number above 0 for x and y, or one for each; 1 if nothing was said."""
+    try:
+        return (1.0, 1.0) if text is None else _pair(text)
+    except (ValueError, ZeroDivisionError):
+        raise click.BadParameter(f"expected a number above 0, or XxY, such as 1.6 or 1.6x1.5, got {text!r}") from None
+
+
 def _pair(text: str) -> tuple[float, float]:
     numbers = [_number(part) for part in text.split("x")]
     if len(numbers) > 2:
@@ -97,6 +116,34 @@ def memory_option(command: F) -> F:
     )
 
 
+_COMPAT = click.option(
+    "--compat",
+    type=click.Choice(list(PRESETS)),
+    default="lucid",
+    show_default=True,
+    help="The framework whose level rule and pixel model to follow.",
+)
+_CANONICAL = (
+    click.option(
+        "--canonical-level",
+        type=int,
+        metavar="L",
+        help="The level of a box of canonical scale, counted as the preset counts.  [default: the preset's]",
+    ),
+    click.option(
+        "--canonical-scale",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="S",
+        help="Box size sqrt(w*h), in input pixels, that belongs to the canonical level.  [default: the preset's]",
+    ),
+)
+
+
+def rule_options(command: F) -> F:
+    """What decides the level of a box."""
+    return _with(command, _COMPAT, *_CANONICAL)
+
+
 def pool_options(command: F) -> F:
     """What decides the numbers of a crop."""
     return _with(
@@ -115,30 +162,13 @@ def pool_options(command: F) -> F:
             metavar="N",
             help="Samples per bin and axis; -1 or 0: as many as a bin has cells.  [default: the preset's]",
         ),
-        click.option(
-            "--compat",
-            type=click.Choice(list(PRESETS)),
-            default="lucid",
-            show_default=True,
-            help="The framework whose level rule and pixel model to follow.",
-        ),
+        _COMPAT,
         click.option(
             "--aligned/--no-aligned",
             default=None,
             help="Shift boxes by half a cell, as newer implementations do.  [default: the preset's]",
         ),
-        click.option(
-            "--canonical-level",
-            type=int,
-            metavar="L",
-            help="The level of a box of canonical scale, counted as the preset counts.  [default: the preset's]",
-        ),
-        click.option(
-            "--canonical-scale",
-            type=click.FloatRange(min=0, min_open=True),
-            metavar="S",
-            help="Box size sqrt(w*h), in input pixels, that belongs to the canonical level.  [default: the preset's]",
-        ),
+        *_CANONICAL,
     )
 
 
@@ -167,15 +197,28 @@ def level_options(command: F) -> F:
     )
 
 
-def box_options(command: F) -> F:
+def level_choice(given: dict[str, Any]) -> LevelChoice:
+    """Takes what `level_options` gave out of `given`."""
+    from msroi_cli.io.pyramid import LevelChoice
+
+    names, strides, scales = (given.pop(name) for name in ("levels", "strides", "scales"))
+    if strides and scales:
+        raise UsageError("--strides: expected without --scales, got both")
+    return LevelChoice(names, strides, scales)
+
+
+box_format_option = click.option(
+    "--box-format",
+    type=click.Choice(["xyxy", "xywh", "cxcywh"]),
+    help="What four numbers mean.  [default: xyxy; xywh for COCO]",
+)
+
+
+def box_reading_options(command: F) -> F:
     """How the boxes of a file are meant."""
     return _with(
         command,
-        click.option(
-            "--box-format",
-            type=click.Choice(["xyxy", "xywh", "cxcywh"]),
-            help="What four numbers mean.  [default: xyxy; xywh for COCO]",
-        ),
+        box_format_option,
         click.option(
             "--box-space",
             type=click.Choice(["original", "input"]),
@@ -189,13 +232,22 @@ def box_options(command: F) -> F:
             show_default=True,
             help="What the pyramid's image ids are: the boxes' image ids, or file names or their stems.",
         ),
-        click.option(
-            "--on-bad-box",
-            type=click.Choice(["error", "drop", "zero", "nan"]),
-            default="error",
-            show_default=True,
-            help="Boxes that cannot be pooled: stop, leave them out, or fill their crops.",
-        ),
+    )
+
+
+def box_options(command: F) -> F:
+    """How the boxes of a file are meant, and what becomes of bad ones."""
+    return box_reading_options(
+        _with(
+            command,
+            click.option(
+                "--on-bad-box",
+                type=click.Choice(["error", "drop", "zero", "nan"]),
+                default="error",
+                show_default=True,
+                help="Boxes that cannot be pooled: stop, leave them out, or fill their crops.",
+            ),
+        )
     )
 
 
@@ -214,6 +266,28 @@ def output_option(command: F) -> F:
         ),
         click.option("--overwrite", is_flag=True, help="Replace OUT if it exists, and start anew."),
         click.option("--resume", is_flag=True, help="Go on with the job that was killed while it made OUT."),
+    )
+
+
+LAYOUTS = ("padded", "groups", "ragged", "npz", "tsv")
+
+reduce_option = click.option(
+    "--reduce",
+    type=click.Choice(["mean", "max"]),
+    help="Vectors (K, C) instead of crops: the mean or the maximum of the bins of each channel.",
+)
+
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+
+
+def progress_options(command: F) -> F:
+    """Whether progress is shown; the parameters are `bar` and `quiet`."""
+    return _with(
+        command,
+        click.option(
+            "--progress/--no-progress", "bar", default=None, help="Show a progress bar.  [default: on a terminal only]"
+        ),
+        click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
     )
 
 

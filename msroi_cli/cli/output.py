@@ -109,7 +109,9 @@ def level_table(summary: Summary) -> str:
         _level_row(name, "x".join(f"{side:g}" for side in dict.fromkeys(stride)), level)
         for name, stride, level in zip(summary.names, summary.strides, summary.levels, strict=True)
     ]
-    return table(header, [*rows, _level_row("all", "", summary.total)])
+    rows.append(_level_row("all", "", summary.total))
+    timed = math.isfinite(summary.elapsed)
+    return table(header, rows) if timed else table(header[:-1], [row[:-1] for row in rows])
 
 
 def _level_row(name: str, stride: str, level: LevelSummary) -> list[str]:

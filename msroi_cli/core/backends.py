@@ -1,37 +1,30 @@
-"""Who does the arithmetic: the backends by name, each with the signature of `pool_into`.
-
-The environment chooses, for those who compare: MSROI_BACKEND names a backend, MSROI_ISA the instruction set of the
-native one, MSROI_NUM_THREADS how many threads work where the caller does not say.
-"""
+"""Who does the arithmetic: the backends by name, each with the signature of `pool_into`."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.core import numpy_pool
+from msroi_cli.core.native import NATIVE, backend_name, choose_isa, default_threads
 from msroi_cli.core.stats import CropStats
+from msroi_cli.core.weights import Axis, axis_weights, spans
 from msroi_cli.core.work import Work
-from msroi_cli.errors import ArgumentError
 
-try:
+if NATIVE:
     from msroi_cli import _native
-except ImportError:  # built without a compiler
-    NATIVE = False
-else:
-    NATIVE = True
+
+EXACT_BOXES = 64
 
 Backend = Callable[[NDArray[Any], Work, "int | None", NDArray[np.float64]], None]
 
 
 def native_pool(out: NDArray[Any], work: Work, threads: int | None, seconds: NDArray[np.float64]) -> None:
     """Writes the crops (K, C, Ho, Wo) of `work` to `out` and adds the time taken to `seconds` (L,)."""
-    _choose_isa(os.environ.get("MSROI_ISA", ""))
+    choose_isa()
     spec = work.spec
     rois = (work.batch, work.boxes, work.levels)
     model = (spec.spatial_scales, spec.output_size, spec.sampling_ratio, spec.aligned)
@@ -40,35 +33,6 @@ def native_pool(out: NDArray[Any], work: Work, threads: int | None, seconds: NDA
 
 BACKENDS: dict[str, Backend] = {"native": native_pool} if NATIVE else {}
 BACKENDS["numpy"] = numpy_pool.pool
-
-
-def stats_of(crops: NDArray[Any], levels: NDArray[np.int64], count: int) -> CropStats:
-    """The statistics of `crops` (K, ...), C-contiguous; crop k was pooled from level `levels[k]` of `count`."""
-    if backend_name() != "native":
-        return CropStats.of(crops, levels, count)
-    rows = crops.reshape(len(crops), -1).astype(np.promote_types(crops.dtype, np.float32), copy=False)
-    counts, values = np.zeros((count, 3), np.int64), np.zeros((count, 4))
-    _native.add_moments(counts, values, rows, levels)
-    mean, squares, low, high = values.T
-    return CropStats(counts[:, 0], mean, squares, low, high, counts[:, 1], counts[:, 2])
-
-
-def backend_name() -> str:
-    """The backend in use."""
-    return _backend_named(os.environ.get("MSROI_BACKEND", ""))
-
-
-def isa_name() -> str | None:
-    """The instruction set that the native backend uses: "baseline", "v3" or "v4"; None without that backend."""
-    if backend_name() != "native":
-        return None
-    _choose_isa(os.environ.get("MSROI_ISA", ""))
-    return _native.isa()
-
-
-def default_threads() -> int:
-    """How many threads work if the caller does not say: MSROI_NUM_THREADS, or as many as there are processors."""
-    return _threads_named(os.environ.get("MSROI_NUM_THREADS", "")) or _usable_processors()
 
 
 def pool_into(
@@ -82,33 +46,30 @@ def pool_into(
     BACKENDS[backend_name()](out, work, threads, clock)
 
 
-def _usable_processors() -> int:
-    if NATIVE:
-        return _native.usable_processors()
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def touched_cells(low: NDArray[np.float32], high: NDArray[np.float32], axis: Axis) -> NDArray[np.bool_]:
+    """Which of the cells along `axis` any of the boxes from `low` to `high`, each (K,) float32, takes a value from.
+
+    Where boxes are too many for their weights to be worth working out, the cells between taps count as touched.
+    """
+    if len(low) > EXACT_BOXES:
+        return spans(low, high, axis)
+    touched = np.zeros(axis.size, np.bool_)
+    if backend_name() == "native":
+        _, cells, _ = _native.axis_weights(
+            low, high, axis.size, axis.scale, axis.bins, axis.sampling_ratio, axis.aligned
+        )
+        touched[np.frombuffer(cells, np.int32)] = True
+    else:
+        touched[axis_weights(low, high, axis).cell] = True
+    return touched
 
 
-@lru_cache(maxsize=8)
-def _backend_named(name: str) -> str:
-    if name and name not in BACKENDS:
-        hint = "; this installation was built without a compiler" if name == "native" else ""
-        raise ArgumentError(f"MSROI_BACKEND: expected one of {', '.join(BACKENDS)}, got {name!r}{hint}")
-    return name or next(iter(BACKENDS))
-
-
-@lru_cache(maxsize=1)
-def _choose_isa(name: str) -> None:
-    try:
-        _native.choose_isa(name)
-    except ValueError as error:
-        raise ArgumentError(f"MSROI_ISA: {error}") from None
-
-
-@lru_cache(maxsize=8)
-def _threads_named(text: str) -> int:
-    """The count that MSROI_NUM_THREADS asks for; 0 if it is not set."""
-    if not text:
-        return 0
-    if not (text.strip().isdecimal() and int(text) > 0):
-        raise ArgumentError(f"MSROI_NUM_THREADS: expected a whole number above 0, got {text!r}")
-    return int(text)
+def stats_of(crops: NDArray[Any], levels: NDArray[np.int64], count: int) -> CropStats:
+    """The statistics of `crops` (K, ...), C-contiguous; crop k was pooled from level `levels[k]` of `count`."""
+    if backend_name() != "native":
+        return CropStats.of(crops, levels, count)
+    rows = crops.reshape(len(crops), -1).astype(np.promote_types(crops.dtype, np.float32), copy=False)
+    counts, values = np.zeros((count, 3), np.int64), np.zeros((count, 4))
+    _native.add_moments(counts, values, rows, levels)
+    mean, squares, low, high = values.T
+    return CropStats(counts[:, 0], mean, squares, low, high, counts[:, 1], counts[:, 2])

@@ -27,7 +27,7 @@ def box_trouble(boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
             ~np.isfinite(boxes).all(axis=1),
             x2 < x1,
             y2 < y1,
-            (np.abs(boxes) > MAX_COORDINATE).any(axis=1),
+            (boxes > MAX_COORDINATE).any(axis=1) | (boxes < -MAX_COORDINATE).any(axis=1),
         )
     trouble = np.zeros(len(boxes), np.uint8)
     for code, bad in reversed(list(enumerate(checks, start=1))):

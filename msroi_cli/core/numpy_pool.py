@@ -17,7 +17,7 @@ from msroi_cli.core.weights import Axis, AxisWeights, axis_weights
 from msroi_cli.core.work import Work
 
 SAMPLES_AT_ONCE = 2**20
-PRODUCT_AT_ONCE = 2**16
+PRODUCT_AT_ONCE = 2**13
 
 
 def pool(out: NDArray[Any], work: Work, threads: int | None, seconds: NDArray[np.float64]) -> None:

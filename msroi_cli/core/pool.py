@@ -12,9 +12,12 @@ from msroi_cli.core.arrays import view_array
 from msroi_cli.core.backends import pool_into
 from msroi_cli.core.boxes import check_boxes
 from msroi_cli.core.levels import check_levels, levels_of
+from msroi_cli.core.results import ResultMemory
 from msroi_cli.core.spec import PoolSpec, ScaleLike, SizeLike, check_integer
 from msroi_cli.core.work import Work
 from msroi_cli.errors import ArgumentError
+
+_RESULTS = ResultMemory()
 
 FLOATS = "efd"  # NumPy's codes of float16, float32 and float64
 
@@ -66,7 +69,7 @@ def multi_scale_roi_align(
     batch, boxes = _check_rois(rois, len(maps[0]))
     chosen = levels_of(boxes, spec) if levels is None else check_levels(levels, len(boxes), len(maps))
     shape = (len(boxes), maps[0].shape[1], *spec.output_size)
-    crops = np.empty(shape, maps[0].dtype.newbyteorder("=")) if out is None else _check_out(out, shape)
+    crops = _RESULTS.empty(shape, maps[0].dtype.newbyteorder("=")) if out is None else _check_out(out, shape)
     pool_into(crops, Work(maps, batch, boxes, chosen, spec), _check_threads(threads))
     return crops
 

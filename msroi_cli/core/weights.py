@@ -25,8 +25,6 @@ from numpy.typing import NDArray
 
 F32 = np.float32
 
-EXACT_BOXES = 32
-
 
 @dataclass(frozen=True, slots=True)
 class AxisWeights:
@@ -91,20 +89,14 @@ def axis_weights(low: NDArray[np.float32], high: NDArray[np.float32], axis: Axis
     return AxisWeights(axis.bins, offsets, (keys % axis.size).astype(np.int32), weight)
 
 
-def touched_cells(low: NDArray[np.float32], high: NDArray[np.float32], axis: Axis) -> NDArray[np.bool_]:
-    """Which of the cells along `axis` any of the boxes from `low` to `high`, each (K,) float32, takes a value from.
-
-    Where boxes are too many for their weights to be worth working out, whole spans of boxes count as touched.
-    """
-    touched = np.zeros(axis.size, np.bool_)
-    if len(low) <= EXACT_BOXES:
-        touched[axis_weights(low, high, axis).cell] = True
-        return touched
+def spans(low: NDArray[np.float32], high: NDArray[np.float32], axis: Axis) -> NDArray[np.bool_]:
+    """Cells along `axis` within or next to a box, (size,): all those that have taps, and those between them."""
     start, bin_size, _ = _bins_of(low, high, axis)
     steps = np.zeros(axis.size + 1, np.int64)
     np.add.at(steps, np.clip(start - 2, 0, axis.size).astype(np.int64), 1)
     np.add.at(steps, np.clip(start + bin_size * F32(axis.bins) + 3, 0, axis.size).astype(np.int64), -1)
-    return np.cumsum(steps[:-1]) > 0
+    covered: NDArray[np.bool_] = np.cumsum(steps[:-1]) > 0
+    return covered
 
 
 def _bins_of(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -127,7 +126,8 @@ def reserve_space(descriptor: int) -> None:
 def check_room(path: Path, size: int) -> None:
     """Raises RunError if the file system has no room for `size` bytes more, or the folder cannot be written to."""
     with failures_named(path):
-        free = shutil.disk_usage(path.parent).free
+        room = os.statvfs(path.parent)
+        free = room.f_bavail * room.f_frsize
     if not os.access(path.parent, os.W_OK):
         raise RunError(f"{path}: cannot be written: the folder is read-only")
     if size > free:

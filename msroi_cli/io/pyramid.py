@@ -17,6 +17,7 @@ from msroi_cli.io.location import Location
 from msroi_cli.io.maps import MapSource
 
 FLOATS = ("float16", "float32", "float64")
+FLOAT_CODES = "efd"  # the same, as NumPy codes them
 
 # Strides and scale factors beyond this are mistakes.
 SMALLEST = 1e-6
@@ -103,6 +104,44 @@ class Pyramid(ABC):
         """(width, height) of the network's input, as the finest level spans it."""
         _, height, width = self.source(image, 0).shape
         return width / self.levels[0].scale[1], height / self.levels[0].scale[0]
+
+
+class BatchedPyramid(Pyramid):
+    """Images of one size: levels (N, C, H, W), and per image what stands beside them.
+
+    factors and sizes: scale factors (sx, sy) and image sizes (width, height), (N, 2) float64 or None.
+    """
+
+    layout = "batched"
+    factors: NDArray[np.float64] | None
+    sizes: NDArray[np.float64] | None
+
+    @property
+    def has_scale_factors(self) -> bool:
+        """Whether there is an array of them."""
+        return self.factors is not None
+
+    def scale_factor(self, image: int) -> tuple[float, float] | None:
+        """The image's row of `scale_factors`."""
+        return None if self.factors is None else (self.factors[image, 0], self.factors[image, 1])
+
+    def image_size(self, image: int) -> tuple[float, float] | None:
+        """The image's row of `image_sizes`."""
+        return None if self.sizes is None else (self.sizes[image, 0], self.sizes[image, 1])
+
+
+def pairs_beside(where: str, values: Any, count: int) -> NDArray[np.float64]:
+    """`scale_factors` or `image_sizes` of `count` images, (N, 2) float64; raises InputError."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        array = np.empty(0)
+    if array.shape != (count, 2) or array.dtype.kind not in "fiu":
+        raise InputError(f"{where}: expected ({count}, 2) numbers, got {array.shape} {array.dtype}")
+    pairs = array.astype(np.float64)
+    if not (np.isfinite(pairs).all() and (pairs > 0).all()):
+        raise InputError(f"{where}: expected numbers above 0, got others")
+    return pairs
 
 
 def open_pyramid(text: str, choice: LevelChoice | None = None) -> Pyramid:
@@ -196,7 +235,7 @@ def finest_first(shapes: dict[str, tuple[int, ...]]) -> list[str]:
 def check_map(where: str, shape: tuple[int, ...], dtype: Any, like: tuple[int, Any] | None = None) -> None:
     """Checks one image's level, (C, H, W) or (1, C, H, W) or a batch of them, against (channels, dtype)."""
     channels = "C" if like is None else like[0]
-    if dtype.name not in FLOATS or (like is not None and dtype.name != like[1].name):
+    if dtype.char not in FLOAT_CODES or (like is not None and dtype.char != like[1].char):
         wanted = "float16, float32 or float64" if like is None else f"{like[1]} like the first level"
         raise InputError(f"{where}: expected {wanted}, got {dtype}")
     if len(shape) not in (3, 4) or (like is not None and shape[-3] != like[0]):

@@ -17,22 +17,21 @@ from msroi_cli.io.location import Location, parse_json
 from msroi_cli.io.maps import ArrayMap, FetchedMap, MapSource
 from msroi_cli.io.pyramid import (
     FLOATS,
+    BatchedPyramid,
     LevelChoice,
-    Pyramid,
     check_map,
     different_ids,
     finest_first,
     level_scales,
+    pairs_beside,
     scale_of,
 )
 
 SIDE_ARRAYS = ("strides", "spatial_scales", "image_ids", "scale_factors", "image_sizes")
 
 
-class _BatchedPyramid(Pyramid):
+class _BatchedArrays(BatchedPyramid):
     """Levels (N, C, H, W) with optional ids, scale factors and image sizes, whatever holds them."""
-
-    layout = "batched"
 
     def _describe(self, shapes: list[tuple[int, ...]], dtypes: list[np.dtype[Any]], side: dict[str, Any]) -> None:
         """Checks the levels against each other and takes over the side arrays."""
@@ -45,36 +44,13 @@ class _BatchedPyramid(Pyramid):
                 raise InputError(f"{where}: expected ({first[0]}, C, H, W) like {self.levels[0].name}, got {shape}")
         ids = side.get("image_ids", list(range(first[0])))
         self.image_ids = different_ids(f"{self.location}: image_ids", ids, first[0])
-        self._factors = self._pairs("scale_factors", side)
-        self._sizes = self._pairs("image_sizes", side)
-
-    def _pairs(self, name: str, side: dict[str, Any]) -> NDArray[np.float64] | None:
-        if side.get(name) is None:
-            return None
-        count = len(self.image_ids)
-        try:
-            pairs = np.asarray(side[name], dtype=np.float64)
-        except (TypeError, ValueError):
-            pairs = np.empty(0)
-        if pairs.shape != (count, 2) or not (np.isfinite(pairs).all() and (pairs > 0).all()):
-            raise InputError(f"{self.location}: {name}: expected ({count}, 2) numbers above 0, got {pairs.shape}")
-        return pairs
-
-    @property
-    def has_scale_factors(self) -> bool:
-        """Whether there is an array of them."""
-        return self._factors is not None
-
-    def scale_factor(self, image: int) -> tuple[float, float] | None:
-        """The image's row of `scale_factors`."""
-        return None if self._factors is None else (self._factors[image, 0], self._factors[image, 1])
-
-    def image_size(self, image: int) -> tuple[float, float] | None:
-        """The image's row of `image_sizes`."""
-        return None if self._sizes is None else (self._sizes[image, 0], self._sizes[image, 1])
+        self.factors, self.sizes = (
+            None if side.get(name) is None else pairs_beside(f"{self.location}: {name}", side[name], first[0])
+            for name in ("scale_factors", "image_sizes")
+        )
 
 
-class JsonPyramid(_BatchedPyramid):
+class JsonPyramid(_BatchedArrays):
     """`{"levels": [{"name", "stride" or "spatial_scale", "data"}, ...], "image_ids": [...]}`; data becomes float32."""
 
     def __init__(self, location: Location, choice: LevelChoice) -> None:
@@ -124,7 +100,7 @@ class JsonPyramid(_BatchedPyramid):
         """Nothing to close: the file was read whole."""
 
 
-class NpzPyramid(_BatchedPyramid):
+class NpzPyramid(_BatchedArrays):
     """Arrays (N, C, H, W) such as `p2`, `p3`, with `strides` or `spatial_scales` (L,), finest first.
 
     An entry is read from the archive when it is wanted; a level is never in memory as a whole.

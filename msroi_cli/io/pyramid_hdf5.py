@@ -25,6 +25,7 @@ from msroi_cli.io.location import Location
 from msroi_cli.io.maps import MapSource
 from msroi_cli.io.pyramid import (
     FLOATS,
+    BatchedPyramid,
     LevelChoice,
     Pyramid,
     check_map,
@@ -32,6 +33,7 @@ from msroi_cli.io.pyramid import (
     finest_first,
     level_scales,
     pair_of,
+    pairs_beside,
     scale_of,
 )
 from msroi_cli.io.storage import OpenFile, Storage
@@ -116,10 +118,8 @@ class _Hdf5Pyramid(Pyramid):
         self.levels = level_scales(list(datasets), own, choice, where)
 
 
-class BatchedHdf5Pyramid(_Hdf5Pyramid):
+class BatchedHdf5Pyramid(_Hdf5Pyramid, BatchedPyramid):
     """One dataset (N, C, H, W) a level, optional `image_ids` (N,), `scale_factors` and `image_sizes` (N, 2)."""
-
-    layout = "batched"
 
     def __init__(
         self, file: OpenFile, location: Location, datasets: dict[str, h5py.Dataset], choice: LevelChoice
@@ -139,8 +139,8 @@ class BatchedHdf5Pyramid(_Hdf5Pyramid):
             with guarded(location.at(name)):
                 self._storage.append(Storage(dataset.id, file))
         self.image_ids = self._ids(count)
-        self._factors = self._pairs("scale_factors", count)
-        self._sizes = self._pairs("image_sizes", count)
+        self.factors = self._pairs("scale_factors", count)
+        self.sizes = self._pairs("image_sizes", count)
 
     def _ids(self, count: int) -> list[str]:
         where = self.location.at("image_ids")
@@ -153,29 +153,11 @@ class BatchedHdf5Pyramid(_Hdf5Pyramid):
         where = self.location.at(name)
         if member(self.root, name, where) is None:
             return None
-        values = read(dataset_in(self.root, name, where, f"a dataset ({count}, 2)"), where)
-        if values.shape != (count, 2) or values.dtype.kind not in "fiu":
-            raise InputError(f"{where}: expected ({count}, 2) numbers, got {values.shape} {values.dtype}")
-        if not (np.isfinite(values).all() and (values > 0).all()):
-            raise InputError(f"{where}: expected numbers above 0, got others")
-        return values.astype(np.float64)
+        return pairs_beside(where, read(dataset_in(self.root, name, where, f"a dataset ({count}, 2)"), where), count)
 
     def source(self, image: int, level: int) -> MapSource:
         """One entry of a level's dataset."""
         return self._storage[level].map(image, self.location.at(self.levels[level].name))
-
-    @property
-    def has_scale_factors(self) -> bool:
-        """Whether there is a dataset of them."""
-        return self._factors is not None
-
-    def scale_factor(self, image: int) -> tuple[float, float] | None:
-        """The image's row of `scale_factors`."""
-        return None if self._factors is None else (self._factors[image, 0], self._factors[image, 1])
-
-    def image_size(self, image: int) -> tuple[float, float] | None:
-        """The image's row of `image_sizes`."""
-        return None if self._sizes is None else (self._sizes[image, 0], self._sizes[image, 1])
 
 
 class PerImageHdf5Pyramid(_Hdf5Pyramid):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import h5py
@@ -21,9 +21,10 @@ class OpenFile:
     def __init__(self, root: h5py.Group) -> None:
         self.root = root
         name = os.fsdecode(root.file.filename)
-        with guarded(name):
-            self.number = h5py.h5o.get_info(root.id).fileno
+        self.name = h5py.h5f.get_name(root.id)
         self.raw = RawFile(os.open(name, os.O_RDONLY), name)
+        # Of images that are alike, the type of one is that of the next.
+        self.last_type: tuple[h5py.h5t.TypeID, np.dtype[Any], bool] | None = None
         # HDF5 versions differ in whether the offsets they tell count from the start of the file or behind a user block.
         self.has_offsets = root.file.userblock_size == 0
 
@@ -38,14 +39,13 @@ class Storage:
 
     def __init__(self, dataset: h5py.h5d.DatasetID, file: OpenFile) -> None:
         self.shape: tuple[int, ...] = dataset.shape or ()
-        self.dtype: np.dtype[Any] = dataset.dtype
+        self.dtype, plain = _type_of(dataset, file)
         self._dataset = dataset
         self._raw = file.raw
         self._offset: int | None = None
         self._chunks: ChunkStorage | None = None
         # A link may lead to another file, and a type that NumPy lacks is converted by h5py when it reads.
-        here = file.has_offsets and h5py.h5o.get_info(dataset).fileno == file.number
-        if here and dataset.get_type().equal(_file_type(self.dtype)):
+        if plain and file.has_offsets and h5py.h5f.get_name(dataset) == file.name:
             self._offset = dataset.get_offset()
             if self._offset is None:
                 self._chunks = _chunk_storage(dataset, self._raw)
@@ -60,9 +60,14 @@ class Storage:
         return whole if self._chunks is None else ChunkedMap(self._chunks, image, whole)
 
 
-@lru_cache(maxsize=16)
-def _file_type(dtype: np.dtype[Any]) -> h5py.h5t.TypeID:
-    return h5py.h5t.py_create(dtype)
+def _type_of(dataset: h5py.h5d.DatasetID, file: OpenFile) -> tuple[np.dtype[Any], bool]:
+    """The dtype of a dataset, and whether its bytes in the file are those that NumPy has in memory."""
+    kind = dataset.get_type()
+    if file.last_type is not None and kind.equal(file.last_type[0]):
+        return file.last_type[1:]
+    dtype: np.dtype[Any] = dataset.dtype
+    file.last_type = (kind, dtype, kind.equal(h5py.h5t.py_create(dtype)))
+    return file.last_type[1:]
 
 
 def _chunk_storage(dataset: h5py.h5d.DatasetID, file: RawFile) -> ChunkStorage | None:

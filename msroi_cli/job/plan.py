@@ -74,7 +74,7 @@ class Plan:
 
     def images(self) -> NDArray[np.int64]:
         """The images that have boxes to pool, ascending."""
-        return np.unique(self.image[self.pooled])
+        return np.flatnonzero(np.bincount(self.image[self.pooled]))
 
     def in_order(self) -> bool:
         """Whether rows are worked on in the order in which they are written."""

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.core.backends import pool_into
+from msroi_cli.core.backends import pool_into, touched_cells
 from msroi_cli.core.spec import PoolSpec
-from msroi_cli.core.weights import Axis, touched_cells
+from msroi_cli.core.weights import Axis
 from msroi_cli.core.work import Work
 from msroi_cli.io.maps import MapSource, Runs
 from msroi_cli.io.pyramid import Pyramid
 from msroi_cli.job.plan import NO_IMAGE, Batch, Plan, Segment
 
-# Rows are fetched one by one where that saves this share of them.
-WORTH_SKIPPING = 0.2
+# Rows are left out where that saves this share of them, and of maps that are not tiny.
+WORTH_SKIPPING, TINY_MAP = 0.2, 64 << 10
 
 
 class Pooler:
@@ -54,12 +54,12 @@ class Pooler:
 
     def _pool_image(self, segment: Segment, out: NDArray[Any]) -> None:
         boxes = self._plan.boxes[segment.rows]
-        used, level = np.unique(self._plan.level[segment.rows], return_inverse=True)
+        levels = self._plan.level[segment.rows]
+        used = np.flatnonzero(np.bincount(levels))
+        level = np.searchsorted(used, levels)
         spec = _of_levels(self._spec, tuple(used.tolist()))
         sources = [self._pyramid.source(segment.image, index) for index in used.tolist()]
-        runs = [
-            touched_runs(boxes[level == index], spec, index, source.shape[1]) for index, source in enumerate(sources)
-        ]
+        runs = [touched_runs(boxes[level == index], spec, index, source) for index, source in enumerate(sources)]
         batch = np.zeros(len(boxes), np.int64)
         seconds = np.zeros(len(used))
         step = channels_at_once(sources, self._block_bytes)
@@ -90,8 +90,11 @@ def channels_at_once(sources: list[MapSource], block_bytes: int) -> int:
     return max(1, block_bytes // (one * multiple)) * multiple
 
 
-def touched_runs(boxes: NDArray[np.float32], spec: PoolSpec, level: int, height: int) -> Runs:
-    """The rows of a level that boxes (K, 4) touch, as runs; the whole map where that is nearly all of it."""
+def touched_runs(boxes: NDArray[np.float32], spec: PoolSpec, level: int, source: MapSource) -> Runs:
+    """The rows of a level that boxes (K, 4) touch, as runs; the whole map where little would be saved."""
+    channels, height, width = source.shape
+    if channels * height * width * source.dtype.itemsize <= TINY_MAP:
+        return [(0, height)]
     axis = Axis(height, spec.spatial_scales[level][0], spec.output_size[0], spec.sampling_ratio, spec.aligned)
     touched = touched_cells(boxes[:, 1], boxes[:, 3], axis)
     if np.count_nonzero(touched) >= height * (1 - WORTH_SKIPPING):

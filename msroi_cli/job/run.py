@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.core.backends import default_threads, stats_of
+from msroi_cli.core.backends import stats_of
+from msroi_cli.core.native import default_threads
 from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import StoppedError
 from msroi_cli.io.atomic import check_room

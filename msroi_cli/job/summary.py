@@ -60,7 +60,7 @@ class LevelSummary:
                     "zero_fraction": self.zero_fraction,
                 }
             ),
-            "seconds": self.seconds,
+            **_plain({"seconds": self.seconds}),
         }
 
 
@@ -69,7 +69,7 @@ class Summary:
     """The statistics of a job.
 
     names and strides (y, x): of the levels. invalid: how many boxes could not be pooled, by reason.
-    elapsed: seconds, all in all.
+    elapsed: seconds, all in all. Times are NaN where nothing was pooled.
     """
 
     names: Sequence[str]
@@ -85,7 +85,7 @@ class Summary:
             {"level": index, "name": name, "stride": _stride(stride), **level.as_dict()}
             for index, (name, stride, level) in enumerate(zip(self.names, self.strides, self.levels, strict=True))
         ]
-        total = {**self.total.as_dict(), "elapsed": self.elapsed}
+        total = {**self.total.as_dict(), **_plain({"elapsed": self.elapsed})}
         return {"levels": levels, "total": total, "invalid_boxes": dict(self.invalid)}
 
     def records(self) -> NDArray[Any]:

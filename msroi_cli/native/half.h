@@ -59,11 +59,13 @@ MSROI_INLINE Float4 widen4(const void* halves) {
 #elif defined(__aarch64__)
     return (Float4)vcvt_f32_f16(vreinterpret_f16_u16((uint16x4_t)load<Short4>(halves)));
 #else
-    const Word4 half = __builtin_convertvector(load<Short4>(halves), Word4);
-    const Word4 magnitude = (half & 0x7fffu) << 13;
-    const Word4 special = (Word4)(magnitude >= 0x0f800000u) & 0x7f800000u;
-    const Word4 bits = (Word4)((Float4)magnitude * 0x1p112f);
-    return (Float4)(bits | special | (half & 0x8000u) << 16);
+    Short8 four = {};
+    __builtin_memcpy(&four, halves, 8);
+    const Int4 half = (Int4)__builtin_shufflevector(four, Short8{}, 0, 8, 1, 9, 2, 10, 3, 11);
+    const Int4 magnitude = (half & 0x7fff) << 13;
+    const Int4 special = (magnitude >= 0x0f800000) & 0x7f800000;
+    const Int4 bits = (Int4)((Float4)magnitude * 0x1p112f);
+    return (Float4)(bits | special | (half & 0x8000) << 16);
 #endif
 }
 
@@ -73,8 +75,15 @@ MSROI_INLINE void narrow4(void* halves, Float4 value) {
 #elif defined(__aarch64__)
     store(halves, (Short4)vreinterpret_u16_f16(vcvt_f16_f32((float32x4_t)value)));
 #else
-    const Short4 half = {narrow(value[0]), narrow(value[1]), narrow(value[2]), narrow(value[3])};
-    store(halves, half);
+    const Int4 bits = (Int4)value, magnitude = bits & 0x7fffffff;
+    const Int4 below_normal = (Int4)((Float4)magnitude + 0.5f) - 0x3f000000;
+    const Int4 normal = (magnitude + 0xfff + (magnitude >> 13 & 1) - 0x38000000) >> 13;
+    const Int4 special = 0x7c00 | ((magnitude > 0x7f800000) & 0x0200);
+    const Int4 is_small = magnitude < 0x38800000, is_special = magnitude >= 0x47800000;
+    const Int4 half = (is_small & below_normal) | (is_special & special) | (~(is_small | is_special) & normal);
+    const Short8 signed_half = (Short8)(half | (bits >> 16 & 0x8000));
+    const Short8 four = __builtin_shufflevector(signed_half, signed_half, 0, 2, 4, 6, 0, 2, 4, 6);
+    __builtin_memcpy(halves, &four, 8);
 #endif
 }
 

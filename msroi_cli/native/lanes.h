@@ -26,8 +26,9 @@ namespace MSROI_ISA_NAMESPACE {
 typedef float Floats __attribute__((vector_size(MSROI_VECTOR)));
 typedef double Doubles __attribute__((vector_size(MSROI_VECTOR)));
 typedef float Float4 __attribute__((vector_size(16)));
-typedef uint32_t Word4 __attribute__((vector_size(16)));
+typedef int32_t Int4 __attribute__((vector_size(16)));
 typedef uint16_t Short4 __attribute__((vector_size(8)));
+typedef int16_t Short8 __attribute__((vector_size(16)));
 
 template <class T>
 struct Lanes;

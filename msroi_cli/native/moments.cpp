@@ -18,27 +18,18 @@ Moments finite_moments(const T* values, int64_t length) {
     T low[lanes], high[lanes];
     int64_t zeros[lanes] = {};
     for (int i = 0; i < lanes; ++i) low[i] = high[i] = values[0];
-    int64_t start = 0;
-    for (; start + lanes <= length; start += lanes) {
-        for (int i = 0; i < lanes; ++i) {
-            const T value = values[start + i];
-            const double away = double(value) - shift;
-            sum[i] += away;
-            squares[i] += away * away;
-            low[i] = value < low[i] ? value : low[i];
-            high[i] = value > high[i] ? value : high[i];
-            zeros[i] += value == 0;
-        }
-    }
-    for (int i = 0; start + i < length; ++i) {
-        const T value = values[start + i];
+    const auto add = [&](int i, T value) {
         const double away = double(value) - shift;
         sum[i] += away;
         squares[i] += away * away;
         low[i] = value < low[i] ? value : low[i];
         high[i] = value > high[i] ? value : high[i];
         zeros[i] += value == 0;
-    }
+    };
+    int64_t start = 0;
+    for (; start + lanes <= length; start += lanes)
+        for (int i = 0; i < lanes; ++i) add(i, values[start + i]);
+    for (int i = 0; start + i < length; ++i) add(i, values[start + i]);
     Moments all = no_moments();
     double total = 0, total_squares = 0;
     for (int i = 0; i < lanes; ++i) {

@@ -7,7 +7,7 @@ import mmap
 
 import numpy as np
 
-from msroi_cli.core import backends
+from msroi_cli.core import backends, native
 from msroi_cli.core.work import Work
 from tests.native.pooling import pool, pyramid, random_rois, work
 
@@ -54,6 +54,6 @@ def main():
 
 
 if __name__ == "__main__":
-    backends.os.environ.pop("MSROI_ISA", None)
-    backends._choose_isa = lambda name: None
+    native.os.environ.pop("MSROI_ISA", None)
+    native._choose_isa = lambda name: None
     main()

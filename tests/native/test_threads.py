@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from msroi_cli.core import backends
+from msroi_cli.core import backends, native
 from msroi_cli.errors import ArgumentError
 from tests.native.pooling import pool, pyramid, random_rois, work
 
@@ -147,9 +147,9 @@ def test_pooling_at_exit():
 
 def test_threads_of_the_environment(monkeypatch):
     monkeypatch.setenv("MSROI_NUM_THREADS", "3")
-    assert backends.default_threads() == 3
+    assert native.default_threads() == 3
     monkeypatch.delenv("MSROI_NUM_THREADS")
-    assert 1 <= backends.default_threads() <= len(os.sched_getaffinity(0))
+    assert 1 <= native.default_threads() <= len(os.sched_getaffinity(0))
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity")
@@ -157,8 +157,8 @@ def test_no_more_threads_than_the_affinity_mask():
     code = """
 import os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-from msroi_cli.core import backends
-print(backends.default_threads())
+from msroi_cli.core import backends, native
+print(native.default_threads())
 """
     assert passes(code, MSROI_NUM_THREADS="") == "1"
 
@@ -177,14 +177,14 @@ def test_a_bad_isa_in_the_environment(monkeypatch):
 
 
 def test_the_isa_of_the_environment(isa):
-    assert backends.isa_name() == isa
+    assert native.isa_name() == isa
 
 
 def test_the_backend_of_the_environment(monkeypatch):
     monkeypatch.delenv("MSROI_BACKEND", raising=False)
     assert backends.backend_name() == "native"
     monkeypatch.setenv("MSROI_BACKEND", "numpy")
-    assert (backends.backend_name(), backends.isa_name()) == ("numpy", None)
+    assert (backends.backend_name(), native.isa_name()) == ("numpy", None)
     monkeypatch.setenv("MSROI_BACKEND", "fortran")
     with pytest.raises(ArgumentError, match=r"MSROI_BACKEND: expected one of native, numpy, got 'fortran'"):
         backends.backend_name()

@@ -1,0 +1,75 @@
+"""The native extension, if it was built, and what the environment says of it; importing this costs next to nothing.
+
+The environment chooses, for those who compare: MSROI_BACKEND names a backend, MSROI_ISA the instruction set of the
+native one, MSROI_NUM_THREADS how many threads work where the caller does not say.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+from msroi_cli.errors import ArgumentError
+
+try:
+    from msroi_cli import _native
+except ImportError:  # built without a compiler
+    NATIVE = False
+else:
+    NATIVE = True
+
+
+def backend_name() -> str:
+    """The backend in use: "native" or "numpy"."""
+    return _backend_named(os.environ.get("MSROI_BACKEND", ""))
+
+
+def isa_name() -> str | None:
+    """The instruction set that the native backend uses: "baseline", "v3" or "v4"; None without that backend."""
+    if backend_name() != "native":
+        return None
+    choose_isa()
+    return _native.isa()
+
+
+def choose_isa() -> None:
+    """Has the native backend use the instruction set that the environment says; raises ArgumentError."""
+    _choose_isa(os.environ.get("MSROI_ISA", ""))
+
+
+def default_threads() -> int:
+    """How many threads work if the caller does not say: MSROI_NUM_THREADS, or as many as there are processors."""
+    return _threads_named(os.environ.get("MSROI_NUM_THREADS", "")) or _usable_processors()
+
+
+def _usable_processors() -> int:
+    if NATIVE:
+        return _native.usable_processors()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@lru_cache(maxsize=8)
+def _backend_named(name: str) -> str:
+    known = ("native", "numpy") if NATIVE else ("numpy",)
+    if name and name not in known:
+        hint = "; this installation was built without a compiler" if name == "native" else ""
+        raise ArgumentError(f"MSROI_BACKEND: expected one of {', '.join(known)}, got {name!r}{hint}")
+    return name or known[0]
+
+
+@lru_cache(maxsize=1)
+def _choose_isa(name: str) -> None:
+    try:
+        _native.choose_isa(name)
+    except ValueError as error:
+        raise ArgumentError(f"MSROI_ISA: {error}") from None
+
+
+@lru_cache(maxsize=8)
+def _threads_named(text: str) -> int:
+    """The count that MSROI_NUM_THREADS asks for; 0 if it is not set."""
+    if not text:
+        return 0
+    if not (text.strip().isdecimal() and int(text) > 0):
+        raise ArgumentError(f"MSROI_NUM_THREADS: expected a whole number above 0, got {text!r}")
+    return int(text)

@@ -1,0 +1,206 @@
+"""Crops in the files that other programs read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli import __version__
+from msroi_cli.core.reduce import REDUCTIONS
+from msroi_cli.errors import InputError, UsageError
+from msroi_cli.io.crops import COLUMNS, STATUS_POOLED
+from msroi_cli.io.crops_reader import Crops, open_crops
+from msroi_cli.io.export import Export, ExportedImage, Writer
+from msroi_cli.io.export_files import write_npz, write_tsv
+from msroi_cli.io.export_hdf5 import hdf5_writer, write_groups, write_padded, write_ragged
+from msroi_cli.io.pyramid import LevelChoice, Pyramid, open_pyramid
+
+LAYOUTS: dict[str, Writer] = {
+    "padded": hdf5_writer(write_padded, "padded"),
+    "groups": hdf5_writer(write_groups, "groups"),
+    "ragged": hdf5_writer(write_ragged, "ragged"),
+    "npz": write_npz,
+    "tsv": write_tsv,
+}
+NEED_SIZES = ("groups", "tsv")
+PART_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """One `msroi export`.
+
+    pyramid: where the sizes and the scale factors of the images are. space: "input" or "original", of the boxes.
+    max_boxes: the most boxes of an image, those with the highest scores where there are more. used_only: leave out
+    images without boxes.
+    """
+
+    crops: str
+    out: Path
+    layout: str
+    reduce: str | None = None
+    pyramid: str | None = None
+    space: str = "input"
+    max_boxes: int | None = None
+    used_only: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written: images, boxes, boxes that were left out because they were not pooled or were too many."""
+
+    images: int
+    boxes: int
+    not_pooled: int
+    too_many: int
+
+
+def export(request: ExportRequest, progress: Callable[[int], None] = lambda boxes: None) -> Exported:
+    """Writes crops in another layout, image by image; raises InputError, UsageError or RunError.
+
+    progress is called with the number of boxes just written.
+    """
+    with ExitStack() as stack:
+        crops = stack.enter_context(open_crops(request.crops))
+        _check(request, crops)
+        pyramid = None if request.pyramid is None else stack.enter_context(_pyramid(request.pyramid, crops))
+        images, too_many = _chosen(crops, request)
+        frames = _Frames(crops, pyramid, request.space)
+        source = _Features(crops, request.reduce, progress)
+        LAYOUTS[request.layout](
+            request.out,
+            Export(
+                [crops.image_ids[image] for image in images],
+                np.array([len(rows) for rows in images.values()], np.int64),
+                source.shape,
+                crops.dtype,
+                {name: np.dtype(COLUMNS[name]) for name in _columns(crops)},
+                _attributes(request, crops),
+                (_image(crops, image, rows, frames, source) for image, rows in images.items()),
+            ),
+            request.overwrite,
+        )
+        total = sum(len(rows) for rows in images.values())
+        return Exported(len(images), total, len(crops) - total - too_many, too_many)
+
+
+def _check(request: ExportRequest, crops: Crops) -> None:
+    for source in (crops.path, Path(request.pyramid or "")):
+        if request.out.is_file() and source.is_file() and request.out.samefile(source):
+            raise UsageError(f"{request.out}: expected an output apart from the inputs, got the input {source}")
+    if request.reduce is not None and len(crops.shape) != 4:
+        raise UsageError(f"--reduce: expected crops (K, C, Ho, Wo), got vectors {crops.shape} in {crops.path}")
+    if request.pyramid is None and request.layout in NEED_SIZES:
+        raise UsageError(f"--pyramid: expected for --layout {request.layout}, which has the sizes of the images")
+    if request.pyramid is None and request.space == "original":
+        raise UsageError("--pyramid: expected for --box-space original, for its scale factors")
+
+
+def _pyramid(text: str, crops: Crops) -> Pyramid:
+    said = crops.parameters
+    try:
+        choice = LevelChoice(
+            tuple(said["levels"]), scales=tuple((float(y), float(x)) for y, x in said["spatial_scales"])
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{crops.path}: attribute parameters: expected levels and spatial_scales, got others"
+        ) from error
+    return open_pyramid(text, choice)
+
+
+def _chosen(crops: Crops, request: ExportRequest) -> tuple[dict[int, NDArray[np.int64]], int]:
+    """The rows of each image that are written, ascending; and how many are not because there are too many."""
+    chosen, too_many = {}, 0
+    pooled = np.flatnonzero((crops.status == STATUS_POOLED) & (crops.image_index >= 0))
+    pooled = pooled[np.argsort(crops.image_index[pooled], kind="stable")]
+    edges = np.searchsorted(crops.image_index[pooled], np.arange(len(crops.image_ids) + 1))
+    for image in range(len(crops.image_ids)):
+        rows = pooled[edges[image] : edges[image + 1]]
+        if request.max_boxes is not None and len(rows) > request.max_boxes:
+            too_many += len(rows) - request.max_boxes
+            order = np.arange(len(rows)) if crops.score is None else np.argsort(-crops.score[rows], kind="stable")
+            rows = np.sort(rows[order[: request.max_boxes]])
+        if len(rows) or not request.used_only:
+            chosen[image] = rows
+    return chosen, too_many
+
+
+def _columns(crops: Crops) -> list[str]:
+    return [
+        name
+        for name in ("level", "box_index", "score", "category_id", "annotation_id")
+        if getattr(crops, name) is not None
+    ]
+
+
+def _attributes(request: ExportRequest, crops: Crops) -> dict[str, str]:
+    parameters = {**crops.parameters, "reduce": request.reduce or crops.parameters.get("reduce")}
+    return {
+        "generated_by": f"msroi {__version__}",
+        "parameters": json.dumps(parameters),
+        "sources": json.dumps(crops.sources),
+        "box_space": request.space,
+    }
+
+
+def _image(crops: Crops, image: int, rows: NDArray[np.int64], frames: _Frames, source: _Features) -> ExportedImage:
+    size, factor = frames.of(image)
+    return ExportedImage(
+        crops.image_ids[image],
+        size,
+        (crops.boxes[rows] / np.tile(factor, 2)).astype(np.float32),
+        {name: np.asarray(getattr(crops, name)[rows], COLUMNS[name]) for name in _columns(crops)},
+        partial(source.parts, rows),
+    )
+
+
+class _Frames:
+    """The size of each image, and what its boxes are divided by, in the space that is asked for."""
+
+    def __init__(self, crops: Crops, pyramid: Pyramid | None, space: str) -> None:
+        self._crops, self._pyramid, self._space = crops, pyramid, space
+        self._numbers = {} if pyramid is None else {name: index for index, name in enumerate(pyramid.image_ids)}
+
+    def of(self, image: int) -> tuple[tuple[float, float] | None, tuple[float, float]]:
+        """((width, height), (sx, sy)); raises InputError where the pyramid does not know."""
+        if self._pyramid is None:
+            return None, (1.0, 1.0)
+        name = self._crops.image_ids[image]
+        where = self._pyramid.location
+        if name not in self._numbers:
+            raise InputError(f"{where}: expected the image {name!r} of the crops, got none of that name")
+        number = self._numbers[name]
+        if self._space == "input":
+            return self._pyramid.input_size(number), (1.0, 1.0)
+        factor = self._pyramid.scale_factor(number)
+        if factor is None:
+            raise InputError(f"{where.at(name)}: --box-space original: expected a scale factor, got none")
+        width, height = self._pyramid.input_size(number)
+        return self._pyramid.image_size(number) or (width / factor[0], height / factor[1]), factor
+
+
+class _Features:
+    """Features of rows, in parts of bounded size, reduced where that is asked for."""
+
+    def __init__(self, crops: Crops, reduce: str | None, progress: Callable[[int], None]) -> None:
+        self._crops, self._progress = crops, progress
+        self._reduce = REDUCTIONS[reduce] if reduce else None
+        self.shape: tuple[int, ...] = crops.shape[1:2] if reduce else crops.shape[1:]
+
+    def parts(self, rows: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
+        """The features of rows (k,), in their order."""
+        step = max(1, PART_BYTES // max(1, self._crops.row_bytes))
+        for start in range(0, len(rows), step):
+            crops = self._crops[rows[start : start + step]]
+            yield crops if self._reduce is None else self._reduce(crops)
+            self._progress(len(crops))

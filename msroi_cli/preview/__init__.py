@@ -1,0 +1,1 @@
+"""Pictures, drawn with Pillow: boxes by level, crops as heat maps, statistics as charts."""
