@@ -6,6 +6,7 @@ import click
 
 from msroi_cli import __version__
 from msroi_cli.cli.assign import assign
+from msroi_cli.cli.bench import bench
 from msroi_cli.cli.boundary import Boundary
 from msroi_cli.cli.export import export
 from msroi_cli.cli.extract import extract
@@ -36,5 +37,5 @@ def main() -> None:
     """
 
 
-for command in (extract, inspect, validate, assign, stats, preview, export, verify):
+for command in (extract, inspect, validate, assign, stats, preview, export, verify, bench):
     main.add_command(command)

@@ -1,0 +1,40 @@
+"""The job without its arithmetic: `python copy_only.py PYRAMID ROWS OUT` reads all levels and writes as many crops.
+
+PYRAMID holds p2 to p5, each (N, C, H, W). Without ROWS and OUT, levels are read and nothing is written.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import h5py
+import numpy as np
+
+LEVELS = ("p2", "p3", "p4", "p5")
+
+
+def read(pyramid: str) -> None:
+    with h5py.File(pyramid) as features:
+        for image in range(len(features["p2"])):
+            for name in LEVELS:
+                features[name][image]
+
+
+def copy(pyramid: str, rows: str, out: str) -> None:
+    with h5py.File(pyramid) as features, h5py.File(out, "w") as result:
+        images, channels = features["p2"].shape[:2]
+        crops = result.create_dataset("crops", (int(rows), channels, 7, 7), "f4")
+        each = int(rows) // images
+        pooled = np.ones((each, channels, 7, 7), "f4")
+        for image in range(images):
+            for name in LEVELS:
+                features[name][image]
+            crops[image * each : (image + 1) * each] = pooled
+    descriptor = os.open(out, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+if __name__ == "__main__":
+    copy(*sys.argv[1:]) if len(sys.argv) > 2 else read(sys.argv[1])
