@@ -33,7 +33,7 @@ BAD_BOX_POLICIES: dict[str, float | None] = {"error": None, "drop": None, "zero"
 SMALLEST_BATCH, LARGEST_BATCH, BATCHES_AT_LEAST = 4 << 20, 32 << 20, 16
 
 # Features are pooled while they are in the cache.
-LARGEST_BLOCK = 24 << 20
+LARGEST_BLOCK = 48 << 20
 
 # Chunks that are smaller than this have a cost of their own.
 SMALL_CHUNK = 64 << 10
