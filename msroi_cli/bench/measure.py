@@ -78,9 +78,7 @@ def _measure(case: Case, repeat: int, threads: int, without: set[str]) -> Result
     calls = _own_calls(case, threads)
     reference = calls[ALL]()
     differing: dict[str, float] = {}
-    for name, peer in peers_for(case).items():
-        if name in without:
-            continue
+    for name, peer in peers_for(case, without).items():
         call = peer(case, threads)
         excess = _difference(case, reference, call())
         if excess <= TOLERANCE:

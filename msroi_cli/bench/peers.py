@@ -8,7 +8,7 @@ converted to float32 on the way, and the crops back.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -113,9 +113,12 @@ PEERS: dict[str, Callable[[Case, int], Call]] = {
 MODULE = "MultiScaleRoIAlign"
 
 
-def peers_for(case: Case) -> dict[str, Callable[[Case, int], Call]]:
-    """The peers that a case is measured with."""
-    return {**PEERS, MODULE: torchvision_module} if case.workload.module else PEERS
+def peers_for(case: Case, without: Container[str]) -> dict[str, Callable[[Case, int], Call]]:
+    """The peers that a case is measured with, but for those in `without`."""
+    peers = {name: peer for name, peer in PEERS.items() if name not in without}
+    if case.workload.module and "torchvision" in peers:
+        peers[MODULE] = torchvision_module
+    return peers
 
 
 def absent() -> dict[str, str]:

@@ -102,6 +102,8 @@ def measure(job: Job, repeat: int) -> None:
     for turn in range(repeat):
         first = turn % len(commands)
         for name, command in commands[first:] + commands[:first]:
+            if str(job.out(name)) in command:
+                job.out(name).unlink(missing_ok=True)
             _touch_memory(job)
             started = time.perf_counter()
             subprocess.run(command, check=True, cwd=HERE.parents[1])
@@ -115,8 +117,6 @@ def _touch_memory(job: Job) -> None:
     A virtual machine gets memory that was free for a while from its host again, page by page: whoever comes first would
     pay for that, up to some seconds a gigabyte.
     """
-    for name in job.commands():
-        job.out(name).unlink(missing_ok=True)
     scratch = job.folder / "scratch"
     zeros = bytes(1 << 24)
     with scratch.open("wb") as file:
