@@ -80,9 +80,11 @@ def extract(
         else:
             summary = _run(job, progress, quiet, signals)
             if summary is not None:
-                _report(job, summary, stats, quiet)
+                _report(job, summary, quiet)
             elif not quiet:
                 say(f"{request.out}: whole already, nothing to do")
+            if stats is not None:
+                _write_stats(summary or _summary_of(request.out), stats)
 
 
 def _check_talk(
@@ -149,9 +151,7 @@ def _run(job: Extraction, bar: bool | None, quiet: bool, signals: StopSignals) -
         return extract(job, advance, signals.came)
 
 
-def _report(job: Extraction, summary: Summary, stats: str | None, quiet: bool) -> None:
-    from msroi_cli.io.atomic import write_whole
-
+def _report(job: Extraction, summary: Summary, quiet: bool) -> None:
     if not quiet:
         say(level_table(summary), lines=True)
         invalid = sum(summary.invalid.values())
@@ -160,12 +160,24 @@ def _report(job: Extraction, summary: Summary, stats: str | None, quiet: bool) -
             say(f"{invalid:,} boxes not pooled ({job.request.box.on_bad_box}): {reasons}")
         size = byte_size(job.header.shape[0] * job.header.row_bytes)
         say(f"{job.request.out}: {len(job.plan):,} crops, {size}, in {duration(summary.elapsed)}")
-    if stats is not None:
-        text = json.dumps(summary.as_dict(), indent=2) + "\n"
-        if stats == "-":
-            click.echo(text, nl=False)
-        else:
-            write_whole(Path(stats), text.encode(), overwrite=True)
+
+
+def _summary_of(path: Path) -> Summary:
+    """The statistics of crops that an earlier run has made whole."""
+    from msroi_cli.io.crops_reader import open_crops
+    from msroi_cli.job.crop_stats import recomputed
+
+    return recomputed(open_crops(path)).summary
+
+
+def _write_stats(summary: Summary, stats: str) -> None:
+    from msroi_cli.io.atomic import write_whole
+
+    text = json.dumps(summary.as_dict(), indent=2) + "\n"
+    if stats == "-":
+        click.echo(text, nl=False)
+    else:
+        write_whole(Path(stats), text.encode(), overwrite=True)
 
 
 def _dry_run(job: Extraction) -> None:

@@ -162,6 +162,8 @@ def test_resume_of_what_is_whole_does_nothing(tmp_path, job):
     assert (result.exit_code, "whole already" in result.stderr) == (0, True)
     assert (tmp_path / "o.h5").read_bytes() == before
     assert files(tmp_path) == ["o.h5"]
+    stats = json.loads(extract(tmp_path, job, "--resume", "--stats", "-").stdout)
+    assert stats["total"]["boxes"] == COUNT
     refused(
         extract(tmp_path, job, "--resume", "--output-size", "5"), 2, "it is whole, but of another job: .*output_size"
     )
