@@ -1,14 +1,14 @@
-"""Maps stored in chunks, plain or through deflate, shuffle and fletcher32: fetched and decoded on any thread.
+"""Maps stored in chunks, plain or through filters: fetched and decoded on any thread.
 
 HDF5 is asked only where a chunk lies. What it says of a chunk is honoured: its filter mask, fill values where a chunk
 was never written, whole chunks at the edges. A chunk that does not decode is left to h5py, whose verdict counts.
-Source: HDF5 File Format Specification, version 3.0, sections III.F and IV.A.2.l (filter pipeline).
+Source: HDF5 File Format Specification, version 3.0, section III.F.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -16,64 +16,58 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.io.maps import FetchedMap, MapSource, RawFile, Runs
-
-try:
-    from isal.isal_zlib import decompress as inflate
-except ImportError:
-    from zlib import decompress as inflate
-
-Decoder = Callable[[bytes, int], bytes]
-
-DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
+from msroi_cli.io.filters import SHUFFLE, Content, UndecodableError, decoded, elements_into
+from msroi_cli.io.maps import FetchedMap, MapSource, RawFile, Runs, Wanted
 
 
-class UndecodableError(Exception):
-    """A chunk is not what its filters make."""
-
-
-def _inflate(content: bytes, itemsize: int) -> bytes:
-    inflated: bytes = inflate(content)
-    return inflated
-
-
-def _unshuffle(content: bytes, itemsize: int) -> bytes:
-    """Puts the bytes of each element side by side again; bytes beyond the last whole element stay where they are."""
-    count = len(content) // itemsize
-    planes = np.frombuffer(content, np.uint8, count * itemsize).reshape(itemsize, count)
-    elements = np.empty((count, itemsize), np.uint8)
-    for index, plane in enumerate(planes):
-        elements[:, index] = plane
-    return elements.tobytes() + content[count * itemsize :]
-
-
-def _check_fletcher32(content: bytes, itemsize: int) -> bytes:
-    """Drops the checksum at the end; raises UndecodableError if it is not that of the rest."""
-    body, stored = content[:-4], int.from_bytes(content[-4:], "little")
-    words = np.frombuffer(body + b"\0" * (len(body) % 2), ">u2").astype(np.uint64)
-    first = int(words.sum() % 65535)
-    second = int((words * np.arange(len(words), 0, -1, dtype=np.uint64)).sum() % 65535)
-    if (stored % 65536) % 65535 != first or (stored >> 16) % 65535 != second:
-        raise UndecodableError
-    return body
-
-
-DECODERS: dict[int, Decoder] = {DEFLATE: _inflate, SHUFFLE: _unshuffle, FLETCHER32: _check_fletcher32}
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ChunkStorage:
-    """How a dataset is chunked.
+    """How a dataset (C, H, W) or (N, C, H, W) is chunked.
 
-    chunks: the shape of a chunk. filters: filter codes in the order in which they were applied, all in DECODERS.
+    chunks: the shape of a chunk. filters: filter codes in the order in which they were applied, all decodable.
     find: the (byte offset or None, size, filter mask) of the chunk that begins at some coordinates.
     """
 
     file: RawFile
     chunks: tuple[int, ...]
     filters: tuple[int, ...]
+    dtype: np.dtype[Any]
     fill: Any
     find: Callable[[tuple[int, ...]], tuple[int | None, int, int]]
+
+    @property
+    def images(self) -> int:
+        """How many images a chunk is of."""
+        return 1 if len(self.chunks) == 3 else self.chunks[0]
+
+    def chunk(self, origin: tuple[int, ...], where: str) -> Chunk:
+        """The chunk that begins at `origin`; `where` names it in messages. Raises UndecodableError."""
+        offset, size, mask = self.find(origin)
+        if offset is None:
+            return Chunk(self, None, False)
+        content: Content = np.empty(size, np.uint8)
+        self.file.read_into(content, offset, where)
+        applied = tuple(code for index, code in enumerate(self.filters) if not mask >> index & 1)
+        whole = math.prod(self.chunks) * self.dtype.itemsize
+        return Chunk(self, decoded(content, applied, whole), applied[:1] == (SHUFFLE,))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What a chunk holds: bytes as `elements_into` takes them, or None for fill values."""
+
+    storage: ChunkStorage
+    content: Content | None
+    shuffled: bool
+
+    def copy_into(self, out: NDArray[Any], image: int, channel: int) -> None:
+        """Fills `out` (c, h, w) with what the chunk has of its image number `image`, from its `channel` on."""
+        deep, high, wide = self.storage.chunks[-3:]
+        if self.content is None:
+            out[:] = self.storage.fill
+        else:
+            start = (image * deep + channel) * high * wide
+            elements_into(out, self.content, self.shuffled, start, (high, wide))
 
 
 class ChunkedMap(MapSource):
@@ -87,51 +81,39 @@ class ChunkedMap(MapSource):
         self.dtype = whole.dtype
         self.where = whole.where
         self.channels_at_once = storage.chunks[-3]
+        self.images_at_once = storage.images
+        self.together = (storage, image // storage.images)
 
     def read_into(self, out: NDArray[Any], channel: int, runs: Runs) -> None:
         """Decodes every chunk that holds one of the rows."""
+        self.read_together([Wanted(self, out, runs)], channel)
+
+    @staticmethod
+    def read_together(wanted: Sequence[Wanted[ChunkedMap]], channel: int) -> None:
+        """Decodes every chunk that holds one of the rows once, for all maps."""
         try:
-            for origin in self._origins(channel, len(out), runs):
-                self._copy(self._chunk(origin), origin, out, channel)
-        except (UndecodableError, zlib.error, ValueError):
-            self._whole.read_into(out, channel, runs)
+            first = wanted[0].source
+            for origin in first._origins(channel, wanted):
+                chunk = first._storage.chunk(origin, first.where)
+                for one in wanted:
+                    one.source._take(chunk, origin, one.out, channel)
+        except UndecodableError:
+            for one in wanted:
+                one.source._whole.read_into(one.out, channel, one.runs)
 
-    def _origins(self, channel: int, count: int, runs: Runs) -> Iterator[tuple[int, ...]]:
-        """Where the chunks that are needed begin."""
-        _, high, wide = self._storage.chunks[-3:]
-        deep = self.channels_at_once
-        channels = range(channel // deep * deep, channel + count, deep)
-        rows = sorted({row // high * high for start, stop in runs for row in range(start, stop)})
-        columns = range(0, self.shape[2], wide)
-        head = (
-            ()
-            if len(self._storage.chunks) == 3
-            else (self._image // self._storage.chunks[0] * self._storage.chunks[0],)
-        )
-        return ((*head, *rest) for rest in product(channels, rows, columns))
+    def _origins(self, channel: int, wanted: Sequence[Wanted[ChunkedMap]]) -> Iterator[tuple[int, ...]]:
+        """Where the chunks begin that hold one of the rows that are wanted of this map and of those together with it."""
+        *head, deep, high, wide = self._storage.chunks
+        channels = range(channel // deep * deep, channel + len(wanted[0].out), deep)
+        lines = {row // high for one in wanted for start, stop in one.runs for row in range(start, stop)}
+        first = [self._image // images * images for images in head]
+        for rest in product(channels, sorted(line * high for line in lines), range(0, self.shape[2], wide)):
+            yield (*first, *rest)
 
-    def _chunk(self, origin: tuple[int, ...]) -> NDArray[Any]:
-        """The chunk (c, h, w) of this image that begins at `origin`."""
-        storage = self._storage
-        offset, size, mask = storage.find(origin)
-        if offset is None:
-            return np.full(storage.chunks[-3:], storage.fill, self.dtype)
-        buffer = bytearray(size)
-        storage.file.read_into(buffer, offset, self.where)
-        content: Any = bytes(buffer)
-        for index, code in reversed(list(enumerate(storage.filters))):
-            if not mask >> index & 1:
-                content = DECODERS[code](content, self.dtype.itemsize)
-        chunk = np.frombuffer(content, self.dtype).reshape(storage.chunks)
-        return chunk if chunk.ndim == 3 else chunk[self._image - origin[0]]
-
-    def _copy(self, chunk: NDArray[Any], origin: tuple[int, ...], out: NDArray[Any], channel: int) -> None:
+    def _take(self, chunk: Chunk, origin: tuple[int, ...], out: NDArray[Any], channel: int) -> None:
+        """Copies what a chunk has of this map's channels from `channel` on."""
         begin, top, left = origin[-3:]
-        first, last = max(begin, channel), min(begin + len(chunk), channel + len(out))
-        height, width = (
-            min(side, whole - start)
-            for side, whole, start in zip(chunk.shape[1:], self.shape[1:], (top, left), strict=True)
-        )
-        out[first - channel : last - channel, top : top + height, left : left + width] = chunk[
-            first - begin : last - begin, :height, :width
-        ]
+        deep, high, wide = self._storage.chunks[-3:]
+        first, last = max(begin, channel), min(begin + deep, channel + len(out))
+        window = out[first - channel : last - channel, top : top + high, left : left + wide]
+        chunk.copy_into(window, self._image % self._storage.images, first - begin)

@@ -67,6 +67,10 @@ class Pyramid(ABC):
     def source(self, image: int, level: int) -> MapSource:
         """Where one level of an image lies; raises InputError where it does not fit the others."""
 
+    def sources(self, wanted: Sequence[tuple[int, int]]) -> list[MapSource]:
+        """Where some (image, level) lie; raises InputError where one does not fit the others."""
+        return [self.source(image, level) for image, level in wanted]
+
     def read(self, image: int) -> list[NDArray[Any]]:
         """The levels of one image, (1, C, H, W) each, finest first; raises InputError."""
         return [self.source(image, level).read()[None] for level in range(len(self.levels))]

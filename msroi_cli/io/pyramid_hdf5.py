@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import h5py
@@ -170,6 +172,7 @@ class PerImageHdf5Pyramid(_Hdf5Pyramid):
 
     def __init__(self, file: OpenFile, location: Location, choice: LevelChoice) -> None:
         super().__init__(file, location)
+        self._opening = threading.Lock()
         self.image_ids = names(self.root, location)
         self._own_scales = choice.strides is None and choice.scales is None
         samples = self._samples(choice)
@@ -225,6 +228,11 @@ class PerImageHdf5Pyramid(_Hdf5Pyramid):
         if len(storage.shape) == 4 and storage.shape[0] != 1:
             raise InputError(f"{where}: expected (1, {self.channels}, H, W), got {storage.shape}")
         return storage.map(0, where)
+
+    def sources(self, wanted: Sequence[tuple[int, int]]) -> list[MapSource]:
+        """Opened by one thread at a time: HDF5 lets no two work, and taking turns costs them more than waiting."""
+        with self._opening:
+            return super().sources(wanted)
 
     def check(self, image: int) -> None:
         """Checks the image's levels, and that their scales are those of the sample image."""

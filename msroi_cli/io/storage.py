@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.io.chunks import DECODERS, ChunkedMap, ChunkStorage
+from msroi_cli.io.chunks import ChunkedMap, ChunkStorage
+from msroi_cli.io.filters import decodable
 from msroi_cli.io.hdf5 import guarded
 from msroi_cli.io.maps import ContiguousMap, FetchedMap, MapSource, RawFile
 
@@ -48,7 +49,7 @@ class Storage:
         if plain and file.has_offsets and h5py.h5f.get_name(dataset) == file.name:
             self._offset = dataset.get_offset()
             if self._offset is None:
-                self._chunks = _chunk_storage(dataset, self._raw)
+                self._chunks = _chunk_storage(dataset, self.dtype, self._raw)
 
     def map(self, image: int, where: str) -> MapSource:
         """The map (C, H, W) of an image; `where` names it in messages."""
@@ -70,17 +71,17 @@ def _type_of(dataset: h5py.h5d.DatasetID, file: OpenFile) -> tuple[np.dtype[Any]
     return file.last_type[1:]
 
 
-def _chunk_storage(dataset: h5py.h5d.DatasetID, file: RawFile) -> ChunkStorage | None:
+def _chunk_storage(dataset: h5py.h5d.DatasetID, dtype: np.dtype[Any], file: RawFile) -> ChunkStorage | None:
     """The chunks of a dataset; None if it has none, or has filters that are not ours to decode."""
     plist = dataset.get_create_plist()
     if plist.get_layout() != h5py.h5d.CHUNKED:
         return None
     filters = tuple(plist.get_filter(index)[0] for index in range(plist.get_nfilters()))
-    if not set(filters) <= set(DECODERS):
+    if not decodable(filters):
         return None
-    fill = np.zeros((), dataset.dtype)
+    fill = np.zeros((), dtype)
     plist.get_fill_value(fill)
-    return ChunkStorage(file, plist.get_chunk(), filters, fill[()], partial(_find, dataset))
+    return ChunkStorage(file, plist.get_chunk(), filters, dtype, fill[()], partial(_find, dataset))
 
 
 def _find(dataset: h5py.h5d.DatasetID, origin: tuple[int, ...]) -> tuple[int | None, int, int]:

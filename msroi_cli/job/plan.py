@@ -13,7 +13,7 @@ from msroi_cli.core.levels import levels_of
 from msroi_cli.core.spec import PoolSpec
 
 # Another plan for the same boxes may not go on with a job that was begun by this one.
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 
 NO_IMAGE = -1
 
@@ -46,11 +46,13 @@ class BatchSize:
     enough: a batch is closed at the end of the image that brings it to this many rows.
     limit: no batch has more; an image is split only where it alone has more.
     multiple: batches begin at multiples of this many rows, also within an image; `limit` is one of them.
+    images: images from one multiple of this to the next count as one, unless together they have more than `limit` rows.
     """
 
     enough: int
     limit: int
     multiple: int = 1
+    images: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,10 @@ class Plan:
         `multiple` is 1, an image lies in more than one batch only if it has more than `limit` rows or fills up a batch.
         """
         image = np.where(self.pooled, self.image, NO_IMAGE)[self.order]
-        edges = np.append(np.flatnonzero(np.diff(image)) + 1, len(image))
+        edges, together = _ends(image), _ends(image // size.images)
         start = number = 0
         while start < len(image):
-            stop = _stop(start, edges, size)
+            stop = _stop(start, edges, together, size)
             inner = edges[np.searchsorted(edges, start, "right") : np.searchsorted(edges, stop, "left")]
             cuts = [start, *inner.tolist(), stop]
             yield Batch(
@@ -101,9 +103,14 @@ class Plan:
             start, number = stop, number + 1
 
 
-def _stop(start: int, edges: NDArray[np.int64], size: BatchSize) -> int:
-    """Where the batch that begins at `start` ends; `edges` are the ends of the images."""
-    stop = int(edges[min(int(np.searchsorted(edges, start + size.enough)), len(edges) - 1)])
+def _ends(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where runs of equal values end."""
+    return np.append(np.flatnonzero(np.diff(values)) + 1, len(values))
+
+
+def _stop(start: int, edges: NDArray[np.int64], together: NDArray[np.int64], size: BatchSize) -> int:
+    """Where the batch that begins at `start` ends; `edges` are the ends of the images, `together` some of them."""
+    stop = int(together[min(int(np.searchsorted(together, start + size.enough)), len(together) - 1)])
     if stop > start + size.limit:
         fitting = edges[: np.searchsorted(edges, start + size.limit, "right")]
         stop = int(fitting[-1]) if len(fitting) and fitting[-1] > start else start + size.limit

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,12 +15,24 @@ from msroi_cli.core.backends import pool_into, touched_cells
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.core.weights import Axis
 from msroi_cli.core.work import Work
-from msroi_cli.io.maps import MapSource, Runs
+from msroi_cli.io.maps import MapSource, Runs, Wanted, read_maps
 from msroi_cli.io.pyramid import Pyramid
 from msroi_cli.job.plan import NO_IMAGE, Batch, Plan, Segment
 
 # Rows are left out where that saves this share of them, and of maps that are not tiny.
 WORTH_SKIPPING, TINY_MAP = 0.2, 64 << 10
+
+
+# Images that are opened in one go. Those whose maps are this small are pooled in one call, which costs more than they.
+OPENED_AT_ONCE, SMALL = 256, 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """The rows that are pooled from one image, and the maps that they take, by level."""
+
+    rows: NDArray[np.int64]
+    sources: dict[int, MapSource]
 
 
 class Pooler:
@@ -43,58 +56,100 @@ class Pooler:
 
     def pool(self, batch: Batch, out: NDArray[Any]) -> None:
         """Writes the crops of a batch to `out` (k, C, Ho, Wo). Raises InputError or RunError if reading fails."""
-        start = 0
-        for segment in batch.segments:
-            stop = start + len(segment.rows)
-            if segment.image == NO_IMAGE:
-                out[start:stop] = self._fill
-            else:
-                self._pool_image(segment, out[start:stop])
-            start = stop
+        done = 0
+        segments = [segment for segment in batch.segments if segment.image != NO_IMAGE]
+        for first in range(0, len(segments), OPENED_AT_ONCE):
+            for group in self._groups(self._opened(segments[first : first + OPENED_AT_ONCE])):
+                rows = np.concatenate([image.rows for image in group])
+                self._pool_images(group, rows, out[done : done + len(rows)])
+                done += len(rows)
+        if done < len(out):
+            out[done:] = self._fill
 
-    def _pool_image(self, segment: Segment, out: NDArray[Any]) -> None:
-        boxes = self._plan.boxes[segment.rows]
-        levels = self._plan.level[segment.rows]
-        used = np.flatnonzero(np.bincount(levels))
-        level = np.searchsorted(used, levels)
-        spec = _of_levels(self._spec, tuple(used.tolist()))
-        sources = [self._pyramid.source(segment.image, index) for index in used.tolist()]
-        runs = [touched_runs(boxes[level == index], spec, index, source) for index, source in enumerate(sources)]
+    def _opened(self, segments: Sequence[Segment]) -> list[_Image]:
+        levels = [sorted(set(self._plan.level[segment.rows].tolist())) for segment in segments]
+        wanted = [(segment.image, level) for segment, used in zip(segments, levels, strict=True) for level in used]
+        sources = iter(self._pyramid.sources(wanted))
+        return [
+            _Image(segment.rows, {level: next(sources) for level in used})
+            for segment, used in zip(segments, levels, strict=True)
+        ]
+
+    def _groups(self, images: Sequence[_Image]) -> Iterator[list[_Image]]:
+        """Images, in order, that are pooled in one call: they are small, or stored together."""
+        group: list[_Image] = []
+        size = 0
+        for image in images:
+            more = sum(source.channel_bytes for source in image.sources.values())
+            if group and not self._one_call(group[-1], image, size + more):
+                yield group
+                group, size = [], 0
+            group.append(image)
+            size += more
+        if group:
+            yield group
+
+    def _one_call(self, last: _Image, image: _Image, channel_bytes: int) -> bool:
+        """Whether an image joins those up to the `last`; `channel_bytes` are those of a channel of all of them."""
+        level, source = next(iter(image.sources.items()))
+        if level in last.sources and last.sources[level].together == source.together is not None:
+            return channel_bytes * source.channels_at_once <= self._block_bytes
+        return channel_bytes * source.shape[0] <= SMALL
+
+    def _pool_images(self, group: Sequence[_Image], rows: NDArray[np.int64], out: NDArray[Any]) -> None:
+        """The maps of all images are pooled as if they were the levels of one."""
+        boxes, levels = self._plan.boxes[rows], self._plan.level[rows]
+        maps = sorted((level, number) for number, image in enumerate(group) for level in image.sources)
+        sources = [group[number].sources[level] for level, number in maps]
+        numbers = np.zeros((len(self._spec.spatial_scales), len(group)), np.int64)
+        numbers[tuple(zip(*maps, strict=True))] = np.arange(len(maps))
+        chosen = numbers[levels, np.repeat(np.arange(len(group)), [len(image.rows) for image in group])]
+        used = tuple(level for level, _ in maps)
+        spec = _of_levels(self._spec, used)
+        runs = [
+            touched_runs(boxes[chosen == number], spec, number, source) if _not_tiny(source) else [(0, source.shape[1])]
+            for number, source in enumerate(sources)
+        ]
         batch = np.zeros(len(boxes), np.int64)
-        seconds = np.zeros(len(used))
+        seconds = np.zeros(len(maps))
         step = channels_at_once(sources, self._block_bytes)
         for channel in range(0, out.shape[1], step):
             block = out[:, channel : channel + step]
-            maps = self._fetched(sources, runs, channel, block.shape[1])
-            pool_into(block, Work(maps, batch, boxes, level, spec), self._threads, seconds)
-        self.seconds[used] += seconds
+            fetched = self._fetched(sources, runs, channel, block.shape[1])
+            pool_into(block, Work(fetched, batch, boxes, chosen, spec), self._threads, seconds)
+        np.add.at(self.seconds, list(used), seconds)
 
     def _fetched(self, sources: list[MapSource], runs: list[Runs], channel: int, count: int) -> list[NDArray[Any]]:
-        """The channels from `channel` on of each level, (1, c, H, W), in a buffer that is used again and again."""
-        sizes = [count * source.shape[1] * source.shape[2] * source.dtype.itemsize for source in sources]
-        if sum(sizes) > len(self._memory):
-            self._memory = np.empty(sum(sizes), np.uint8)
-        maps, start = [], 0
-        for source, rows, size in zip(sources, runs, sizes, strict=True):
-            block = self._memory[start : start + size].view(source.dtype).reshape(count, *source.shape[1:])
-            source.read_into(block, channel, rows)
-            maps.append(block[None])
-            start += size
-        return maps
+        """The channels from `channel` on of each map, (1, c, H, W), in a buffer that is used again and again."""
+        ends = np.cumsum([count * source.channel_bytes for source in sources]).tolist()
+        if ends[-1] > len(self._memory):
+            self._memory = np.empty(ends[-1], np.uint8)
+        blocks = [
+            self._memory[start:stop].view(source.dtype).reshape(count, *source.shape[1:])
+            for source, start, stop in zip(sources, [0, *ends], ends, strict=False)
+        ]
+        read_maps([Wanted(*one) for one in zip(sources, blocks, runs, strict=True)], channel)
+        return [block[None] for block in blocks]
 
 
-def channels_at_once(sources: list[MapSource], block_bytes: int) -> int:
-    """How many channels fit in a block, all levels together, in multiples of what each source fetches without waste."""
-    multiple = math.lcm(*(source.channels_at_once for source in sources))
-    one = sum(source.shape[1] * source.shape[2] * source.dtype.itemsize for source in sources)
+def channels_at_once(sources: Sequence[MapSource], block_bytes: int) -> int:
+    """How many channels fit in a block, all maps together, in multiples of what the largest fetch without waste."""
+    one = sum(source.channel_bytes for source in sources)
+    multiple = 1
+    for source in sorted(sources, key=lambda source: -source.channel_bytes):
+        common = math.lcm(multiple, source.channels_at_once)
+        if multiple == 1 or one * common <= block_bytes:
+            multiple = common
     return max(1, block_bytes // (one * multiple)) * multiple
+
+
+def _not_tiny(source: MapSource) -> bool:
+    return source.shape[0] * source.channel_bytes > TINY_MAP
 
 
 def touched_runs(boxes: NDArray[np.float32], spec: PoolSpec, level: int, source: MapSource) -> Runs:
     """The rows of a level that boxes (K, 4) touch, as runs; the whole map where little would be saved."""
-    channels, height, width = source.shape
-    if channels * height * width * source.dtype.itemsize <= TINY_MAP:
-        return [(0, height)]
+    height = source.shape[1]
     axis = Axis(height, spec.spatial_scales[level][0], spec.output_size[0], spec.sampling_ratio, spec.aligned)
     touched = touched_cells(boxes[:, 1], boxes[:, 3], axis)
     if np.count_nonzero(touched) >= height * (1 - WORTH_SKIPPING):

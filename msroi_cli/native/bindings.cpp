@@ -6,12 +6,9 @@
 
 #include <string.h>
 
-#include <atomic>
-#include <chrono>
-#include <exception>
-#include <thread>
 #include <vector>
 
+#include "bindings.h"
 #include "buffers.h"
 #include "crew.h"
 #include "isa.h"
@@ -24,46 +21,6 @@ namespace nb = nanobind;
 namespace msroi {
 
 namespace {
-
-// A thread that asks for the interpreter's lock while the interpreter goes down is ended on the spot, which C++ frames do
-// not survive. So from `close_down` on, threads that come back from the kernel wait for the end of the process instead,
-// all but the one that closes.
-std::atomic<bool> closing{false};
-std::atomic<int> coming_back{0};
-std::thread::id closing_thread;
-
-void come_back(PyThreadState* state) {
-    ++coming_back;
-    if (closing && std::this_thread::get_id() != closing_thread) {
-        --coming_back;
-        for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
-    }
-    PyEval_RestoreThread(state);
-    --coming_back;
-}
-
-// Called with the lock before the interpreter goes down; lets those through that already ask for it.
-void close_down() {
-    closing_thread = std::this_thread::get_id();
-    closing = true;
-    PyThreadState* state = PyEval_SaveThread();
-    while (coming_back) std::this_thread::yield();
-    PyEval_RestoreThread(state);
-}
-
-// Runs `work` without the interpreter's lock.
-template <class Work>
-void without_lock(const Work& work) {
-    std::exception_ptr error;
-    PyThreadState* state = PyEval_SaveThread();
-    try {
-        work();
-    } catch (...) {
-        error = std::current_exception();
-    }
-    come_back(state);
-    if (error) std::rethrow_exception(error);
-}
 
 template <class T>
 std::vector<T> copied(const Buffer& buffer) {
@@ -244,10 +201,8 @@ NB_MODULE(_native, module) {
     module.def("isa", isa_name, "The copy of the kernel in use.");
     module.def("usable_isas", usable_isas, "The copies that run on this machine, the best last.");
     module.def("most_scratch", most_scratch, "The most scratch memory that a thread has used, in bytes.");
-    nb::module_::import_("atexit").attr("register")(nb::cpp_function(close_down));
-    // Whoever was coming back when a process forked is not in the child.
-    nb::module_::import_("os").attr("register_at_fork")(
-        nb::arg("after_in_child") = nb::cpp_function([] { coming_back = 0; }));
+    define_filters(module);
+    stay_out_at_exit();
 }
 
 }  // namespace msroi

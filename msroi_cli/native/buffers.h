@@ -21,6 +21,7 @@ public:
     char* data() const { return static_cast<char*>(view_.buf); }
     int64_t shape(int axis) const { return view_.shape[axis]; }
     int64_t stride(int axis) const { return view_.strides[axis]; }
+    int64_t itemsize() const { return view_.itemsize; }
 
     // The float type of the elements, and whether their bytes are in the other order than this machine's.
     Type float_type(bool& swapped) const;
