@@ -145,8 +145,10 @@ def _request(
 
 
 def _run(job: Extraction, bar: bool | None, quiet: bool, signals: StopSignals) -> Summary | None:
+    from msroi_cli.core.native import keep_freed_memory
     from msroi_cli.job.run import extract
 
+    keep_freed_memory()
     with progress(len(job.plan), bar, quiet) as advance, signals.gently():
         return extract(job, advance, signals.came)
 

@@ -42,6 +42,12 @@ def default_threads() -> int:
     return _threads_named(os.environ.get("MSROI_NUM_THREADS", "")) or _usable_processors()
 
 
+def keep_freed_memory() -> None:
+    """Has this process keep the memory that it frees, to get it again faster; for programs, not for libraries."""
+    if NATIVE:
+        _native.keep_freed_memory()
+
+
 def _usable_processors() -> int:
     if NATIVE:
         return _native.usable_processors()

@@ -8,16 +8,24 @@ Source: HDF5 File Format Specification, version 3.0, section III.F.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.io.filters import SHUFFLE, Content, UndecodableError, decoded, elements_into
+from msroi_cli.io.filters import Content, UndecodableError, decoded, elements_into, is_shuffled
 from msroi_cli.io.maps import FetchedMap, MapSource, RawFile, Runs, Wanted
+
+
+class Place(NamedTuple):
+    """Where a chunk lies: its byte offset, None if it was never written; its size; which filters were left out."""
+
+    offset: int | None
+    size: int
+    mask: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +33,7 @@ class ChunkStorage:
     """How a dataset (C, H, W) or (N, C, H, W) is chunked.
 
     chunks: the shape of a chunk. filters: filter codes in the order in which they were applied, all decodable.
-    find: the (byte offset or None, size, filter mask) of the chunk that begins at some coordinates.
+    find: where the chunk lies that begins at some coordinates.
     """
 
     file: RawFile
@@ -33,23 +41,29 @@ class ChunkStorage:
     filters: tuple[int, ...]
     dtype: np.dtype[Any]
     fill: Any
-    find: Callable[[tuple[int, ...]], tuple[int | None, int, int]]
+    find: Callable[[tuple[int, ...]], Place]
 
     @property
     def images(self) -> int:
         """How many images a chunk is of."""
         return 1 if len(self.chunks) == 3 else self.chunks[0]
 
-    def chunk(self, origin: tuple[int, ...], where: str) -> Chunk:
-        """The chunk that begins at `origin`; `where` names it in messages. Raises UndecodableError."""
-        offset, size, mask = self.find(origin)
-        if offset is None:
-            return Chunk(self, None, False)
-        content: Content = np.empty(size, np.uint8)
-        self.file.read_into(content, offset, where)
-        applied = tuple(code for index, code in enumerate(self.filters) if not mask >> index & 1)
+    def read(self, origins: Iterable[tuple[int, ...]], where: str) -> Iterator[tuple[tuple[int, ...], Chunk]]:
+        """The chunks that begin at `origins`, each good until the next is asked for; `where` names them in messages.
+
+        Raises UndecodableError, and InputError or RunError if reading fails.
+        """
+        found = [(origin, self.find(origin)) for origin in origins]
+        memory = np.empty(max((place.size for _, place in found), default=0), np.uint8)
         whole = math.prod(self.chunks) * self.dtype.itemsize
-        return Chunk(self, decoded(content, applied, whole), applied[:1] == (SHUFFLE,))
+        for origin, place in found:
+            if place.offset is None:
+                yield origin, Chunk(self, None, False)
+                continue
+            stored = memory[: place.size]
+            self.file.read_into(stored, place.offset, where)
+            applied = tuple(code for index, code in enumerate(self.filters) if not place.mask >> index & 1)
+            yield origin, Chunk(self, decoded(stored, applied, whole), is_shuffled(applied))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +107,7 @@ class ChunkedMap(MapSource):
         """Decodes every chunk that holds one of the rows once, for all maps."""
         try:
             first = wanted[0].source
-            for origin in first._origins(channel, wanted):
-                chunk = first._storage.chunk(origin, first.where)
+            for origin, chunk in first._storage.read(first._origins(channel, wanted), first.where):
                 for one in wanted:
                     one.source._take(chunk, origin, one.out, channel)
         except UndecodableError:
@@ -102,7 +115,7 @@ class ChunkedMap(MapSource):
                 one.source._whole.read_into(one.out, channel, one.runs)
 
     def _origins(self, channel: int, wanted: Sequence[Wanted[ChunkedMap]]) -> Iterator[tuple[int, ...]]:
-        """Where the chunks begin that hold one of the rows that are wanted of this map and of those together with it."""
+        """Where the chunks begin that hold a row that is wanted of this map or of one together with it."""
         *head, deep, high, wide = self._storage.chunks
         channels = range(channel // deep * deep, channel + len(wanted[0].out), deep)
         lines = {row // high for one in wanted for start, stop in one.runs for row in range(start, stop)}

@@ -13,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 try:
-    from isal.isal_zlib import decompress as expand_deflate
-    from isal.isal_zlib import error as DeflateError
+    from isal import isal_zlib as zlib
 except ImportError:
-    from zlib import decompress as expand_deflate
-    from zlib import error as DeflateError
+    import zlib
 
 try:
     from msroi_cli import _native
@@ -37,8 +35,8 @@ class UndecodableError(Exception):
 
 def _inflated(content: Content, size: int) -> Content:
     try:
-        expanded: bytes = expand_deflate(content, bufsize=max(1, size))
-    except DeflateError as error:
+        expanded: bytes = zlib.decompress(content, bufsize=max(1, size))
+    except zlib.error as error:
         raise UndecodableError from error
     return expanded
 
@@ -67,7 +65,7 @@ def fletcher32(content: Content) -> int:
 
 
 def unshuffle_into(out: NDArray[Any], content: Content, start: int, rows: int, columns: int) -> None:
-    """The twin of the native one: fills `out` (c, h, w), (i, j, k) with element start + (i * rows + j) * columns + k."""
+    """The twin of the native one: puts element start + (i * rows + j) * columns + k at (i, j, k) of `out` (c, h, w)."""
     count = len(content) // out.itemsize
     planes = np.frombuffer(content, np.uint8, count * out.itemsize).reshape(out.itemsize, count)
     stop = start + len(out) * rows * columns
@@ -88,7 +86,12 @@ if NATIVE:
 
 def decodable(filters: Sequence[int]) -> bool:
     """Whether chunks that went through `filters`, in this order, can be decoded here."""
-    return set(filters[filters[:1] == (SHUFFLE,) :]) <= set(DECODERS)
+    return set(filters[is_shuffled(filters) :]) <= set(DECODERS)
+
+
+def is_shuffled(filters: Sequence[int]) -> bool:
+    """Whether what went through `filters` is shuffled when all others are undone."""
+    return bool(filters) and filters[0] == SHUFFLE
 
 
 def decoded(content: Content, filters: Sequence[int], size: int) -> Content:
@@ -101,9 +104,7 @@ def decoded(content: Content, filters: Sequence[int], size: int) -> Content:
     return content
 
 
-def elements_into(
-    out: NDArray[Any], content: Content, shuffled: bool, start: int, side: tuple[int, int]
-) -> None:
+def elements_into(out: NDArray[Any], content: Content, shuffled: bool, start: int, side: tuple[int, int]) -> None:
     """Fills `out` (c, h, w) with the elements from number `start` on of a chunk whose rows and columns are `side`."""
     rows, columns = side
     if shuffled:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import os
+import threading
 from functools import partial
 from typing import Any
 
@@ -10,10 +13,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.io.chunks import ChunkedMap, ChunkStorage
+from msroi_cli.io.chunks import ChunkedMap, ChunkStorage, Place
 from msroi_cli.io.filters import decodable
 from msroi_cli.io.hdf5 import guarded
 from msroi_cli.io.maps import ContiguousMap, FetchedMap, MapSource, RawFile
+
+# Datasets with more chunks than this are asked for each when it is needed.
+MOST_INDEXED = 1 << 18
 
 
 class OpenFile:
@@ -81,12 +87,45 @@ def _chunk_storage(dataset: h5py.h5d.DatasetID, dtype: np.dtype[Any], file: RawF
         return None
     fill = np.zeros((), dtype)
     plist.get_fill_value(fill)
-    return ChunkStorage(file, plist.get_chunk(), filters, dtype, fill[()], partial(_find, dataset))
+    chunks = plist.get_chunk()
+    return ChunkStorage(file, chunks, filters, dtype, fill[()], _ChunkIndex(dataset, chunks).find)
 
 
-def _find(dataset: h5py.h5d.DatasetID, origin: tuple[int, ...]) -> tuple[int | None, int, int]:
-    info = dataset.get_chunk_info_by_coord(origin)
-    return info.byte_offset, info.size, info.filter_mask
+class _ChunkIndex:
+    """Where the chunks of a dataset lie: all of them are asked for in one go, which is far quicker than one by one."""
+
+    def __init__(self, dataset: h5py.h5d.DatasetID, chunks: tuple[int, ...]) -> None:
+        self._dataset = dataset
+        self._chunks = chunks
+        self._grid = tuple(-(-side // chunk) for side, chunk in zip(dataset.shape, chunks, strict=True))
+        self._places: NDArray[np.int64] | None = None
+        self._filling = threading.Lock()
+
+    def find(self, origin: tuple[int, ...]) -> Place:
+        """Where the chunk lies that begins at `origin`."""
+        if math.prod(self._grid) > MOST_INDEXED or not hasattr(self._dataset, "chunk_iter"):
+            info = self._dataset.get_chunk_info_by_coord(origin)
+            return Place(info.byte_offset, info.size, info.filter_mask)
+        with self._filling:
+            if self._places is None:
+                self._places = self._filled()
+        offset, size, mask = self._places[self._number(origin)].tolist()
+        return Place(None if offset < 0 else offset, size, mask)
+
+    def _number(self, origin: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(map(operator.floordiv, origin, self._chunks))
+
+    def _filled(self) -> NDArray[np.int64]:
+        """The offset, -1 for none, size and filter mask of each chunk."""
+        places: NDArray[np.int64] = np.zeros((*self._grid, 3), np.int64)
+        places[..., 0] = -1
+
+        def note(info: h5py.h5d.StoreInfo) -> None:
+            if info.byte_offset is not None:
+                places[self._number(info.chunk_offset)] = info.byte_offset, info.size, info.filter_mask
+
+        self._dataset.chunk_iter(note)
+        return places
 
 
 def _fetch(dataset: h5py.h5d.DatasetID, image: int, where: str, start: int, stop: int) -> NDArray[Any]:

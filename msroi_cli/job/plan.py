@@ -108,12 +108,18 @@ def _ends(values: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.append(np.flatnonzero(np.diff(values)) + 1, len(values))
 
 
+def _last(ends: NDArray[np.int64], limit: int) -> int:
+    """The last of the ascending `ends` that is at most `limit`; 0 if there is none."""
+    count = int(np.searchsorted(ends, limit, "right"))
+    return int(ends[count - 1]) if count else 0
+
+
 def _stop(start: int, edges: NDArray[np.int64], together: NDArray[np.int64], size: BatchSize) -> int:
     """Where the batch that begins at `start` ends; `edges` are the ends of the images, `together` some of them."""
     stop = int(together[min(int(np.searchsorted(together, start + size.enough)), len(together) - 1)])
     if stop > start + size.limit:
-        fitting = edges[: np.searchsorted(edges, start + size.limit, "right")]
-        stop = int(fitting[-1]) if len(fitting) and fitting[-1] > start else start + size.limit
+        last = (_last(ends, start + size.limit) for ends in (together, edges))
+        stop = next((end for end in last if end > start), start + size.limit)
     if stop < edges[-1]:
         stop = max(stop // size.multiple, start // size.multiple + 1) * size.multiple
     return min(stop, int(edges[-1]))

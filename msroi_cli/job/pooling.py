@@ -91,10 +91,10 @@ class Pooler:
 
     def _one_call(self, last: _Image, image: _Image, channel_bytes: int) -> bool:
         """Whether an image joins those up to the `last`; `channel_bytes` are those of a channel of all of them."""
-        level, source = next(iter(image.sources.items()))
-        if level in last.sources and last.sources[level].together == source.together is not None:
-            return channel_bytes * source.channels_at_once <= self._block_bytes
-        return channel_bytes * source.shape[0] <= SMALL
+        largest = max(image.sources.values(), key=lambda source: source.channel_bytes)
+        if _stored_together(last, image):
+            return channel_bytes * largest.channels_at_once <= self._block_bytes
+        return channel_bytes * largest.shape[0] <= SMALL
 
     def _pool_images(self, group: Sequence[_Image], rows: NDArray[np.int64], out: NDArray[Any]) -> None:
         """The maps of all images are pooled as if they were the levels of one."""
@@ -130,6 +130,13 @@ class Pooler:
         ]
         read_maps([Wanted(*one) for one in zip(sources, blocks, runs, strict=True)], channel)
         return [block[None] for block in blocks]
+
+
+def _stored_together(last: _Image, image: _Image) -> bool:
+    return any(
+        source.together is not None and level in last.sources and source.together == last.sources[level].together
+        for level, source in image.sources.items()
+    )
 
 
 def channels_at_once(sources: Sequence[MapSource], block_bytes: int) -> int:

@@ -32,7 +32,7 @@ BAD_BOX_POLICIES: dict[str, float | None] = {"error": None, "drop": None, "zero"
 # Batches are so large that records and fsyncs do not count, and so small that there are some to share out.
 SMALLEST_BATCH, LARGEST_BATCH, BATCHES_AT_LEAST = 4 << 20, 32 << 20, 16
 
-# Features are pooled while they are in the cache.
+# Features are pooled while they are in the cache; more of them only where chunks would else be decoded twice.
 LARGEST_BLOCK = 48 << 20
 
 # Chunks that are smaller than this have a cost of their own.
@@ -69,16 +69,36 @@ class Budget:
     workers: int
 
     @classmethod
-    def of(cls, memory: int, header: CropsHeader, plan: Plan, spec: PoolSpec) -> Budget:
-        """Splits `memory` bytes: an eighth for the crops of a worker at most, and as much for its features."""
-        row = max(1, header.shape[1] * spec.output_size[0] * spec.output_size[1] * header.dtype.itemsize)
+    def of(cls, memory: int, header: CropsHeader, plan: Plan, spec: PoolSpec, pyramid: Pyramid) -> Budget:
+        """Splits `memory` bytes: an eighth for the crops of a worker at most, and as much for its features.
+
+        It is a quarter each where images are stored together.
+        """
+        row = max(1, header.shape[1] * math.prod(spec.output_size) * header.dtype.itemsize)
+        images, together = _stored_together(pyramid, memory // 4)
+        share = memory // 8 if images == 1 else memory // 4
         multiple = header.compression.rows if header.compression else 1
-        limit = max(1, memory // 8 // row // multiple) * multiple
+        limit = max(1, share // row // multiple) * multiple
         total = row * len(plan)
         enough = min(max(total // BATCHES_AT_LEAST, SMALLEST_BATCH), LARGEST_BATCH) // row
-        block = min(LARGEST_BLOCK, memory // 8)
-        share = min(limit * row, max(total, 1)) + block
-        return cls(BatchSize(max(1, min(enough, limit)), limit, multiple), block, max(1, memory // share))
+        block = min(max(LARGEST_BLOCK, together), share)
+        workers = memory // (min(limit * row, max(total, 1)) + block)
+        return cls(BatchSize(max(1, min(enough, limit)), limit, multiple, images), block, max(1, workers))
+
+
+def _stored_together(pyramid: Pyramid, most: int) -> tuple[int, int]:
+    """How many images are stored together, and the bytes of the fewest channels of them that can be fetched.
+
+    Of all levels, or of as many of the largest as let this be at most `most` bytes.
+    """
+    levels = [pyramid.source(pyramid.sample_image, level) for level in range(len(pyramid.levels))]
+    one = sum(level.channel_bytes for level in levels)
+    images = channels = 1
+    for level in sorted(levels, key=lambda level: -level.channel_bytes):
+        wider = math.lcm(images, level.images_at_once), math.lcm(channels, level.channels_at_once)
+        if channels == 1 or math.prod(wider) * one <= most:
+            images, channels = wider
+    return images, images * channels * one if images > 1 else 0
 
 
 @contextmanager
@@ -102,7 +122,7 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
         plan = make_plan(boxes, images, trouble == 0, spec, drop=request.box.on_bad_box == "drop")
         sources = {"pyramid": Source.of_file(pyramid.location.path), "boxes": boxes_source}
         header = _header(request, pyramid, spec, plan, table, sources)
-        budget = Budget.of(request.memory, header, plan, spec)
+        budget = Budget.of(request.memory, header, plan, spec, pyramid)
         identity = _identity(
             header, budget, {"pyramid": pyramid.location.path, "boxes": Location.parse(request.boxes).path}
         )

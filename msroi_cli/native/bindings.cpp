@@ -4,7 +4,11 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <stdlib.h>
 #include <string.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include <vector>
 
@@ -184,6 +188,15 @@ void add_moments(nb::handle counts, nb::handle values, nb::handle rows, nb::hand
     }
 }
 
+// Has the C library keep freed memory. Else each decoded chunk is in pages that the kernel has to make and clear anew,
+// which takes a good part of the time of decoding it.
+void keep_freed_memory() {
+#if defined(__GLIBC__)
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the most that a thread's own heap can serve
+    mallopt(M_TRIM_THRESHOLD, 256 << 20);
+#endif
+}
+
 }  // namespace
 
 NB_MODULE(_native, module) {
@@ -201,6 +214,7 @@ NB_MODULE(_native, module) {
     module.def("isa", isa_name, "The copy of the kernel in use.");
     module.def("usable_isas", usable_isas, "The copies that run on this machine, the best last.");
     module.def("most_scratch", most_scratch, "The most scratch memory that a thread has used, in bytes.");
+    module.def("keep_freed_memory", keep_freed_memory, "For programs that get and free large blocks all the time.");
     define_filters(module);
     stay_out_at_exit();
 }

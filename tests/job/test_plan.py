@@ -55,8 +55,8 @@ def test_levels_are_the_librarys(table, drop):
 
 def batch_sizes():
     """Sizes of batches: `enough` at most `limit`, which is a multiple of `multiple`."""
-    parts = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))
-    return parts.map(lambda part: BatchSize(min(part[0], part[1] * part[2]), part[1] * part[2], part[2]))
+    parts = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.integers(1, 4))
+    return parts.map(lambda part: BatchSize(min(part[0], part[1] * part[2]), part[1] * part[2], *part[2:]))
 
 
 @given(box_tables(), st.booleans(), batch_sizes())
@@ -93,6 +93,16 @@ def test_batches_split_an_image_only_where_they_must(table, size):
             assert len(batch.rows) == size.limit or len(batch.segments) == 1
         else:
             assert len(batch.rows) >= size.enough or len(batch.rows) + len(first.rows) > size.limit
+
+
+@given(box_tables(), batch_sizes())
+def test_batches_split_images_that_are_stored_together_only_where_they_must(table, size):
+    plan = make_plan(*table, SPEC, drop=False)
+    images = np.where(plan.pooled, plan.image, NO_IMAGE) // size.images
+    for batch, following in pairwise(plan.batches(BatchSize(size.enough, size.limit, images=size.images))):
+        last, first = batch.segments[-1].image // size.images, following.segments[0].image // size.images
+        if last == first:
+            assert (images == last).sum() > size.limit
 
 
 @pytest.mark.parametrize("drop", [False, True])
