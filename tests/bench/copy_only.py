@@ -1,6 +1,7 @@
 """The job without its arithmetic: `python copy_only.py PYRAMID ROWS OUT` reads all levels and writes as many crops.
 
-PYRAMID holds p2 to p5, each (N, C, H, W). Without ROWS and OUT, levels are read and nothing is written.
+PYRAMID holds p2 to p5, each (N, C, H, W). With `by image` or `by level` in place of ROWS OUT, levels are read in such
+pieces and nothing is written.
 """
 
 from __future__ import annotations
@@ -14,11 +15,17 @@ import numpy as np
 LEVELS = ("p2", "p3", "p4", "p5")
 
 
-def read(pyramid: str) -> None:
+def read_by_image(pyramid: str) -> None:
     with h5py.File(pyramid) as features:
         for image in range(len(features["p2"])):
             for name in LEVELS:
                 features[name][image]
+
+
+def read_by_level(pyramid: str) -> None:
+    with h5py.File(pyramid) as features:
+        for name in LEVELS:
+            features[name][:]
 
 
 def copy(pyramid: str, rows: str, out: str) -> None:
@@ -37,4 +44,7 @@ def copy(pyramid: str, rows: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    copy(*sys.argv[1:]) if len(sys.argv) > 2 else read(sys.argv[1])
+    if sys.argv[2] == "by":
+        {"image": read_by_image, "level": read_by_level}[sys.argv[3]](sys.argv[1])
+    else:
+        copy(*sys.argv[1:])

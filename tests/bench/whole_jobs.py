@@ -2,8 +2,8 @@
 
 `msroi extract` beside the same job written by hand with torchvision (by_hand.py), and beside the reading and writing
 alone (copy_only.py). Images of 800 x 1344, 4 levels, 256 channels float32; warm cache; every output is on the disk when
-its process ends. With --gzip levels are compressed, with shuffle, in chunks as h5py chooses them, and the reading alone
-is measured too.
+its process ends. With --gzip levels are compressed, with shuffle, in chunks as h5py chooses them (auto) or of 32
+channels of an image (image), and the reading alone is measured too, image by image and level by level.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from msroi_cli.bench.workloads import WORKLOADS, Workload
 from msroi_cli.cli.output import table
 
 HERE = Path(__file__).parent
-MSROI, BY_HAND, COPY, READ = "msroi extract", "by hand, torchvision", "h5py read and write", "h5py read"
+MSROI, BY_HAND, COPY = "msroi extract", "by hand, torchvision", "h5py read and write"
+READS = {"h5py read by image": "image", "h5py read by level": "level"}
 OPTIONS = ("--compat", "torchvision", "--box-space", "input", "--overwrite", "--quiet")
 
 
@@ -38,7 +39,7 @@ class Job:
 
     folder: Path
     workload: Workload
-    gzip: bool
+    gzip: str | None
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -62,8 +63,14 @@ class Job:
             commands[BY_HAND] = [python, str(HERE / "by_hand.py"), pyramid, boxes, str(self.out(BY_HAND))]
         commands[COPY] = [python, copy_only, pyramid, rows, str(self.out(COPY))]
         if self.gzip:
-            commands[READ] = [python, copy_only, pyramid]
+            commands.update((name, [python, copy_only, pyramid, "by", what]) for name, what in READS.items())
         return commands
+
+    def prepare(self, name: str) -> None:
+        """To be called before a contestant: removes its earlier output, and touches as much memory as that takes."""
+        if name not in READS:
+            self.out(name).unlink(missing_ok=True)
+        touch_memory(self.folder, self.workload.images * self.workload.boxes * 256 * 49 * 4)
 
     def as_dict(self) -> dict[str, object]:
         """For JSON; ratio: how many times as long as msroi."""
@@ -79,14 +86,17 @@ def has_torchvision() -> bool:
 def write_pyramid(job: Job) -> None:
     """Levels p2 to p5 of numbers as after a ReLU: half of them 0."""
     work, rng = job.workload, np.random.default_rng(0)
-    storage = {"chunks": True, "compression": "gzip", "shuffle": True} if job.gzip else {}
+    storage = {"compression": "gzip", "shuffle": True} if job.gzip else {}
     with h5py.File(job.pyramid, "w") as file:
         for number, (stride, size) in enumerate(zip(work.strides, work.level_sizes(), strict=True), start=2):
             shape = (work.images, work.channels, *size)
-            level = file.create_dataset(f"p{number}", shape, "f4", **storage)
+            chunks = {"auto": True, "image": (1, min(32, work.channels), *size), None: None}[job.gzip]
+            level = file.create_dataset(f"p{number}", shape, "f4", chunks=chunks, **storage)
             level.attrs["stride"] = stride
-            for image in range(work.images):
-                level[image] = np.maximum(rng.standard_normal(shape[1:], np.float32), 0)
+            step = level.chunks[0] if job.gzip else 1
+            for image in range(0, work.images, step):
+                count = min(step, work.images - image)
+                level[image : image + count] = np.maximum(rng.standard_normal((count, *shape[1:]), np.float32), 0)
 
 
 def write_boxes(job: Job) -> None:
@@ -95,32 +105,30 @@ def write_boxes(job: Job) -> None:
     job.boxes.write_text(json.dumps([[int(row[0]), *row[1:]] for row in rows]))
 
 
-def measure(job: Job, repeat: int) -> None:
-    """Runs the contestants in turns, in every round another one first, and keeps the medians."""
-    commands = list(job.commands().items())
-    times: dict[str, list[float]] = {name: [] for name, _ in commands}
+def medians(commands: dict[str, list[str]], repeat: int, prepare: Callable[[str], None]) -> dict[str, float]:
+    """Runs the contestants in turns, in every round another one first; the medians of their seconds."""
+    turns = list(commands.items())
+    times: dict[str, list[float]] = {name: [] for name in commands}
     for turn in range(repeat):
-        first = turn % len(commands)
-        for name, command in commands[first:] + commands[:first]:
-            if str(job.out(name)) in command:
-                job.out(name).unlink(missing_ok=True)
-            _touch_memory(job)
+        first = turn % len(turns)
+        for name, command in turns[first:] + turns[:first]:
+            prepare(name)
             started = time.perf_counter()
             subprocess.run(command, check=True, cwd=HERE.parents[1])
             times[name].append(time.perf_counter() - started)
-    job.seconds = {name: statistics.median(spent) for name, spent in times.items()}
+    return {name: statistics.median(spent) for name, spent in times.items()}
 
 
-def _touch_memory(job: Job) -> None:
-    """Gives the page cache as much memory as the output takes, and lets go of it.
+def touch_memory(folder: Path, size: int) -> None:
+    """Gives the page cache as much memory as an output of `size` bytes takes, and lets go of it.
 
     A virtual machine gets memory that was free for a while from its host again, page by page: whoever comes first would
     pay for that, up to some seconds a gigabyte.
     """
-    scratch = job.folder / "scratch"
+    scratch = folder / "scratch"
     zeros = bytes(1 << 24)
     with scratch.open("wb") as file:
-        for _ in range(-(-job.workload.images * job.workload.boxes * 256 * 49 * 4 // len(zeros)) + 16):
+        for _ in range(-(-size // len(zeros)) + 16):
             file.write(zeros)
     scratch.unlink()
 
@@ -136,7 +144,7 @@ def run(given: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> 
     for job in jobs:
         say(f"measuring {job.workload.images} images, {job.workload.boxes} boxes an image")
         write_boxes(job)
-        measure(job, 1 if given.quick else given.repeat)
+        job.seconds = medians(job.commands(), 1 if given.quick else given.repeat, job.prepare)
     return jobs
 
 
@@ -145,7 +153,7 @@ def shown(jobs: list[Job]) -> str:
     names = list(jobs[0].seconds)
     rows = [
         [
-            f"{job.workload.images} images, {job.workload.boxes} boxes each{', gzip' if job.gzip else ''}",
+            f"{job.workload.images} images, {job.workload.boxes} boxes each, {job.gzip or 'no'} gzip",
             *(f"{job.seconds[name]:.2f} s ({job.seconds[name] / job.seconds[MSROI]:.2f}x)" for name in names),
         ]
         for job in jobs
@@ -157,7 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--boxes", type=int, nargs="+", default=[100, 1000], help="boxes an image, one job each")
-    parser.add_argument("--gzip", action="store_true", help="compressed levels")
+    parser.add_argument("--gzip", choices=["auto", "image"], help="compressed levels, in chunks of these kinds")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where the files go for a while: about 4 GB by default")
     parser.add_argument("--quick", action="store_true", help="small images, once")
