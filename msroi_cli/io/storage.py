@@ -47,15 +47,13 @@ class Storage:
     def __init__(self, dataset: h5py.h5d.DatasetID, file: OpenFile) -> None:
         self.shape: tuple[int, ...] = dataset.shape or ()
         self.dtype, plain = _type_of(dataset, file)
-        self._dataset = dataset
         self._raw = file.raw
-        self._offset: int | None = None
-        self._chunks: ChunkStorage | None = None
         # A link may lead to another file, and a type that NumPy lacks is converted by h5py when it reads.
-        if plain and file.has_offsets and h5py.h5f.get_name(dataset) == file.name:
-            self._offset = dataset.get_offset()
-            if self._offset is None:
-                self._chunks = _chunk_storage(dataset, self.dtype, self._raw)
+        direct = plain and file.has_offsets and h5py.h5f.get_name(dataset) == file.name
+        self._offset = dataset.get_offset() if direct else None
+        # What is read without HDF5 is closed now, not by whichever thread drops it: that would wait for HDF5's lock.
+        self._dataset = dataset if self._offset is None else None
+        self._chunks = _chunk_storage(dataset, self.dtype, self._raw) if direct and self._dataset else None
 
     def map(self, image: int, where: str) -> MapSource:
         """The map (C, H, W) of an image; `where` names it in messages."""
