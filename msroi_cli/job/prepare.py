@@ -30,7 +30,7 @@ BAD_BOX_POLICIES: dict[str, float | None] = {"error": None, "drop": None, "zero"
 
 
 # Batches are so large that records and fsyncs do not count, and so small that there are some to share out.
-SMALLEST_BATCH, LARGEST_BATCH, BATCHES_AT_LEAST = 4 << 20, 16 << 20, 16
+SMALLEST_BATCH, LARGEST_BATCH, BATCHES_AT_LEAST = 4 << 20, 16 << 20, 32
 
 # Features are pooled while they are in the cache; more of them only where chunks would else be decoded twice.
 LARGEST_BLOCK = 48 << 20
