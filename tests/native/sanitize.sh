@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the kernel and its own test program with sanitizers and runs it: addresses and undefined behaviour, then threads.
+# Builds the test programs that need no Python with sanitizers and runs them: addresses and undefined behaviour, then threads.
 # Needs CMake and a C++ compiler.
 set -euo pipefail
 source=$(cd "$(dirname "$0")/../../msroi_cli/native" && pwd)
@@ -11,5 +11,7 @@ for sanitizers in address,undefined thread; do
   cmake -S "$source" -B "$build/$sanitizers" -DCMAKE_BUILD_TYPE=Release -DMSROI_BINDINGS=OFF -DMSROI_TESTS=ON \
     -DMSROI_SANITIZE="$sanitizers" > "$build/log" || { cat "$build/log"; exit 1; }
   cmake --build "$build/$sanitizers" --parallel > "$build/log" || { cat "$build/log"; exit 1; }
-  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$build/$sanitizers/msroi_kernel_test"
+  for program in msroi_filters_test msroi_kernel_test; do
+    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$build/$sanitizers/$program"
+  done
 done
