@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.io.filters import Content, UndecodableError, decoded, elements_into, is_shuffled
-from msroi_cli.io.maps import FetchedMap, MapSource, RawFile, Runs, Wanted
+from msroi_cli.io.maps import FetchedMap, MapSource, Runs, Wanted
+from msroi_cli.io.raw import RawFile
 
 
 class Place(NamedTuple):
@@ -61,7 +62,7 @@ class ChunkStorage:
                 yield origin, Chunk(self, None, False)
                 continue
             stored = memory[: place.size]
-            self.file.read_into(stored, place.offset, where)
+            self.file.read_into([stored], place.offset, where)
             applied = tuple(code for index, code in enumerate(self.filters) if not place.mask >> index & 1)
             yield origin, Chunk(self, decoded(stored, applied, whole), is_shuffled(applied))
 

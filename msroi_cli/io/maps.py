@@ -1,13 +1,7 @@
-"""Where the values of one level of one image lie, and how to fetch a block of its channels, from any thread.
-
-h5py lets one thread at a time into HDF5. Values that stand in the file as they are, or in chunks compressed one by one,
-are therefore fetched with pread: HDF5 is only asked where they lie. It is pread and not a memory map, because a file
-that was cut short or a server that went away must become an error, not a SIGBUS.
-"""
+"""Where the values of one level of one image lie, and how to fetch a block of its channels, from any thread."""
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -16,8 +10,6 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-
-from msroi_cli.errors import InputError, RunError
 
 Runs = Sequence[tuple[int, int]]
 """Rows of a map: ascending, disjoint (start, stop) pairs."""
@@ -113,52 +105,3 @@ class FetchedMap(MapSource):
     def read_into(self, out: NDArray[Any], channel: int, runs: Runs) -> None:
         """Fetches whole channels."""
         out[:] = self._fetch(channel, channel + len(out))
-
-
-@dataclass(frozen=True, slots=True)
-class RawFile:
-    """A file open for pread: its descriptor, and its name for messages."""
-
-    descriptor: int
-    name: str
-
-    def read_into(self, buffer: Any, offset: int, where: str) -> None:
-        """Fills `buffer` from `offset` on; raises InputError if the file ends before, RunError if reading fails."""
-        rest = memoryview(buffer).cast("B")
-        while rest:
-            try:
-                count = os.preadv(self.descriptor, [rest], offset)
-            except OSError as error:
-                raise RunError(f"{where}: cannot be read: {error.strerror}") from error
-            if not count:
-                raise InputError(f"{where}: expected {len(rest)} bytes more at {offset}, got the end of {self.name}")
-            rest = rest[count:]
-            offset += count
-
-
-class ContiguousMap(MapSource):
-    """A map whose values stand in the file one after the other, from `offset` on."""
-
-    def __init__(
-        self, file: RawFile, offset: int, shape: tuple[int, int, int], dtype: np.dtype[Any], where: str
-    ) -> None:
-        self._file = file
-        self._offset = offset
-        self.shape = shape
-        self.dtype = dtype
-        self.where = where
-
-    def read_into(self, out: NDArray[Any], channel: int, runs: Runs) -> None:
-        """One pread for everything, or one for each run of rows of each channel."""
-        _, height, width = self.shape
-        line = width * self.dtype.itemsize
-        start = self._offset + channel * height * line
-        flat = out.reshape(-1).view(np.uint8)
-        if runs == [(0, height)]:
-            self._file.read_into(flat, start, self.where)
-            return
-        for plane in range(0, len(flat), height * line):
-            for first, last in runs:
-                self._file.read_into(
-                    flat[plane + first * line : plane + last * line], start + plane + first * line, self.where
-                )

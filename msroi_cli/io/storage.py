@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from msroi_cli.io.chunks import ChunkedMap, ChunkStorage, Place
 from msroi_cli.io.filters import decodable
 from msroi_cli.io.hdf5 import guarded
-from msroi_cli.io.maps import ContiguousMap, FetchedMap, MapSource, RawFile
+from msroi_cli.io.maps import FetchedMap, MapSource
+from msroi_cli.io.raw import ContiguousMap, RawFile
 
 # Datasets with more chunks than this are asked for each when it is needed.
 MOST_INDEXED = 1 << 18

@@ -9,6 +9,7 @@ import pytest
 from msroi_cli.errors import InputError
 from msroi_cli.io import chunks, storage
 from msroi_cli.io.chunks import ChunkedMap
+from msroi_cli.io.filters import NATIVE
 from msroi_cli.io.maps import Wanted, read_maps
 from msroi_cli.io.pyramid import open_pyramid
 
@@ -42,7 +43,8 @@ def read_together(path, images, channels, runs):
     """The channels of some images, read in one go."""
     with open_pyramid(str(path)) as pyramid:
         sources = pyramid.sources([(image, 0) for image in images])
-        assert all(isinstance(source, ChunkedMap) for source in sources)
+        # LZF is decoded by the native extension, and without it by h5py.
+        assert not NATIVE or all(isinstance(source, ChunkedMap) for source in sources)
         outs = [np.full((len(channels), *SHAPE[2:]), -1, "f4") for _ in images]
         read_maps([Wanted(*one) for one in zip(sources, outs, runs, strict=True)], channels[0])
     return outs
