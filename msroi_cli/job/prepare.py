@@ -75,7 +75,7 @@ class Budget:
         It is a quarter each where images are stored together.
         """
         row = max(1, header.shape[1] * math.prod(spec.output_size) * header.dtype.itemsize)
-        images, together = _stored_together(pyramid, memory // 4)
+        images, together = _images_at_once(pyramid, memory // 4)
         share = memory // 8 if images == 1 else memory // 4
         multiple = header.compression.rows if header.compression else 1
         limit = max(1, share // row // multiple) * multiple
@@ -86,7 +86,7 @@ class Budget:
         return cls(BatchSize(max(1, min(enough, limit)), limit, multiple, images), block, max(1, workers))
 
 
-def _stored_together(pyramid: Pyramid, most: int) -> tuple[int, int]:
+def _images_at_once(pyramid: Pyramid, most: int) -> tuple[int, int]:
     """How many images are stored together, and the bytes of the fewest channels of them that can be fetched.
 
     Of all levels, or of as many of the largest as let this be at most `most` bytes.
