@@ -65,6 +65,6 @@ def _code_of(error: BaseException) -> int:
 
 
 def _leave(text: str, code: int) -> NoReturn:
-    line = " ".join(text.split("\n"))
+    line = text.replace("\n\t", " ").replace("\n", " ")
     say(f"msroi: {line}" if code > 128 else f"msroi: error: {line}")
     sys.exit(code)

@@ -160,7 +160,8 @@ def _report(job: Extraction, summary: Summary, quiet: bool) -> None:
         if invalid:
             reasons = ", ".join(f"{count} {reason}" for reason, count in summary.invalid.items())
             say(f"{invalid:,} boxes not pooled ({job.request.box.on_bad_box}): {reasons}")
-        size = byte_size(job.header.shape[0] * job.header.row_bytes)
+        compressed = job.header.compression is not None
+        size = byte_size(job.output.target.stat().st_size if compressed else len(job.plan) * job.header.row_bytes)
         say(f"{job.request.out}: {len(job.plan):,} crops, {size}, in {duration(summary.elapsed)}")
 
 

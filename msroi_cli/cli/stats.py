@@ -45,6 +45,9 @@ def stats(crops: str, as_json: bool, plot: Path | None, overwrite: bool, bar: bo
             found = recomputed(opened, advance)
         text = json.dumps(found.summary.as_dict(), indent=2) if as_json else level_table(found.summary)
         click.echo(printable(text, keep="\n"))
+        reduced = opened.parameters.get("reduce")
+        if reduced and not quiet:
+            say(f"{crops}: of vectors (--reduce {reduced}); the file's own stats are those of the crops")
         if plot is not None:
             _plot(opened, found, plot, overwrite)
             if not quiet:

@@ -36,11 +36,17 @@ def verify(crops: tuple[Path, ...], recompute: int | None, against: str | None, 
     bad = 0
     for path in crops:
         count = 0
-        for trouble in troubles_of(path, recompute or 0, against, seed):
-            click.echo(printable(f"{path}: {trouble}"))
+        try:
+            for trouble in troubles_of(path, recompute or 0, against, seed):
+                click.echo(printable(f"{path}: {trouble}"))
+                count += 1
+        except InputError as error:
+            if len(crops) == 1:
+                raise
+            click.echo(printable(str(error)))
             count += 1
         bad += count > 0
         if not count and not quiet:
             say(f"{path}: good")
     if bad:
-        raise InputError(f"{bad} of {len(crops)} files expected good, got troubles in them")
+        raise InputError(f"{bad} of {len(crops)} files: expected good ones, got what is listed")

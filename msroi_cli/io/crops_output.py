@@ -39,6 +39,10 @@ def crops_writer(output: Output) -> Iterator[CropsWriter]:
             if not resumed:
                 journal.clear()
             with failures_named(output.path):
+                if not resumed:
+                    # What an unfinished job has left, which may have been of the other kind.
+                    output.partial.unlink(missing_ok=True)
+                    output.spool.unlink(missing_ok=True)
                 writer.begin(resumed)
             if not resumed:
                 journal.begin(output.identity)

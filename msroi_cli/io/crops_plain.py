@@ -22,7 +22,6 @@ class PlainWriter(CropsWriter):
         """Lays the file out, sets its space aside and puts it on the disk."""
         partial = self._output.partial
         if not resumed:
-            partial.unlink(missing_ok=True)
             lay_out(partial, self._output.header)
         self._places = places(partial, ("crops", "checksums", "stats"))
         self._file = os.open(partial, os.O_RDWR)

@@ -50,7 +50,7 @@ class SpoolWriter(CropsWriter):
 
     def __init__(self, output: Output, journal: Journal) -> None:
         super().__init__(output, journal)
-        self._path = output.target.with_name(f".{output.target.name}.spool")
+        self._path = output.spool
         compression = output.header.compression
         if compression is None:
             raise TypeError("SpoolWriter: expected a header with compression")
@@ -64,7 +64,7 @@ class SpoolWriter(CropsWriter):
 
     def begin(self, resumed: bool) -> None:
         """Opens the spool behind the last block that is recorded, or an empty one."""
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | (0 if resumed else os.O_TRUNC), 0o666)
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         self._end = max((record["offset"] + record["bytes"] for record in self.records), default=0)
         if not resumed:
             sync(self._path.parent)
@@ -118,7 +118,8 @@ class SpoolWriter(CropsWriter):
         """Writes every chunk of the spool to `crops`; returns the checksums of the rows."""
         sums = np.zeros(len(crops), np.uint32)
         step = self._compression.rows
-        for record in self.records:
+        # In the order of the batches, whatever order they were finished in: a resumed job gives the same file.
+        for record in sorted(self.records, key=lambda record: record["batch"]):
             block = os.pread(self._file, record["bytes"], record["offset"])
             index = np.frombuffer(block, INDEX, record["chunks"])
             start = index.nbytes + 4 * record["rows"]

@@ -47,6 +47,11 @@ class Output:
         """The name that the file has until it is whole."""
         return self.target.with_name(f".{self.target.name}.partial")
 
+    @property
+    def spool(self) -> Path:
+        """Where compressed crops wait until the file is put together."""
+        return self.target.with_name(f".{self.target.name}.spool")
+
     def check(self) -> None:
         """Raises UsageError where nothing may be written."""
         check_target(self.path, self.overwrite or self.resume, OVERWRITE_OR_RESUME)

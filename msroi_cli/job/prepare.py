@@ -209,12 +209,12 @@ def _compression(request: ExtractRequest, row_bytes: int, plan: Plan) -> Compres
 def _identity(header: CropsHeader, budget: Budget, inputs: Mapping[str, Path]) -> dict[str, Any]:
     """What a job must have in common with one that goes on with its work."""
     return {
+        "inputs": header.sources_as_dict(),
+        "modified": {role: path.stat().st_mtime_ns for role, path in inputs.items() if path.exists()},
         "options": dict(header.parameters),
         "crops": {"shape": list(header.shape), "dtype": header.dtype.str},
         "compression": None if header.compression is None else asdict(header.compression),
-        "inputs": header.sources_as_dict(),
-        "modified": {role: path.stat().st_mtime_ns for role, path in inputs.items() if path.exists()},
-        "plan": {"version": PLAN_VERSION, **asdict(budget.batch)},
+        "plan (--memory)": {"version": PLAN_VERSION, **asdict(budget.batch)},
     }
 
 

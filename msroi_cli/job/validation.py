@@ -183,7 +183,9 @@ def _bad_boxes(request: ValidateRequest, table: BoxTable, read: Reading) -> list
     found: list[Finding] = []
     for code, reason in enumerate(REASONS, start=1):
         found += of_boxes(reason, table, read.trouble == code, BAD_BOX_ADVICE, fatal=not tolerant)
-    found += of_boxes("outside the input", table, read.outside, "their crops will be zeros", fatal=False)
+    found += of_boxes(
+        "outside the input", table, read.outside, "their crops are zeros, or what is at the edge", fatal=False
+    )
     beyond = read.beyond & ~read.outside
     found += of_boxes("beyond the input", table, beyond, "samples beyond the map count as zero", fatal=False)
     return found + of_boxes("no area", table, read.empty, "they are pooled as a point or a line", fatal=False)
@@ -201,6 +203,7 @@ def _input_sizes(pyramid: Pyramid, used: NDArray[np.int64]) -> tuple[NDArray[np.
     for index, image in enumerate(used.tolist()):
         if index == 0 or pyramid.layout == "per image":
             try:
+                pyramid.check(image)
                 shapes = pyramid.shapes(image)
             except InputError as error:
                 unfit.append(str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from msroi_cli.job.pooling import Pooler
 
 BYTES_AT_ONCE = 16 << 20
 BLOCK_BYTES = 24 << 20
+SHOWN = 5  # troubles of one kind
 
 # Another instruction set rounds differently in the last bits; so far apart may two of them be, per largest value.
 TOLERANCE = {"float16": 1e-3, "float32": 1e-5, "float64": 1e-12}
@@ -80,23 +82,42 @@ def _columns(crops: Crops) -> Iterator[str]:
         yield f"stats: expected {boxes} boxes a level, got {crops.stats['boxes'].tolist()}"
 
 
+def _unreadable(crops: Crops, rows: range) -> Iterator[str]:
+    """Those of some rows that cannot be read: where crops are compressed, the others can."""
+    bad = []
+    for row in rows:
+        try:
+            crops[row]
+        except InputError:
+            bad.append(row)
+    for row in bad[:SHOWN]:
+        yield f"crops: row {row}: expected a crop, got bytes that cannot be decoded"
+    if len(bad) > SHOWN:
+        yield f"crops: and {len(bad) - SHOWN} more rows that cannot be decoded"
+
+
 def _checksums(crops: Crops) -> Iterator[str]:
     """Blocks of rows whose bytes are not those that were written."""
     block = crops.rows_per_block
-    step = max(1, BYTES_AT_ONCE // max(1, crops[:1].nbytes * block)) * block
+    row_bytes = math.prod(crops.shape[1:]) * crops.dtype.itemsize
+    step = max(1, BYTES_AT_ONCE // max(1, row_bytes * block)) * block
     bad = []
     for start in range(0, len(crops), step):
-        rows = np.ascontiguousarray(crops[start : start + step])
+        try:
+            rows = np.ascontiguousarray(crops[start : start + step])
+        except InputError:
+            yield from _unreadable(crops, range(start, min(start + step, len(crops))))
+            continue
         parts = [rows] if block == 1 else np.split(rows, range(block, len(rows), block))
         got = row_checksums(rows) if block == 1 else np.concatenate([row_checksums(part[None]) for part in parts])
         expected = crops.checksums[start // block : start // block + len(got)]
         bad += (start // block + np.flatnonzero(got[: len(expected)] != expected)).tolist()
-    for number in bad[:5]:
+    for number in bad[:SHOWN]:
         last = min((number + 1) * block, len(crops)) - 1
         rows_named = f"row {number}" if block == 1 else f"rows {number * block} to {last}"
         yield f"crops: {rows_named}: expected the checksum {crops.checksums[number]:08x}, got other bytes"
-    if len(bad) > 5:
-        yield f"crops: and {len(bad) - 5} more blocks with other bytes than their checksums say"
+    if len(bad) > SHOWN:
+        yield f"crops: and {len(bad) - SHOWN} more blocks with other bytes than their checksums say"
 
 
 def _recomputed(crops: Crops, recompute: int, against: str, seed: int | None) -> Iterator[str]:

@@ -117,7 +117,8 @@ class CropsRequest:
 def preview_crops(request: CropsRequest) -> Image.Image:
     """A contact sheet of crops of one image, or of all; raises InputError or UsageError."""
     with open_crops(request.crops) as crops:
-        rows = _rows_shown(crops, request)
+        there = _rows_to_show(crops, request)
+        rows = there[np.unique(np.linspace(0, len(there) - 1, min(request.count, len(there))).astype(np.int64))]
         shown = np.ascontiguousarray(crops[rows])
         if request.show not in ("mean", "pca") and not 0 <= int(request.show) < shown.shape[1]:
             raise UsageError(
@@ -132,10 +133,11 @@ def preview_crops(request: CropsRequest) -> Image.Image:
         ]
         what = {"mean": "mean of the channels", "pca": "first three principal components"}
         shown_as = what.get(request.show, f"channel {request.show}")
-        return contact_sheet(tiles, f"{crops.path.name}: {len(rows):,} of {len(crops):,} crops, {shown_as}")
+        return contact_sheet(tiles, f"{crops.path.name}: {len(rows):,} of {len(there):,} crops, {shown_as}")
 
 
-def _rows_shown(crops: Crops, request: CropsRequest) -> NDArray[np.int64]:
+def _rows_to_show(crops: Crops, request: CropsRequest) -> NDArray[np.int64]:
+    """The crops of the image that is asked for, or all, that were pooled."""
     if len(crops.shape) != 4:
         raise InputError(f"{crops.path}: expected crops (K, C, Ho, Wo) to show, got vectors {crops.shape}")
     rows = np.flatnonzero(crops.status == STATUS_POOLED)
@@ -149,7 +151,7 @@ def _rows_shown(crops: Crops, request: CropsRequest) -> NDArray[np.int64]:
         raise InputError(
             f"{crops.path}: expected crops to show, got none" + (f" of image {wanted!r}" if wanted else "")
         )
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(request.count, len(rows))).astype(np.int64))]
+    return rows
 
 
 def _cuts(crops: Crops, rows: NDArray[np.int64], request: CropsRequest) -> list[Image.Image | None]:

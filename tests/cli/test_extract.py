@@ -391,3 +391,15 @@ def test_durations_in_words():
         "2 h 2 min",
         "unknown time",
     ]
+
+
+def test_size_that_is_said_is_that_of_the_file(tmp_path):
+    given = ("extract", SAMPLE_DATA / "pyramid.h5", SAMPLE_DATA / "words.json", "--box-space", "original")
+    result = run(*given, "-o", tmp_path / "o.h5", "--compression", "gzip")
+    size = (tmp_path / "o.h5").stat().st_size
+    assert f"134 crops, {size / 1e3:.0f} kB" in result.stderr
+
+
+def test_choices_are_told_in_one_line(tmp_path):
+    result = run("export", tmp_path / "o.h5", tmp_path / "x")
+    assert "Choose from: padded, groups, ragged, npz, tsv (see" in result.stderr

@@ -62,7 +62,7 @@ def test_trouble_is_found(crops, trouble):
     result = run("verify", crops)
     assert result.exit_code == 3
     assert any(re.search(pattern, line) for line in result.stdout.splitlines()), result.stdout
-    assert result.stderr == "msroi: error: 1 of 1 files expected good, got troubles in them\n"
+    assert result.stderr == "msroi: error: 1 of 1 files: expected good ones, got what is listed\n"
 
 
 def test_other_features_are_found(crops, inputs, tmp_path):
@@ -93,3 +93,35 @@ def test_rows_are_checked_in_pieces(crops, monkeypatch):
         file["crops"][:7] = np.nan
     result = run("verify", crops)
     assert result.stdout.splitlines()[-1].endswith("and 2 more blocks with other bytes than their checksums say")
+
+
+def test_a_file_that_is_none_does_not_keep_others_from_being_checked(crops, tmp_path):
+    with h5py.File(crops, "a") as file:
+        file["checksums"][9] = 1
+    result = run("verify", tmp_path / "none.h5", crops, crops)
+    assert result.exit_code == 3
+    first, *others = result.stdout.splitlines()
+    assert "none.h5: expected a crops file" in first
+    assert len(others) == 2
+    assert all("row 9: expected the checksum" in line for line in others)
+    assert result.stderr == "msroi: error: 3 of 3 files: expected good ones, got what is listed\n"
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_rows_that_cannot_be_decoded_are_listed(tmp_path, inputs, count):
+    path = tmp_path / "o.h5"
+    by_turns = write_json(tmp_path / "t.json", [[n % 3, n, n, n + 20, n + 20] for n in range(20)])
+    assert run("extract", inputs[0], by_turns, "-o", path, "-q", *SPREAD, "--compression", "gzip").exit_code == 0
+    with h5py.File(path) as file:
+        assert file["crops"].chunks[0] == 1
+        places = [file["crops"].id.get_chunk_info_by_coord((row, 0, 0, 0)).byte_offset for row in range(count)]
+    with path.open("r+b") as file:
+        for place in places:
+            file.seek(place)
+            file.write(b"\0" * 30)
+    result = run("verify", path)
+    assert result.exit_code == 3
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"{path}: crops: row 0: expected a crop, got bytes that cannot be decoded"
+    assert len(lines) == min(count, 6)
+    assert ("3 more rows" in lines[-1]) == (count == 8)

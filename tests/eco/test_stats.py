@@ -241,3 +241,12 @@ def test_other_files(tmp_path):
 
 def test_a_chart_that_cannot_be_written(made, tmp_path):
     refused(run("stats", made[0], "--plot", tmp_path / "no" / "s.png"), 2, "existing folder")
+
+
+@pytest.mark.parametrize("quiet", [(), ("-q",)])
+def test_of_vectors_is_said(tmp_path, quiet):
+    path = tmp_path / "o.h5"
+    given = (SAMPLE_DATA / "pyramid.h5", SAMPLE_DATA / "words.json", "--box-space", "original", "-o", path, "-q")
+    assert run("extract", *given, "--reduce", "max").exit_code == 0
+    result = run("stats", path, *quiet)
+    assert ("of vectors (--reduce max)" in result.stderr) == (not quiet)

@@ -255,6 +255,18 @@ def test_a_level_that_does_not_fit_the_others(tmp_path):
     assert not extractable(path, boxes, tmp_path=tmp_path)
 
 
+def test_a_stride_that_differs_from_other_images(tmp_path):
+    path = write_per_image(tmp_path / "p.h5", differing_maps())
+    with h5py.File(path, "a") as file:
+        file["4/p3"].attrs["stride"] = 16
+    boxes = write_json(tmp_path / "b.json", {key: [[1, 1, 9, 9]] for key in IDS})
+    pattern = "4/p3: expected stride 8 x 8 as on other images, got 16 x 16"
+    refused(run("extract", path, boxes, "-o", tmp_path / "o.h5"), 3, pattern)
+    result = run("validate", path, boxes)
+    assert result.exit_code == 3
+    assert pattern in result.stdout
+
+
 def test_strides_missing_and_everything_else_is_still_looked_at(tmp_path, boxes):
     pyramid = write_batched(tmp_path / "p.h5", large_maps(), strides=None)
     found = validated(pyramid, boxes, code=3)

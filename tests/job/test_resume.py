@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from msroi_cli import open_crops
+from msroi_cli.io import crops_layout
 from msroi_cli.io.crops_plain import PlainWriter
 from msroi_cli.io.crops_spool import SpoolWriter
 from msroi_cli.io.journal import Journal
@@ -118,7 +119,7 @@ def test_boxes_by_turns_are_compressed_one_by_one(tmp_path, job):
         (("--compat", "mmdet"), "compat was 'lucid', now 'mmdet'"),
         (("--dtype", "float16"), "dtype was '<f4', now '<f2'"),
         (("--compression", "gzip"), "compression"),
-        (("--memory", "1MiB"), "plan limit"),
+        (("--memory", "1MiB"), r"plan \(--memory\) limit"),
     ],
 )
 def test_other_options_are_refused_and_nothing_is_lost(tmp_path, job, monkeypatch, options, pattern):
@@ -201,3 +202,41 @@ def test_journal_cut_anywhere_is_good_for_what_it_still_says(tmp_path, job, monk
         (tmp_path / "o.h5").unlink(missing_ok=True)
         assert extract(tmp_path, job, "--resume").exit_code == 0
         assert contents(tmp_path / "o.h5") == whole
+
+
+@pytest.mark.parametrize("way", ["gzip", "lzf"])
+def test_compressed_output_does_not_depend_on_the_order_of_batches(tmp_path, job, monkeypatch, way):
+    class Now:
+        @staticmethod
+        def now(zone):
+            return crops_layout_datetime(2026, 1, 2, tzinfo=zone)
+
+    crops_layout_datetime = crops_layout.datetime
+    monkeypatch.setattr(crops_layout, "datetime", Now)
+    options, writer = WAYS[way]
+    assert extract(tmp_path, job, *options, name="whole.h5").exit_code == 0
+    finish = writer.finish
+
+    def by_turns(self, stats):
+        assert len(self.records) > 2
+        self.records.reverse()
+        finish(self, stats)
+
+    monkeypatch.setattr(writer, "finish", by_turns)
+    assert extract(tmp_path, job, *options).exit_code == 0
+    assert (tmp_path / "o.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_starting_anew_in_the_other_way_leaves_nothing(tmp_path, job, monkeypatch, way):
+    cut_short(tmp_path, job, monkeypatch, way)
+    other = WAYS["gzip" if way == "plain" else "plain"][0]
+    assert extract(tmp_path, job, "--overwrite", *other).exit_code == 0
+    assert files(tmp_path) == ["o.h5"]
+
+
+def test_other_boxes_are_said_before_what_follows_from_them(tmp_path, job, monkeypatch):
+    cut_short(tmp_path, job, monkeypatch, "gzip")
+    fewer = write_json(tmp_path / "fewer.json", random_rows(COUNT - 7).tolist())
+    result = extract(tmp_path, (job[0], fewer), "--compression", "gzip:1", "--resume")
+    refused(result, 2, "cannot resume: inputs boxes name was 'b.json', now 'fewer.json'")
