@@ -31,7 +31,9 @@ Examples:
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--layout", type=click.Choice(options.LAYOUTS), required=True, help="See below.")
 @options.reduce_option
-@click.option("--pyramid", metavar="PYRAMID", help="Where the sizes and scale factors of the images are.")
+@click.option(
+    "--pyramid", metavar="PYRAMID", help="Where the sizes and scale factors of the images are; groups and tsv need it."
+)
 @click.option(
     "--box-space",
     "space",

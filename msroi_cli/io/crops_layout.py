@@ -51,6 +51,7 @@ def _set_aside(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dty
     plist.set_layout(h5py.h5d.CONTIGUOUS)
     plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    plist.set_obj_track_times(False)
     kind = h5py.h5t.py_create(dtype, logical=True)
     return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(shape), plist))
 

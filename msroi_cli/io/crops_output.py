@@ -91,8 +91,11 @@ def is_done(output: Output) -> bool:
     different = differences(made, wanted)
     if different:
         raise UsageError(f"{output.path}: cannot resume: it is whole, but of another job: {different[0]}")
-    # The job may have been killed between the last two steps.
-    Journal(output.target).remove()
+    # The job may have been killed between its last steps.
+    journal = Journal(output.target)
+    with suppress(OSError):
+        output.spool.unlink(missing_ok=True)
+    journal.remove()
     return True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import h5py
 import numpy as np
@@ -215,6 +216,7 @@ def test_compressed_output_does_not_depend_on_the_order_of_batches(tmp_path, job
     monkeypatch.setattr(crops_layout, "datetime", Now)
     options, writer = WAYS[way]
     assert extract(tmp_path, job, *options, name="whole.h5").exit_code == 0
+    time.sleep(1.1)  # HDF5 counts seconds, where it notes when something was made
     finish = writer.finish
 
     def by_turns(self, stats):
@@ -240,3 +242,16 @@ def test_other_boxes_are_said_before_what_follows_from_them(tmp_path, job, monke
     fewer = write_json(tmp_path / "fewer.json", random_rows(COUNT - 7).tolist())
     result = extract(tmp_path, (job[0], fewer), "--compression", "gzip:1", "--resume")
     refused(result, 2, "cannot resume: inputs boxes name was 'b.json', now 'fewer.json'")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_killed_when_the_output_had_its_name(tmp_path, job, monkeypatch, way):
+    """What is left beside it goes when it is found to be whole."""
+    options, _ = WAYS[way]
+    with monkeypatch.context() as patch:
+        patch.setattr("msroi_cli.io.journal.Journal.remove", lambda self: None)
+        assert extract(tmp_path, job, *options).exit_code == 0
+    (tmp_path / SPOOL).write_bytes(b"left over")
+    assert JOURNAL in files(tmp_path)
+    assert extract(tmp_path, job, *options, "--resume").exit_code == 0
+    assert files(tmp_path) == ["o.h5"]
