@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from msroi_cli.cli import options
+from msroi_cli.cli import option_values, options
 from msroi_cli.cli.output import number, printable, say, table
 
 EPILOG = """
@@ -25,7 +25,7 @@ Examples:
 @options.box_format_option
 @click.option(
     "--scale-factor",
-    callback=options.factor,
+    callback=option_values.factor,
     metavar="F",
     help="Input pixels per pixel of the boxes: F, or XxY.  [default: 1]",
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from msroi_cli.cli import options
+from msroi_cli.cli import option_values, options
 from msroi_cli.cli.output import byte_size, duration, level_table, printable, progress, say
 from msroi_cli.cli.signals import StopSignals
 from msroi_cli.errors import UsageError
@@ -38,7 +38,7 @@ Example:
 @options.reduce_option
 @click.option(
     "--compression",
-    callback=options.compression,
+    callback=option_values.compression,
     metavar="NAME",
     help="gzip, gzip:LEVEL (1 to 9) or lzf, with shuffle.  [default: none, so that crops can be mapped]",
 )
@@ -57,7 +57,7 @@ def extract(
     /,
     stats: str | None,
     dry_run: bool,
-    progress: bool | None,
+    bar: bool | None,
     quiet: bool,
     verbose: bool,
     **given: Any,
@@ -70,7 +70,7 @@ def extract(
     """
     from msroi_cli.job.prepare import prepared
 
-    _check_talk(stats, dry_run, progress, quiet, verbose, [str(given["out"]), given["pyramid"], given["boxes"]])
+    _check_talk(stats, dry_run, bar, quiet, verbose, [str(given["out"]), given["pyramid"], given["boxes"]])
     request = _request(**given)
     with prepared(request) as job:
         if verbose:
@@ -78,7 +78,7 @@ def extract(
         if dry_run:
             _dry_run(job)
         else:
-            summary = _run(job, progress, quiet, signals)
+            summary = _run(job, bar, quiet, signals)
             if summary is not None:
                 _report(job, summary, quiet)
             elif not quiet:
@@ -88,12 +88,12 @@ def extract(
 
 
 def _check_talk(
-    stats: str | None, dry_run: bool, progress: bool | None, quiet: bool, verbose: bool, files: list[str]
+    stats: str | None, dry_run: bool, bar: bool | None, quiet: bool, verbose: bool, files: list[str]
 ) -> None:
     from msroi_cli.io.atomic import check_target, same_file
     from msroi_cli.io.location import Location
 
-    if quiet and (verbose or progress):
+    if quiet and (verbose or bar):
         raise UsageError(f"--quiet: expected without {'--verbose' if verbose else '--progress'}, got both")
     if stats is not None and dry_run:
         raise UsageError("--stats: expected without --dry-run, which pools nothing, got both")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from msroi_cli.cli import options
+from msroi_cli.cli import option_values, options
 
 BOXES_EPILOG = """
 \b
@@ -73,7 +73,7 @@ def boxes(out: Path, overwrite: bool, **given: Any) -> None:
 @click.option("--pyramid", metavar="PYRAMID", help="Where the crops came from; for --picture.")
 @click.option(
     "--show",
-    callback=options.shown,
+    callback=option_values.shown,
     default="mean",
     show_default=True,
     metavar="WHAT",

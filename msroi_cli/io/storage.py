@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.io.chunks import ChunkedMap, ChunkStorage, Place
-from msroi_cli.io.filters import decodable
-from msroi_cli.io.hdf5 import guarded
+from msroi_cli.io.filters import UndecodableError, decodable
+from msroi_cli.io.hdf5 import H5PY_ERRORS, guarded
 from msroi_cli.io.maps import FetchedMap, MapSource
 from msroi_cli.io.raw import ContiguousMap, RawFile
 
@@ -101,7 +101,13 @@ class _ChunkIndex:
         self._filling = threading.Lock()
 
     def find(self, origin: tuple[int, ...]) -> Place:
-        """Where the chunk lies that begins at `origin`."""
+        """Where the chunk lies that begins at `origin`; raises UndecodableError where the index is damaged."""
+        try:
+            return self._find(origin)
+        except H5PY_ERRORS as error:
+            raise UndecodableError from error
+
+    def _find(self, origin: tuple[int, ...]) -> Place:
         if math.prod(self._grid) > MOST_INDEXED or not hasattr(self._dataset, "chunk_iter"):
             info = self._dataset.get_chunk_info_by_coord(origin)
             return Place(info.byte_offset, info.size, info.filter_mask)

@@ -137,3 +137,15 @@ def test_other_filters_are_left_to_h5py(tmp_path):
     with open_pyramid(str(tmp_path / "p.h5")) as pyramid:
         assert not isinstance(pyramid.source(0, 0), ChunkedMap)
         np.testing.assert_array_equal(pyramid.read(3)[0][0], MAPS[3])
+
+
+@pytest.mark.parametrize("most", [0, 1 << 18], ids=["asked one by one", "asked all at once"])
+def test_a_damaged_index_of_chunks(tmp_path, monkeypatch, most):
+    monkeypatch.setattr(storage, "MOST_INDEXED", most)
+    path = write(tmp_path / "p.h5")
+    content = path.read_bytes()
+    damaged = content.count(b"TREE")
+    path.write_bytes(content[:1000] + content[1000:].replace(b"TREE", b"EERT"))
+    assert damaged > 1
+    with pytest.raises(InputError, match="/p2: cannot be read"):
+        read_together(path, [0], range(7), [[(0, 20)]])

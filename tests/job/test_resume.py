@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from msroi_cli import open_crops
-from msroi_cli.io import crops_layout
 from msroi_cli.io.crops_plain import PlainWriter
 from msroi_cli.io.crops_spool import SpoolWriter
 from msroi_cli.io.journal import Journal
@@ -206,14 +205,8 @@ def test_journal_cut_anywhere_is_good_for_what_it_still_says(tmp_path, job, monk
 
 
 @pytest.mark.parametrize("way", ["gzip", "lzf"])
+@pytest.mark.usefixtures("creation_date")
 def test_compressed_output_does_not_depend_on_the_order_of_batches(tmp_path, job, monkeypatch, way):
-    class Now:
-        @staticmethod
-        def now(zone):
-            return crops_layout_datetime(2026, 1, 2, tzinfo=zone)
-
-    crops_layout_datetime = crops_layout.datetime
-    monkeypatch.setattr(crops_layout, "datetime", Now)
     options, writer = WAYS[way]
     assert extract(tmp_path, job, *options, name="whole.h5").exit_code == 0
     time.sleep(1.1)  # HDF5 counts seconds, where it notes when something was made
