@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 import pytest
 from hypothesis import settings
 
-from msroi_cli.io import crops_layout
+from msroi_cli.io.crops import header as crops_layout
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("dev", deadline=None)

@@ -14,7 +14,7 @@ from msroi_cli import __version__
 from msroi_cli.bench import measure
 from msroi_cli.bench.peers import absent
 from msroi_cli.bench.workloads import Workload
-from msroi_cli.core.native import backend_name, default_threads, isa_name
+from msroi_cli.core.backends.environment import backend_name, default_threads, isa_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import click
 
 from msroi_cli import __version__
-from msroi_cli.cli.assign import assign
-from msroi_cli.cli.bench import bench
-from msroi_cli.cli.boundary import Boundary
-from msroi_cli.cli.export import export
-from msroi_cli.cli.extract import extract
-from msroi_cli.cli.inspect import inspect
-from msroi_cli.cli.preview import preview
-from msroi_cli.cli.stats import stats
-from msroi_cli.cli.validate import validate
-from msroi_cli.cli.verify import verify
-from msroi_cli.core.native import backend_name, isa_name
+from msroi_cli.cli.commands.assign import assign
+from msroi_cli.cli.commands.bench import bench
+from msroi_cli.cli.commands.export import export
+from msroi_cli.cli.commands.extract import extract
+from msroi_cli.cli.commands.inspect import inspect
+from msroi_cli.cli.commands.preview import preview
+from msroi_cli.cli.commands.stats import stats
+from msroi_cli.cli.commands.validate import validate
+from msroi_cli.cli.commands.verify import verify
+from msroi_cli.cli.group import Boundary
+from msroi_cli.core.backends.environment import backend_name, isa_name
 
 VERSION_HELP = "Show the version and the backend in use and exit."
 

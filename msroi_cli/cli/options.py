@@ -13,7 +13,7 @@ from msroi_cli.core.spec import MAX_SAMPLING_RATIO, PRESETS
 from msroi_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from msroi_cli.io.pyramid import LevelChoice
+    from msroi_cli.io.pyramid.levels import LevelChoice
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -116,7 +116,7 @@ def level_options(command: F) -> F:
 
 def level_choice(given: dict[str, Any]) -> LevelChoice:
     """Takes what `level_options` gave out of `given`."""
-    from msroi_cli.io.pyramid import LevelChoice
+    from msroi_cli.io.pyramid.levels import LevelChoice
 
     names, strides, scales = (given.pop(name) for name in ("levels", "strides", "scales"))
     if strides and scales:

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from msroi_cli.core.arrays import view_array
-from msroi_cli.core.backends import pool_into
+from msroi_cli.core.backends.call import Work
+from msroi_cli.core.backends.dispatch import pool_into
 from msroi_cli.core.boxes import check_boxes
 from msroi_cli.core.levels import check_levels, levels_of
 from msroi_cli.core.results import ResultMemory
 from msroi_cli.core.spec import PoolSpec, ScaleLike, SizeLike, check_integer
-from msroi_cli.core.work import Work
 from msroi_cli.errors import ArgumentError
 
 _RESULTS = ResultMemory()

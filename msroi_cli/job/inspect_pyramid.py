@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.io.facts import storage_of
-from msroi_cli.io.pyramid import LevelChoice, Pyramid, open_pyramid
+from msroi_cli.io.pyramid.base import Pyramid
+from msroi_cli.io.pyramid.levels import LevelChoice
+from msroi_cli.io.pyramid.open import open_pyramid
 
 # Sizes and storage are taken from this many images, values from fewer and from some channels of each.
 IMAGES_LOOKED_AT, IMAGES_SAMPLED, VALUES_SAMPLED = 32, 4, 1 << 20
@@ -46,7 +47,7 @@ def _spread(count: int, most: int) -> list[int]:
 
 def _level(pyramid: Pyramid, level: int, images: list[int]) -> dict[str, Any]:
     shapes = [pyramid.source(image, level).shape for image in images]
-    stored = [storage_of(pyramid, image, level) for image in ([0] if pyramid.layout == "batched" else images)]
+    stored = [pyramid.storage(image, level) for image in ([0] if pyramid.layout == "batched" else images)]
     whole = sum(one["bytes"] for one in stored)
     scale = pyramid.levels[level].scale
     return {

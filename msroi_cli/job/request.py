@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from msroi_cli.io.pyramid import LevelChoice
+from msroi_cli.io.pyramid.levels import LevelChoice
 
 
 @dataclass(frozen=True, slots=True)

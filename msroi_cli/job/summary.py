@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.core.levels import box_sizes
 from msroi_cli.core.stats import CropStats
-from msroi_cli.io.crops import STATS_DTYPE
+from msroi_cli.io.crops.schema import STATS_DTYPE
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from msroi_cli.job.crop_stats import CropStatistics, Distribution
+from msroi_cli.job.stats import CropStatistics, Distribution
 from msroi_cli.preview.axes import LABEL_SIZE, Axes, Scale, doubling_scale, even_scale, tenfold_scale
 from msroi_cli.preview.style import INK, font, legend, legend_width, level_colour, new_picture, shortened
 

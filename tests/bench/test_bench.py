@@ -10,7 +10,7 @@ import pytest
 from msroi_cli.bench import measure, peers
 from msroi_cli.bench.cases import make
 from msroi_cli.bench.workloads import WORKLOADS
-from msroi_cli.cli.bench import bench
+from msroi_cli.cli.commands.bench import bench
 from tests import oracle
 from tests.builders import run
 

@@ -309,7 +309,7 @@ def test_crops_file_as_its_own_boxes_is_refused(tmp_path, inputs):
 
 
 def test_output_is_not_there_until_it_is_whole(tmp_path, inputs, monkeypatch):
-    from msroi_cli.io.crops_plain import PlainWriter
+    from msroi_cli.io.crops.contiguous import PlainWriter
 
     seen = []
     write = PlainWriter.write
@@ -328,7 +328,7 @@ def test_output_is_not_there_until_it_is_whole(tmp_path, inputs, monkeypatch):
 def test_full_disk(tmp_path, inputs, monkeypatch):
     import errno
 
-    from msroi_cli.io import crops_plain
+    from msroi_cli.io.crops import contiguous as crops_plain
 
     def full(file):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -359,7 +359,7 @@ def test_per_image_coco_with_everything(tmp_path):
 
 def test_every_option_is_exercised_here_or_refused_elsewhere():
     """A new option wants a test: its name must occur in these tests."""
-    texts = "".join(path.read_text() for path in Path(__file__).parent.parent.glob("*/test_*.py"))
+    texts = "".join(path.read_text() for path in Path(__file__).parent.parent.rglob("test_*.py"))
     for command in main.commands.values():
         for option in command.params:
             names = [name for name in option.opts if name.startswith("--")]

@@ -119,7 +119,7 @@ def test_signal_at_work(tmp_path, large, number, code):
 SIGNAL_IN_A_DESTRUCTOR = """
 import os, sys
 from msroi_cli.cli import main
-from msroi_cli.io.crops_plain import PlainWriter
+from msroi_cli.io.crops.contiguous import PlainWriter
 
 class Parting:
     def __del__(self):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from msroi_cli.core import backends
+from msroi_cli.core.backends import dispatch as backends
 
 
 @pytest.fixture(params=sorted(backends.BACKENDS), scope="module")

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from msroi_cli import multi_scale_roi_align
-from msroi_cli.core import numpy_pool
-from msroi_cli.core.backends import BACKENDS, backend_name, pool_into
+from msroi_cli.core.backends import numpy_pool
+from msroi_cli.core.backends.call import Work
+from msroi_cli.core.backends.dispatch import BACKENDS, backend_name, pool_into
 from msroi_cli.core.spec import PoolSpec
-from msroi_cli.core.work import Work
 from tests.corpus import FAR_BOXES, MAPS, SCALE, boxes, random, rois
 
 ALL_BOXES = rois(boxes() | FAR_BOXES)
@@ -24,7 +24,7 @@ ALL_BOXES = rois(boxes() | FAR_BOXES)
 LARGE_BOXES = """
 import sys
 import numpy as np
-from msroi_cli.core import backends
+from msroi_cli.core.backends import dispatch as backends
 from msroi_cli import multi_scale_roi_align
 backends.backend_name = lambda: sys.argv[1]
 feature = np.random.default_rng(0).standard_normal((1, 2, 900, 1000)).astype(np.float32)
@@ -102,7 +102,7 @@ class TestPooling:
 @pytest.mark.parametrize("samples", [1, 100, 1000])
 @pytest.mark.parametrize("sampling_ratio", [0, 3])
 def test_numpy_pools_the_same_in_pieces_of_any_size(monkeypatch, sampling_ratio, samples):
-    monkeypatch.setattr("msroi_cli.core.backends.backend_name", lambda: "numpy")
+    monkeypatch.setattr("msroi_cli.core.backends.dispatch.backend_name", lambda: "numpy")
     whole = multi_scale_roi_align([MAPS["spoilt"]], ALL_BOXES, [SCALE], (3, 5), sampling_ratio)
     monkeypatch.setattr(numpy_pool, "SAMPLES_AT_ONCE", samples)
     pieces = multi_scale_roi_align([MAPS["spoilt"]], ALL_BOXES, [SCALE], (3, 5), sampling_ratio)

@@ -52,7 +52,7 @@ class Job:
     """A job of some batches, small enough to be run thousands of times."""
 
     def __init__(self, folder: Path, compression: str | None) -> None:
-        import msroi_cli.job.prepare as prepare
+        import msroi_cli.job.extract.prepare as prepare
         from tests.builders import IDS, random_rows, write_batched, write_json
 
         prepare.SMALLEST_BATCH = 4000

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from msroi_cli.core import backends
+from msroi_cli.core.backends import dispatch as backends
 
 
 def isas():

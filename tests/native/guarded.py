@@ -7,8 +7,9 @@ import mmap
 
 import numpy as np
 
-from msroi_cli.core import backends, native
-from msroi_cli.core.work import Work
+from msroi_cli.core.backends import dispatch as backends
+from msroi_cli.core.backends import environment as native
+from msroi_cli.core.backends.call import Work
 from tests.native.pooling import pool, pyramid, random_rois, work
 
 PAGE = mmap.PAGESIZE

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from msroi_cli.core import backends
+from msroi_cli.core.backends import dispatch as backends
+from msroi_cli.core.backends.call import Work
 from msroi_cli.core.levels import levels_of
 from msroi_cli.core.spec import PoolSpec
-from msroi_cli.core.work import Work
 
 SCALES = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msroi_cli.core.numpy_pool import axes_of
+from msroi_cli.core.backends.call import Work
+from msroi_cli.core.backends.numpy_pool import axes_of
 from msroi_cli.core.weights import axis_weights
-from msroi_cli.core.work import Work
 from tests.native.pooling import pool, pyramid, random_rois, work
 
 ROOT = Path(__file__).parents[2]

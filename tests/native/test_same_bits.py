@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from msroi_cli.core.work import Work
+from msroi_cli.core.backends.call import Work
 from tests.native.pooling import pool, pyramid, random_rois, work
 
 SIZES = [(7, 2), (7, 0), ((3, 5), 0), (1, 0), (14, 2), ((20, 3), 3)]

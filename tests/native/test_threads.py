@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from msroi_cli.core import backends, native
+from msroi_cli.core.backends import dispatch as backends
+from msroi_cli.core.backends import environment as native
 from msroi_cli.errors import ArgumentError
 from tests.native.pooling import pool, pyramid, random_rois, work
 
@@ -157,7 +158,8 @@ def test_no_more_threads_than_the_affinity_mask():
     code = """
 import os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-from msroi_cli.core import backends, native
+from msroi_cli.core.backends import dispatch as backends
+from msroi_cli.core.backends import environment as native
 print(native.default_threads())
 """
     assert passes(code, MSROI_NUM_THREADS="") == "1"

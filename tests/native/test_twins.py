@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msroi_cli.core import backends
+from msroi_cli.core.backends import dispatch as backends
 from msroi_cli.core.levels import level_bounds, levels_of
 from msroi_cli.core.spec import PRESETS, PoolSpec
 from msroi_cli.core.weights import Axis, axis_weights

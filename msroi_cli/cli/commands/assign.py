@@ -1,0 +1,86 @@
+"""`msroi assign`: the level of every box, without any features."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from msroi_cli.cli import option_values, options
+from msroi_cli.cli.output import number, printable, say, table
+
+EPILOG = """
+\b
+Examples:
+  msroi assign instances.json --strides 4,8,16,32 --compat torchvision > levels.jsonl
+  msroi assign instances.json --strides 4,8,16,32 --histogram
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("boxes")
+@options.level_options
+@options.rule_options
+@options.box_format_option
+@click.option(
+    "--scale-factor",
+    callback=option_values.factor,
+    metavar="F",
+    help="Input pixels per pixel of the boxes: F, or XxY.  [default: 1]",
+)
+@click.option(
+    "--on-bad-box",
+    type=click.Choice(["error", "drop", "null"]),
+    default="error",
+    show_default=True,
+    help="Boxes that have no level: stop, leave them out, or say so in their row.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "tsv", "json"]),
+    default="jsonl",
+    show_default=True,
+    help="JSON Lines, tab-separated columns with a header, or one JSON document with the histogram.",
+)
+@click.option(
+    "--histogram", is_flag=True, help="Print only how many boxes each level has: a table, or JSON with --format json."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+def assign(form: str, histogram: bool, quiet: bool, **given: Any) -> None:
+    """Print the level of each of BOXES, without any features.
+
+    Needs the --strides (or --scales) of the levels, finest first; --levels may name them. BOXES as for extract. How
+    many boxes each level has is said on standard error.
+    """
+    from msroi_cli.job.assign import FORMATS, AssignRequest
+    from msroi_cli.job.assign import assign as assigned
+
+    levels = options.level_choice(given)
+    result = assigned(AssignRequest(levels=levels, **given))
+    if not histogram:
+        for text in FORMATS[form](result):
+            click.echo(text, nl=False)
+        if not quiet:
+            say(_table(result.histogram()), lines=True)
+    elif form == "json":
+        click.echo(json.dumps({"levels": result.histogram()}))
+    else:
+        click.echo(printable(_table(result.histogram()), keep="\n"))
+
+
+def _table(levels: list[dict[str, Any]]) -> str:
+    header = ("level", "stride", "boxes", "share", "box size min", "median", "max")
+    return table(header, [_row(level) for level in levels])
+
+
+def _row(level: dict[str, Any]) -> list[str]:
+    stride = level["stride"] if isinstance(level["stride"], list) else [level["stride"]]
+    return [
+        level["name"],
+        "x".join(f"{side:g}" for side in stride),
+        f"{level['boxes']:,}",
+        f"{level['share']:.1%}",
+        *(number(level["box_size"][name], ".1f") for name in ("min", "median", "max")),
+    ]

@@ -1,0 +1,217 @@
+"""`msroi extract`: pyramids and boxes in, crops out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from msroi_cli.cli import option_values, options
+from msroi_cli.cli.output import byte_size, duration, level_table, printable, progress, say
+from msroi_cli.cli.signals import StopSignals
+from msroi_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from msroi_cli.job.extract.prepare import Extraction
+    from msroi_cli.job.request import ExtractRequest
+    from msroi_cli.job.summary import Summary
+
+EPILOG = """
+\b
+Example:
+  msroi extract features.h5 instances.json --box-space original -o crops.h5
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("pyramid")
+@click.argument("boxes")
+@options.output_option
+@options.pool_options
+@options.level_options
+@options.box_options
+@click.option(
+    "--dtype", type=click.Choice(["float16", "float32", "float64"]), help="Of the crops.  [default: the features']"
+)
+@options.reduce_option
+@click.option(
+    "--compression",
+    callback=option_values.compression,
+    metavar="NAME",
+    help="gzip, gzip:LEVEL (1 to 9) or lzf, with shuffle.  [default: none, so that crops can be mapped]",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads that pool.  [default: one a processor]"
+)
+@click.option(
+    "--stats", type=click.Path(), metavar="FILE", help="Write statistics per level, JSON; - for standard output."
+)
+@click.option("--dry-run", is_flag=True, help="Check everything and say what would be done, but do not do it.")
+@options.memory_option
+@options.talk_options
+@click.pass_obj
+def extract(
+    signals: StopSignals,
+    /,
+    stats: str | None,
+    dry_run: bool,
+    bar: bool | None,
+    quiet: bool,
+    verbose: bool,
+    **given: Any,
+) -> None:
+    """Pool a crop for each of BOXES out of PYRAMID and write them to OUT.
+
+    PYRAMID is HDF5 (one dataset a level, or one group an image), NPZ or JSON; FILE::/group points inside an HDF5 file.
+
+    BOXES is JSON, JSON Lines, COCO (data set or results) or HDF5; - reads JSON or JSON Lines from standard input.
+    """
+    from msroi_cli.job.extract.prepare import prepared
+
+    _check_talk(stats, dry_run, bar, quiet, verbose, [str(given["out"]), given["pyramid"], given["boxes"]])
+    request = _request(**given)
+    with prepared(request) as job:
+        if verbose:
+            say(_description(job), lines=True)
+        if dry_run:
+            _dry_run(job)
+        else:
+            summary = _run(job, bar, quiet, signals)
+            if summary is not None:
+                _report(job, summary, quiet)
+            elif not quiet:
+                say(f"{request.out}: whole already, nothing to do")
+            if stats is not None:
+                _write_stats(summary or _summary_of(request.out), stats)
+
+
+def _check_talk(
+    stats: str | None, dry_run: bool, bar: bool | None, quiet: bool, verbose: bool, files: list[str]
+) -> None:
+    from msroi_cli.io.files.atomic import check_target, same_file
+    from msroi_cli.io.files.location import Location
+
+    if quiet and (verbose or bar):
+        raise UsageError(f"--quiet: expected without {'--verbose' if verbose else '--progress'}, got both")
+    if stats is not None and dry_run:
+        raise UsageError("--stats: expected without --dry-run, which pools nothing, got both")
+    if stats is not None and stats != "-":
+        check_target(Path(stats), overwrite=True)
+        for file in files:
+            if same_file(Path(stats), Location.parse(file).path):
+                raise UsageError(f"--stats: expected a file apart from PYRAMID, BOXES and OUT, got {stats}")
+
+
+def _request(
+    *,
+    pyramid: str,
+    boxes: str,
+    out: Path,
+    dtype: str | None,
+    threads: int | None,
+    compression: tuple[str, int] | None,
+    memory: int,
+    resume: bool,
+    overwrite: bool,
+    reduce: str | None,
+    levels: tuple[str, ...] | None,
+    strides: tuple[tuple[float, float], ...] | None,
+    scales: tuple[tuple[float, float], ...] | None,
+    **given: Any,
+) -> ExtractRequest:
+    from msroi_cli.io.pyramid.levels import LevelChoice
+    from msroi_cli.job.request import BoxOptions, ExtractRequest, PoolOptions
+
+    if strides and scales:
+        raise UsageError("--strides: expected without --scales, got both")
+    box = {name: given.pop(name) for name in BoxOptions.__dataclass_fields__}
+    return ExtractRequest(
+        pyramid,
+        boxes,
+        out,
+        PoolOptions(**given),
+        BoxOptions(**box),
+        LevelChoice(levels, strides, scales),
+        dtype,
+        threads,
+        compression,
+        memory,
+        resume,
+        overwrite,
+        reduce,
+    )
+
+
+def _run(job: Extraction, bar: bool | None, quiet: bool, signals: StopSignals) -> Summary | None:
+    from msroi_cli.core.backends.environment import keep_freed_memory
+    from msroi_cli.job.extract.run import extract
+
+    keep_freed_memory()
+    with progress(len(job.plan), bar, quiet) as advance, signals.gently():
+        return extract(job, advance, signals.came)
+
+
+def _report(job: Extraction, summary: Summary, quiet: bool) -> None:
+    if not quiet:
+        say(level_table(summary), lines=True)
+        invalid = sum(summary.invalid.values())
+        if invalid:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in summary.invalid.items())
+            say(f"{invalid:,} boxes not pooled ({job.request.box.on_bad_box}): {reasons}")
+        compressed = job.header.compression is not None
+        size = byte_size(job.output.target.stat().st_size if compressed else len(job.plan) * job.header.row_bytes)
+        say(f"{job.request.out}: {len(job.plan):,} crops, {size}, in {duration(summary.elapsed)}")
+
+
+def _summary_of(path: Path) -> Summary:
+    """The statistics of crops that an earlier run has made whole."""
+    from msroi_cli.io.crops.reader import open_crops
+    from msroi_cli.job.stats import recomputed
+
+    return recomputed(open_crops(path)).summary
+
+
+def _write_stats(summary: Summary, stats: str) -> None:
+    from msroi_cli.io.files.atomic import write_whole
+
+    text = json.dumps(summary.as_dict(), indent=2) + "\n"
+    if stats == "-":
+        click.echo(text, nl=False)
+    else:
+        write_whole(Path(stats), text.encode(), overwrite=True)
+
+
+def _dry_run(job: Extraction) -> None:
+    from msroi_cli.job.extract.run import check
+
+    check(job)
+    click.echo(printable(_description(job), keep="\n"))
+
+
+def _description(job: Extraction) -> str:
+    """What is read, pooled and written."""
+    header, pyramid, request = job.header, job.pyramid, job.request
+    used = len(job.plan.images())
+    levels = ", ".join(
+        f"{level.name} (stride {'x'.join(f'{1 / side:g}' for side in dict.fromkeys(level.scale))})"
+        for level in pyramid.levels
+    )
+    lines = [
+        f"read    {pyramid.location}: {used:,} of {len(pyramid.image_ids):,} images, {pyramid.layout}, "
+        f"{pyramid.channels} channels, {pyramid.dtype}",
+        f"        levels {levels}",
+        f"        {request.boxes}: {len(job.plan) + _dropped(job):,} boxes, {sum(job.invalid.values()):,} not poolable",
+        f"pool    {json.dumps(dict(header.parameters))}",
+    ]
+    counts = [int((job.plan.level == index).sum()) for index in range(len(pyramid.levels))]
+    lines += [
+        "        " + ", ".join(f"{level.name}: {count:,}" for level, count in zip(pyramid.levels, counts, strict=True)),
+        f"write   {request.out}: crops {header.shape} {header.dtype}, {byte_size(header.shape[0] * header.row_bytes)}",
+    ]
+    return "\n".join(lines)
+
+
+def _dropped(job: Extraction) -> int:
+    return sum(job.invalid.values()) if job.request.box.on_bad_box == "drop" else 0

@@ -1,0 +1,176 @@
+"""`msroi inspect`: what is in a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+
+from msroi_cli.cli.output import byte_size, number, printable, say, table
+from msroi_cli.errors import MsroiError
+
+EPILOG = """
+\b
+Example:
+  msroi inspect features.h5 instances.json crops.h5
+"""
+
+CATEGORIES_SHOWN = 10
+
+
+@click.command(epilog=EPILOG)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a file, a line each.")
+@click.pass_context
+def inspect(context: click.Context, files: tuple[str, ...], as_json: bool) -> None:
+    """Say what is in each FILE: a feature pyramid, boxes or crops.
+
+    Large files are looked at in parts: sizes and storage of up to 32 images, values of a few channels of up to 4.
+
+    FILE::/group points inside an HDF5 file; - reads boxes from standard input.
+    """
+    from msroi_cli.job.inspect import inspect as facts_of
+
+    code = 0
+    for index, name in enumerate(files):
+        try:
+            facts = facts_of(name)
+        except MsroiError as error:
+            if len(files) == 1:
+                raise
+            say(f"msroi: error: {error}")
+            code = code or error.exit_code
+            continue
+        if as_json:
+            click.echo(json.dumps(facts))
+        else:
+            click.echo(("\n" if index else "") + printable(_SHOWN[facts["kind"]](facts), keep="\n"))
+    context.exit(code)
+
+
+def _pyramid(facts: dict[str, Any]) -> str:
+    ids = ", ".join(facts["image_ids"]) + (", ..." if facts["images"] > len(facts["image_ids"]) else "")
+    lines = [
+        f"{facts['file']}: pyramid, {facts['layout']}, {facts['channels']} channels, {byte_size(facts['bytes'])}",
+        f"  images        {facts['images']:,}: {ids}",
+        f"  scale factor  {_pairs(facts['scale_factor'], 'input pixels per original pixel')}",
+        f"  image size    {_pairs(facts['image_size'], 'original pixels')}",
+    ]
+    header = ("  level", "stride", "height", "width", "dtype", "chunks", "filters", "bytes", "min", "max", "NaN", "inf")
+    levels = table(header, [_level_row(level) for level in facts["levels"]])
+    note = f"  heights, widths and bytes from {facts['images_looked_at']} images, values from fewer"
+    return "\n".join([*lines, levels, *([note] if facts["images_looked_at"] < facts["images"] else [])])
+
+
+def _level_row(level: dict[str, Any]) -> list[str]:
+    sample = level["sample"]
+    stride = level["stride"]
+    return [
+        f"  {level['name']}",
+        "unknown" if stride is None else "x".join(f"{side:g}" for side in dict.fromkeys(stride)),
+        _extent(level["height"], "g"),
+        _extent(level["width"], "g"),
+        level["dtype"],
+        _either("x".join(map(str, chunks or ())) for chunks in level["chunks"]),
+        _either("+".join(filters) for filters in level["filters"]),
+        byte_size(level["bytes"]),
+        number(sample["min"], ".4g"),
+        number(sample["max"], ".4g"),
+        number(sample["nan_share"], ".2%"),
+        number(sample["infinite_share"], ".2%"),
+    ]
+
+
+def _either(words: Iterable[str]) -> str:
+    shown = [word or "none" for word in words]
+    return " or ".join(shown) if len(shown) < 3 else f"{len(shown)} kinds"
+
+
+def _extent(pair: list[float] | None, form: str) -> str:
+    if pair is None:
+        return "-"
+    low, high = pair
+    return f"{low:{form}}" if low == high else f"{low:{form}} to {high:{form}}"
+
+
+def _pairs(facts: dict[str, list[float]] | None, unit: str) -> str:
+    return "none" if facts is None else f"{_extent(facts['x'], '.4g')} x {_extent(facts['y'], '.4g')} {unit}"
+
+
+def _boxes(facts: dict[str, Any]) -> str:
+    per_image = facts["boxes_per_image"] or {"p0": 0, "p50": 0, "p100": 0}
+    ids = (
+        ""
+        if not facts["image_ids"]
+        else f": {', '.join(facts['image_ids'])}" + (", ..." if facts["images"] > 5 else "")
+    )
+    lines = [
+        f"{facts['file']}: boxes, {facts['format']}, {facts['box_format']}",
+        f"  boxes     {facts['boxes']:,}",
+        f"  images    {facts['images']:,}, by {facts['images_named_by']}{ids}",
+        f"  an image  {per_image['p0']:g} to {per_image['p100']:g} boxes, median {per_image['p50']:g}",
+        f"  x         {_extent(facts['x'], '.6g')}",
+        f"  y         {_extent(facts['y'], '.6g')}",
+        f"  columns   {', '.join(facts['columns']) or 'none'}",
+    ]
+    if facts["image_sizes"]:
+        lines.append(f"  sizes     of {facts['image_sizes']:,} images are given")
+    if facts["not_poolable"]:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in facts["not_poolable"].items())
+        lines.append(f"  bad       {reasons}")
+    if facts["size"]:
+        header = ("  percentile", *(name[1:] for name in facts["size"]))
+        rows = [
+            [f"  {name}", *(f"{value:.5g}" for value in facts[name].values())] for name in ("width", "height", "size")
+        ]
+        lines.append(table(header, rows))
+    return "\n".join(lines + _categories(facts["categories"]))
+
+
+def _categories(categories: list[dict[str, Any]] | None) -> list[str]:
+    if not categories:
+        return []
+    rows = [[f"  {entry['name'] or entry['id']}", f"{entry['boxes']:,}"] for entry in categories[:CATEGORIES_SHOWN]]
+    more = len(categories) - len(rows)
+    shown = table(("  category", "boxes"), rows)
+    return [shown, f"  and {more:,} categories more"] if more > 0 else [shown]
+
+
+def _crops(facts: dict[str, Any]) -> str:
+    parameters = facts["parameters"]
+    size = "x".join(map(str, facts["shape"][1:]))
+    storage = "one run of bytes" if facts["chunks"] is None else f"chunks of {facts['chunks'][0]} crops"
+    filters = f", {'+'.join(facts['filters'])}" if facts["filters"] else ""
+    lines = [
+        f"{facts['file']}: crops, {facts['shape'][0]:,} of {size}, {facts['dtype']}, {byte_size(facts['bytes'])}",
+        f"  stored      {storage}{filters}",
+        f"  made        by {facts['generated_by']}, {facts['creation_date']}",
+        f"  images      {facts['images']:,}, {facts['images_with_crops']:,} of them with crops",
+        f"  not pooled  {facts['invalid_boxes']:,} boxes",
+        f"  columns     {', '.join(facts['columns']) or 'none'}",
+        *(
+            f"  {role:11} {entry.get('name')}, {byte_size(entry.get('size', 0))}"
+            for role, entry in facts["sources"].items()
+        ),
+        "  parameters  " + ", ".join(f"{name} {json.dumps(value)}" for name, value in parameters.items()),
+    ]
+    header = ("  level", "stride", "boxes", "share", "size min", "median", "max", "mean", "std", "min", "max", "zeros")
+    return "\n".join([*lines, table(header, [_stats_row(row) for row in facts["levels"]])])
+
+
+def _stats_row(row: dict[str, Any]) -> list[str]:
+    stride = dict.fromkeys((row["stride_y"], row["stride_x"]))
+    return [
+        f"  {row['name']}",
+        "x".join(number(side, "g") for side in stride),
+        f"{row['boxes']:,}",
+        number(row["share"], ".1%"),
+        *(number(row[f"box_size_{name}"], ".1f") for name in ("min", "median", "max")),
+        *(number(row[name], ".4g") for name in ("mean", "std", "min", "max")),
+        number(row["zero_fraction"], ".1%"),
+    ]
+
+
+_SHOWN: dict[str, Callable[[dict[str, Any]], str]] = {"pyramid": _pyramid, "boxes": _boxes, "crops": _crops}

@@ -1,0 +1,97 @@
+"""`msroi preview`: pictures of boxes and of crops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from msroi_cli.cli import option_values, options
+
+BOXES_EPILOG = """
+\b
+Example:
+  msroi preview boxes features.h5 instances.json --box-space original --picture 17.jpg -o boxes.png
+"""
+CROPS_EPILOG = """
+\b
+Example:
+  msroi preview crops crops.h5 --show pca --image 17 --picture 17.jpg --pyramid features.h5 -o sheet.png
+"""
+
+_out = click.option(
+    "-o", "--output", "out", type=click.Path(path_type=Path), required=True, metavar="PNG", help="The file to write."
+)
+_image = click.option("--image", metavar="ID", help="The image to show.  [default: the first with boxes]")
+_picture = click.option(
+    "--picture",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The picture of the image, in any format of Pillow.",
+)
+
+
+@click.group()
+def preview() -> None:
+    """Draw boxes over their picture, or a contact sheet of crops."""
+
+
+@preview.command(epilog=BOXES_EPILOG)
+@click.argument("pyramid")
+@click.argument("boxes")
+@_out
+@_image
+@_picture
+@options.rule_options
+@options.level_options
+@options.box_reading_options
+@options.overwrite_option
+def boxes(out: Path, overwrite: bool, **given: Any) -> None:
+    """Draw the BOXES of one image of PYRAMID, coloured by level.
+
+    Over --picture, the original image; without one, over the mean of the channels of the finest level.
+    """
+    from msroi_cli.io.files.atomic import check_target
+    from msroi_cli.io.files.picture import write_png
+    from msroi_cli.job.request import BoxOptions, PoolOptions
+    from msroi_cli.preview.previews import BoxesRequest, preview_boxes
+
+    check_target(out, overwrite)
+    levels = options.level_choice(given)
+    rule = {name: given.pop(name) for name in ("compat", "canonical_level", "canonical_scale")}
+    box = {name: given.pop(name) for name in ("box_format", "box_space", "normalized", "image_key")}
+    request = BoxesRequest(pool=PoolOptions(**rule), box=BoxOptions(**box), levels=levels, **given)
+    write_png(out, preview_boxes(request), overwrite)
+
+
+@preview.command(epilog=CROPS_EPILOG)
+@click.argument("crops")
+@_out
+@click.option("--image", metavar="ID", help="Show crops of this image only.  [default: all; with --picture the first]")
+@_picture
+@click.option("--pyramid", metavar="PYRAMID", help="Where the crops came from; for --picture.")
+@click.option(
+    "--show",
+    callback=option_values.shown,
+    default="mean",
+    show_default=True,
+    metavar="WHAT",
+    help="mean of the channels, a channel's number, or pca: the first three principal components as colours.",
+)
+@click.option(
+    "--count", type=click.IntRange(1, 2000), default=100, show_default=True, metavar="N", help="Crops at most."
+)
+@options.overwrite_option
+def crops(out: Path, overwrite: bool, **given: Any) -> None:
+    """Draw a contact sheet of the crops file CROPS: each crop as a heat map, its row and level below.
+
+    With --picture and --pyramid the part of the picture that its box has is beside it. Where there are more than
+    --count crops, evenly spread ones are shown.
+    """
+    from msroi_cli.io.files.atomic import check_target
+    from msroi_cli.io.files.picture import write_png
+    from msroi_cli.preview.previews import CropsRequest, preview_crops
+
+    check_target(out, overwrite)
+    write_png(out, preview_crops(CropsRequest(**given)), overwrite)

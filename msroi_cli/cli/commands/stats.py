@@ -1,0 +1,62 @@
+"""`msroi stats`: the statistics of a crops file, reckoned again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from msroi_cli.cli import options
+from msroi_cli.cli.output import level_table, printable, progress, say
+
+if TYPE_CHECKING:
+    from msroi_cli.io.crops.reader import Crops
+    from msroi_cli.job.stats import CropStatistics
+
+EPILOG = """
+\b
+Example:
+  msroi stats crops.h5 --plot stats.png
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("crops")
+@click.option("--json", "as_json", is_flag=True, help="JSON, as extract --stats writes it; times are null.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="PNG", help="Draw them to this file as well.")
+@options.overwrite_option
+@options.progress_options
+def stats(crops: str, as_json: bool, plot: Path | None, overwrite: bool, bar: bool | None, quiet: bool) -> None:
+    """Print the statistics per level of the crops file CROPS, from its boxes and its crops.
+
+    The chart has the boxes per level, a histogram of their sizes with the bounds between the levels, and the
+    distribution of the crops' values.
+    """
+    from msroi_cli.io.crops.reader import open_crops
+    from msroi_cli.io.files.atomic import check_target
+    from msroi_cli.job.stats import recomputed
+
+    if plot is not None:
+        check_target(plot, overwrite)
+    with open_crops(crops) as opened:
+        with progress(len(opened), bar, quiet) as advance:
+            found = recomputed(opened, advance)
+        text = json.dumps(found.summary.as_dict(), indent=2) if as_json else level_table(found.summary)
+        click.echo(printable(text, keep="\n"))
+        reduced = opened.parameters.get("reduce")
+        if reduced and not quiet:
+            say(f"{crops}: of vectors (--reduce {reduced}); the file's own stats are those of the crops")
+        if plot is not None:
+            _plot(opened, found, plot, overwrite)
+            if not quiet:
+                say(f"{plot}: written")
+
+
+def _plot(crops: Crops, found: CropStatistics, plot: Path, overwrite: bool) -> None:
+    from msroi_cli.io.files.picture import write_png
+    from msroi_cli.job.stats import distributions
+    from msroi_cli.preview.stats_chart import stats_chart
+
+    write_png(plot, stats_chart(found, distributions(crops, found), crops.path.name), overwrite)

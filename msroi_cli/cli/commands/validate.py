@@ -1,0 +1,74 @@
+"""`msroi validate`: what `extract` would trip over, all of it at once."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from msroi_cli.cli import options
+from msroi_cli.cli.output import printable, say
+from msroi_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from msroi_cli.job.validate.checks import ValidateRequest, Validation
+
+EPILOG = """
+\b
+Example:
+  msroi validate features.h5 instances.json --box-space original
+
+\b
+Exit codes: 0 extract would work; 3 it would not.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("pyramid")
+@click.argument("boxes")
+@click.option("--json", "as_json", is_flag=True, help="All findings as one JSON object.")
+@options.pool_options
+@options.level_options
+@options.box_options
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing where nothing was found.")
+@click.pass_context
+def validate(context: click.Context, /, as_json: bool, quiet: bool, **given: Any) -> None:
+    """Find everything that is wrong with PYRAMID and BOXES, without pooling anything.
+
+    Takes the options of extract. Besides what extract refuses it finds what is hardly meant: boxes outside the picture,
+    x and y swapped, xywh read as xyxy, original pixels read as input pixels, levels whose sizes do not follow their
+    strides. Prints nothing where there is nothing to find.
+    """
+    from msroi_cli.job.validate.checks import validate as validated
+
+    result = validated(_request(**given))
+    if as_json:
+        click.echo(json.dumps(result.as_dict(), indent=2))
+    elif result.findings:
+        click.echo(printable(_text(result), keep="\n"))
+    if not quiet and not result.findings:
+        say(f"{result.boxes:,} boxes of {result.images:,} images: nothing found")
+    context.exit(0 if result.extractable else InputError.exit_code)
+
+
+def _request(*, pyramid: str, boxes: str, **given: Any) -> ValidateRequest:
+    from msroi_cli.job.request import BoxOptions, PoolOptions
+    from msroi_cli.job.validate.checks import ValidateRequest
+
+    levels = options.level_choice(given)
+    box = {name: given.pop(name) for name in BoxOptions.__dataclass_fields__}
+    return ValidateRequest(pyramid, boxes, PoolOptions(**given), BoxOptions(**box), levels)
+
+
+def _text(result: Validation) -> str:
+    lines = []
+    for finding in result.findings:
+        share = f": {finding.count:,} of {finding.of:,} {finding.what}" if finding.what else ""
+        lines.append(f"{'error' if finding.fatal else 'warning'}: {finding.check}{share}")
+        lines += [f"  {line}" for line in finding.examples]
+        if finding.count > len(finding.examples):
+            lines.append(f"  and {finding.count - len(finding.examples):,} more")
+        if finding.advice:
+            lines.append(f"  advice: {finding.advice}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Who does the arithmetic: the native kernel or NumPy, behind one signature."""

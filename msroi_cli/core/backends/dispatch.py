@@ -1,0 +1,78 @@
+"""Who does the arithmetic: the backends by name, each with the signature of `pool_into`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.core.backends import numpy_pool
+from msroi_cli.core.backends.call import Work
+from msroi_cli.core.backends.environment import NATIVE, backend_name, choose_isa, default_threads
+from msroi_cli.core.stats import CropStats
+from msroi_cli.core.weights import Axis, axis_weights, spans
+
+if NATIVE:
+    from msroi_cli import _native
+
+EXACT_BOXES = 64
+
+Backend = Callable[[NDArray[Any], Work, "int | None", NDArray[np.float64]], None]
+
+
+def native_pool(out: NDArray[Any], work: Work, threads: int | None, seconds: NDArray[np.float64]) -> None:
+    """Writes the crops (K, C, Ho, Wo) of `work` to `out` and adds the time taken to `seconds` (L,)."""
+    choose_isa()
+    spec = work.spec
+    rois = (work.batch, work.boxes, work.levels)
+    model = (spec.spatial_scales, spec.output_size, spec.sampling_ratio, spec.aligned)
+    _native.pool(out, work.maps, rois, model, threads or default_threads(), seconds)
+
+
+BACKENDS: dict[str, Backend] = {"native": native_pool} if NATIVE else {}
+BACKENDS["numpy"] = numpy_pool.pool
+
+
+def pool_into(
+    out: NDArray[Any], work: Work, threads: int | None = None, seconds: NDArray[np.float64] | None = None
+) -> None:
+    """Writes the crops of `work` to `out` (K, C, Ho, Wo), any float dtype and strides.
+
+    seconds: (L,) float64 to which the time spent on each level is added, summed over threads.
+    """
+    clock = np.zeros(len(work.maps)) if seconds is None else seconds
+    BACKENDS[backend_name()](out, work, threads, clock)
+
+
+def touched_cells(low: NDArray[np.float32], high: NDArray[np.float32], axis: Axis) -> NDArray[np.bool_]:
+    """Which of the cells along `axis` any of the boxes from `low` to `high`, each (K,) float32, takes a value from.
+
+    Where boxes are too many for their weights to be worth working out, the cells between taps count as touched.
+    """
+    if len(low) > EXACT_BOXES:
+        return spans(low, high, axis)
+    touched = np.zeros(axis.size, np.bool_)
+    if backend_name() == "native":
+        _, cells, _ = _native.axis_weights(
+            low, high, axis.size, axis.scale, axis.bins, axis.sampling_ratio, axis.aligned
+        )
+        touched[np.frombuffer(cells, np.int32)] = True
+    else:
+        touched[axis_weights(low, high, axis).cell] = True
+    return touched
+
+
+def stats_of(crops: NDArray[Any], levels: NDArray[np.int64], count: int) -> CropStats:
+    """The statistics of `crops` (K, ...), C-contiguous; crop k was pooled from level `levels[k]` of `count`."""
+    if backend_name() != "native":
+        return CropStats.of(crops, levels, count)
+    rows = crops.reshape(len(crops), math.prod(crops.shape[1:])).astype(
+        np.promote_types(crops.dtype, np.float32), copy=False
+    )
+    counts, values = np.zeros((count, 3), np.int64), np.zeros((count, 4))
+    _native.add_moments(counts, values, rows, levels)
+    mean, squares, low, high = values.T
+    return CropStats(counts[:, 0], mean, squares, low, high, counts[:, 1], counts[:, 2])

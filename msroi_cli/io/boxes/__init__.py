@@ -1,0 +1,1 @@
+"""Box files: one module a format, one table for all of them."""

@@ -1,0 +1,113 @@
+"""COCO boxes: data sets (`annotations`) and results, per the format page of the COCO data set (cocodataset.org)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.errors import InputError
+from msroi_cli.io.boxes.table import BoxTable, numbers, shortened, whole_numbers
+
+BBOX = "[x, y, width, height]"
+LARGEST_SIDE = 1e9
+
+
+def parse_data_set(name: str, data: dict[str, Any]) -> BoxTable:
+    """The annotations of a COCO data set, in the order of the file; ids of annotations travel along."""
+    records = _records(f"{name}: annotations", data["annotations"])
+    images = _records(f"{name}: images", data.get("images", []))
+    ids = _image_ids(f"{name}: images", images, "id")
+    for row, key in enumerate(ids if len(set(ids)) < len(ids) else ()):
+        if key in ids[:row]:
+            raise InputError(f"{name}: images: row {row}: expected an id of its own, got {key!r} again")
+    sizes = [_size(f"{name}: images: row {row}", image) for row, image in enumerate(images)]
+    return _table(
+        f"{name}: annotations",
+        "COCO data set",
+        records,
+        "id",
+        file_names={i: str(image["file_name"]) for i, image in zip(ids, images, strict=True) if "file_name" in image},
+        image_sizes={key: size for key, size in zip(ids, sizes, strict=True) if size is not None},
+    )
+
+
+def _size(where: str, image: dict[str, Any]) -> tuple[float, float] | None:
+    """The (width, height) of an image; None if it has none."""
+    sides: list[Any] = [image.get("width"), image.get("height")]
+    if None in sides:
+        return None
+    if not all(type(side) in (int, float) and 0 < side < LARGEST_SIDE for side in sides):
+        raise InputError(f"{where}: expected width and height above 0, got {shortened(sides)}")
+    return float(sides[0]), float(sides[1])
+
+
+def parse_results(name: str, data: list[Any]) -> BoxTable:
+    """COCO results, a list of {"image_id", "bbox", "score", "category_id"}, in the order of the file."""
+    return _table(name, "COCO results", _records(name, data), "id")
+
+
+def _table(where: str, kind: str, records: list[dict[str, Any]], id_key: str, **extra: Any) -> BoxTable:
+    keys = _image_ids(where, records, "image_id")
+    code = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    try:
+        boxes = [record["bbox"] for record in records]
+    except KeyError:
+        index = next(index for index, record in enumerate(records) if "bbox" not in record)
+        raise InputError(
+            f"{where}: row {index}: expected bbox {BBOX}, got only {', '.join(map(str, records[index]))}"
+        ) from None
+    category = _column(where, records, "category_id")
+    identity = _column(where, records, id_key)
+    return BoxTable(
+        kind,
+        numbers(where, boxes, 4, f"bbox {BBOX}"),
+        np.array([code[key] for key in keys], dtype=np.int64),
+        box_format="xywh",
+        image_ids=list(code),
+        score=_column(where, records, "score"),
+        category_id=None if category is None else whole_numbers(where, category, "category_id"),
+        annotation_id=None if identity is None else whole_numbers(where, identity, "id"),
+        **extra,
+    )
+
+
+def _records(where: str, records: Any) -> list[dict[str, Any]]:
+    if not isinstance(records, list):
+        raise InputError(f"{where}: expected a list of objects, got {shortened(records)}")
+    for index, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise InputError(f"{where}: row {index}: expected an object, got {shortened(record)}")
+    return records
+
+
+def _image_ids(where: str, records: list[dict[str, Any]], key: str) -> list[str]:
+    """The image ids under `key`, whole numbers or strings, as strings."""
+    values = [record.get(key) for record in records]
+    if not {type(value) for value in values} <= {int, str}:
+        index = next(index for index, value in enumerate(values) if type(value) not in (int, str))
+        raise InputError(
+            f"{where}: row {index}: expected {key}, a whole number or a string, got {shortened(values[index])}"
+        )
+    return [str(value) for value in values]
+
+
+def _column(where: str, records: list[dict[str, Any]], key: str) -> NDArray[Any] | None:
+    """The values of `key`, whole numbers or floats; None if no record has it, an error if only some do."""
+    values = [record.get(key) for record in records]
+    if not records or all(value is None for value in values):
+        return None
+    if not all(isinstance(value, (int, float)) for value in values):
+        index = next(index for index, value in enumerate(values) if not isinstance(value, (int, float)))
+        raise InputError(
+            f"{where}: row {index}: expected {key} to be a number, as in the other rows, got {shortened(values[index])}"
+        )
+    whole = key != "score" and all(isinstance(value, int) for value in values)
+    try:
+        return np.array(values, dtype=np.int64 if whole else np.float64)
+    except OverflowError:
+        index = next(index for index, value in enumerate(values) if abs(value or 0) >= 2**63)
+        raise InputError(
+            f"{where}: row {index}: expected {key} within 64 bits, got {shortened(values[index])}"
+        ) from None

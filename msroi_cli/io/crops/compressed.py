@@ -1,0 +1,144 @@
+"""Compressed crops: chunks are compressed in the threads that pool them, and wait in a spool file for the end.
+
+The spool is appended to, one block a batch: an index (chunk number, bytes, filter mask), the checksums of the rows, the
+chunks. The record of a batch says where its block begins. At the end the output is put together from the spool with
+direct chunk writes, under its temporary name; if that is cut short, it is done again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.io.crops.header import write_header
+from msroi_cli.io.crops.journal import Journal
+from msroi_cli.io.crops.writer import CropsWriter, Output, Record, row_checksums
+from msroi_cli.io.files.atomic import failures_named, publish
+from msroi_cli.io.files.durability import sync, sync_data, write_all
+from msroi_cli.io.hdf5.write import hdf5_file
+
+INDEX = np.dtype([("chunk", "i8"), ("size", "i8"), ("mask", "i8")])
+
+Encoder = Callable[[NDArray[Any], int], tuple[bytes, int]]
+
+
+def _gzip(chunk: NDArray[Any], level: int) -> tuple[bytes, int]:
+    """Shuffle and deflate, as HDF5 has them."""
+    elements = chunk.reshape(-1).view(np.uint8).reshape(-1, chunk.dtype.itemsize)
+    return zlib.compress(elements.T.tobytes(), level), 0
+
+
+def _lzf(chunk: NDArray[Any], level: int) -> tuple[bytes, int]:
+    """Shuffle and LZF, which h5py alone has: a file in memory lends its filter."""
+    with h5py.File(f"lzf-{threading.get_ident()}", "w", driver="core", backing_store=False) as file:
+        lent = file.create_dataset("chunk", data=chunk, chunks=chunk.shape, compression="lzf", shuffle=True)
+        mask, content = lent.id.read_direct_chunk((0,) * chunk.ndim)
+    return content, mask
+
+
+ENCODERS: dict[str, Encoder] = {"gzip": _gzip, "lzf": _lzf}
+
+
+class SpoolWriter(CropsWriter):
+    """Crops compressed, in chunks of the rows that the header says."""
+
+    def __init__(self, output: Output, journal: Journal) -> None:
+        super().__init__(output, journal)
+        self._path = output.spool
+        compression = output.header.compression
+        if compression is None:
+            raise TypeError("SpoolWriter: expected a header with compression")
+        self._compression = compression
+        self._lock = threading.Lock()
+        self._end = 0
+
+    def present(self) -> bool:
+        """Whether there is a spool."""
+        return self._path.exists()
+
+    def begin(self, resumed: bool) -> None:
+        """Opens the spool behind the last block that is recorded, or an empty one."""
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._end = max((record["offset"] + record["bytes"] for record in self.records), default=0)
+        if not resumed:
+            sync(self._path.parent)
+
+    def write(self, rows: NDArray[np.int64], crops: NDArray[Any]) -> Record:
+        """Compresses and appends the chunks of `rows`, which begin and end with one or at the end of the file."""
+        step = self._compression.rows
+        sums = row_checksums(crops)
+        encode = ENCODERS[self._compression.name]
+        index = np.zeros(-(-len(rows) // step), INDEX)
+        chunks = []
+        for number, start in enumerate(range(0, len(rows), step)):
+            chunk = crops[start : start + step]
+            if len(chunk) < step:
+                chunk = np.concatenate([chunk, np.zeros((step - len(chunk), *chunk.shape[1:]), chunk.dtype)])
+            content, mask = encode(chunk, self._compression.level)
+            index[number] = rows[start] // step, len(content), mask
+            chunks.append(content)
+        block = b"".join([index.tobytes(), sums.tobytes(), *chunks])
+        with self._lock:
+            offset, self._end = self._end, self._end + len(block)
+        with failures_named(self._output.path):
+            write_all(self._file, block, offset)
+        return {"offset": offset, "bytes": len(block), "chunks": len(index), "crc": zlib.crc32(sums.tobytes())}
+
+    def _sync(self) -> None:
+        sync_data(self._file)
+
+    def finish(self, stats: NDArray[Any]) -> None:
+        """Puts the output together and gives it its name."""
+        output = self._output
+        with failures_named(output.path):
+            output.partial.unlink(missing_ok=True)
+            with hdf5_file(output.partial) as file:
+                write_header(file, output.header)
+                crops = file.create_dataset(
+                    "crops",
+                    output.header.shape,
+                    output.header.dtype,
+                    chunks=(self._compression.rows, *output.header.shape[1:]),
+                    compression=self._compression.name,
+                    compression_opts=self._compression.level if self._compression.name == "gzip" else None,
+                    shuffle=True,
+                )
+                file["checksums"][...] = self._copy(crops)
+                file["stats"][...] = stats
+            publish(output.partial, output.target, output.overwrite or output.resume)
+            self._path.unlink()
+
+    def _copy(self, crops: h5py.Dataset) -> NDArray[np.uint32]:
+        """Writes every chunk of the spool to `crops`; returns the checksums of the rows."""
+        sums = np.zeros(len(crops), np.uint32)
+        step = self._compression.rows
+        # In the order of the batches, whatever order they were finished in: a resumed job gives the same file.
+        for record in sorted(self.records, key=lambda record: record["batch"]):
+            block = os.pread(self._file, record["bytes"], record["offset"])
+            index = np.frombuffer(block, INDEX, record["chunks"])
+            start = index.nbytes + 4 * record["rows"]
+            block_sums = np.frombuffer(block, np.uint32, record["rows"], index.nbytes)
+            for number, (chunk, size, mask) in enumerate(index.tolist()):
+                first = chunk * step
+                crops.id.write_direct_chunk((first, *(0,) * (crops.ndim - 1)), block[start : start + size], mask)
+                some = block_sums[number * step : (number + 1) * step]
+                sums[first : first + len(some)] = some
+                start += size
+        return sums
+
+    def close(self) -> None:
+        """Closes the spool."""
+        if hasattr(self, "_file"):
+            os.close(self._file)
+
+    def discard(self) -> None:
+        """Removes the spool, and the output that is not whole."""
+        self._path.unlink(missing_ok=True)
+        self._output.partial.unlink(missing_ok=True)

@@ -1,0 +1,64 @@
+"""Crops as they are, at their places in a file that was laid out, closed and on the disk before the first of them."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.io.crops.header import lay_out, places
+from msroi_cli.io.crops.writer import CropsWriter, Record, row_checksums
+from msroi_cli.io.files.atomic import failures_named, publish
+from msroi_cli.io.files.durability import reserve_space, sync, sync_data, write_all
+
+
+class PlainWriter(CropsWriter):
+    """Writes to the file that will be the output."""
+
+    def begin(self, resumed: bool) -> None:
+        """Lays the file out, sets its space aside and puts it on the disk."""
+        partial = self._output.partial
+        if not resumed:
+            lay_out(partial, self._output.header)
+        self._places = places(partial, ("crops", "checksums", "stats"))
+        self._file = os.open(partial, os.O_RDWR)
+        if not resumed:
+            reserve_space(self._file)
+            os.fsync(self._file)
+            sync(partial.parent)
+
+    def write(self, rows: NDArray[np.int64], crops: NDArray[Any]) -> Record:
+        """Writes rows that follow each other at once."""
+        sums = row_checksums(crops)
+        edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+        with failures_named(self._output.path):
+            for start, stop in pairwise(edges):
+                self._put("crops", int(rows[start]) * self._output.header.row_bytes, crops[start:stop])
+                self._put("checksums", int(rows[start]) * sums.itemsize, sums[start:stop])
+        return {"crc": zlib.crc32(sums.tobytes())}
+
+    def _put(self, name: str, offset: int, values: NDArray[Any]) -> None:
+        if values.size:
+            write_all(self._file, values.reshape(-1).view(np.uint8), self._places[name] + offset)
+
+    def finish(self, stats: NDArray[Any]) -> None:
+        """Writes the statistics, and gives the file its name."""
+        with failures_named(self._output.path):
+            self._put("stats", 0, stats)
+            publish(self._output.partial, self._output.target, self._output.overwrite or self._output.resume)
+
+    def _sync(self) -> None:
+        sync_data(self._file)
+
+    def close(self) -> None:
+        """Closes the file."""
+        if hasattr(self, "_file"):
+            os.close(self._file)
+
+    def discard(self) -> None:
+        """Removes the file."""
+        self._output.partial.unlink(missing_ok=True)

@@ -1,0 +1,107 @@
+"""Making an output so that a kill, a full disk or a failing one loses nothing that was done, and shows no half file.
+
+Crops are written under another name, from any thread and in any order, without a call of HDF5. When the bytes of a
+batch are on the disk, and not before, the journal beside the file says so. At the end the file gets its name, and the
+journal goes. A job that finds the journal of the same job leaves out what is recorded there.
+A failed fsync is never retried: what it should have written may be gone from the page cache (PostgreSQL's findings of
+2018 about fsync on Linux).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from msroi_cli.errors import UsageError
+from msroi_cli.io.crops.compressed import SpoolWriter
+from msroi_cli.io.crops.contiguous import PlainWriter
+from msroi_cli.io.crops.journal import Journal
+from msroi_cli.io.crops.reader import open_crops
+from msroi_cli.io.crops.writer import CropsWriter, Output
+from msroi_cli.io.files.atomic import failures_named
+
+
+@contextmanager
+def crops_writer(output: Output) -> Iterator[CropsWriter]:
+    """Yields the writer of `output`, which the block ends with `finish`.
+
+    If the block fails, what is recorded stays for a job that resumes, and if nothing is, no file stays.
+    Raises UsageError if the file may not be written or holds unfinished work of another job, RunError for what the
+    file system refuses.
+    """
+    output.check()
+    journal = Journal(output.target)
+    try:
+        writer = (PlainWriter if output.header.compression is None else SpoolWriter)(output, journal)
+        resumed = _resumes(output, journal, writer)
+        try:
+            if not resumed:
+                journal.clear()
+            with failures_named(output.path):
+                if not resumed:
+                    # What an unfinished job has left, which may have been of the other kind.
+                    output.partial.unlink(missing_ok=True)
+                    output.spool.unlink(missing_ok=True)
+                writer.begin(resumed)
+            if not resumed:
+                journal.begin(output.identity)
+            yield writer
+        except BaseException:
+            writer.close()
+            if not journal.records:
+                with suppress(OSError):
+                    writer.discard()
+                journal.remove()
+            raise
+        writer.close()
+        journal.remove()
+    finally:
+        journal.release()
+
+
+def _resumes(output: Output, journal: Journal, writer: CropsWriter) -> bool:
+    """Whether there is earlier work to go on with; raises UsageError if there is some that must not be lost."""
+    if not journal.records:
+        return False
+    if output.resume:
+        different = differences(journal.identity, output.identity)
+        if different:
+            raise UsageError(f"{output.path}: cannot resume: {different[0]}; --overwrite starts anew")
+        return writer.present()
+    if output.overwrite:
+        return False
+    raise UsageError(f"{output.path}: an unfinished job is here; --resume goes on with it, --overwrite starts anew")
+
+
+def is_done(output: Output) -> bool:
+    """Whether a job that resumes has nothing left to do: the output is whole already.
+
+    Raises UsageError if a whole output is there that another job made.
+    """
+    if not (output.resume and output.target.exists()) or output.partial.exists():
+        return False
+    crops = open_crops(output.target)
+    made = {"parameters": crops.parameters, "sources": crops.sources, "shape": list(crops.shape)}
+    wanted = {
+        "parameters": output.header.parameters,
+        "sources": output.header.sources_as_dict(),
+        "shape": list(output.header.shape),
+    }
+    different = differences(made, wanted)
+    if different:
+        raise UsageError(f"{output.path}: cannot resume: it is whole, but of another job: {different[0]}")
+    # The job may have been killed between its last steps.
+    journal = Journal(output.target)
+    with suppress(OSError):
+        output.spool.unlink(missing_ok=True)
+    journal.remove()
+    return True
+
+
+def differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """Where two JSON values differ, in words."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = dict.fromkeys([*before, *now])
+        return [line for key in keys for line in differences(before.get(key), now.get(key), f"{name} {key}".strip())]
+    return [] if before == now else [f"{name} was {before!r}, now {now!r}"]

@@ -1,0 +1,218 @@
+"""Reading a crops file as a sequence: rows, slices, masks and lists of rows, in any process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.errors import InputError
+from msroi_cli.io.crops.rows import RowSource, open_rows, rows_meant
+from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, OPTIONAL_COLUMNS
+from msroi_cli.io.files.location import Location
+from msroi_cli.io.hdf5.read import attribute, dataset_in, dtype_of, open_group, read, texts
+
+BLOCK_BYTES = 8 << 20
+
+
+def open_crops(path: str | Path) -> Crops:
+    """Opens a crops file for reading: `len`, rows, slices, `by_image(id)`.
+
+    Raises InputError if it is none.
+    """
+    return Crops(path)
+
+
+class Crops:
+    """The crops of a file, (K, C, Ho, Wo) or, reduced, (K, C): read when they are used; and what goes with them.
+
+    boxes: (K, 4) float32, x1 y1 x2 y2, pixels of the network's input. image_index: (K,) int64 into `image_ids`,
+    -1 where the image is unknown. level: (K,) int8, -1 where none was pooled. status: (K,) uint8, 0 pooled, 1 invalid
+    box. box_index: (K,) int64, the row in the box file. score, category_id, annotation_id: (K,) or None.
+    parameters, sources: what the file says of how it was made. stats: one record a level. checksums: the
+    CRC32 of every `rows_per_block` rows.
+
+    A pickle holds the path alone: whoever loads it opens the file anew. After a fork both processes can go on reading.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        location = Location(self.path)
+        root = open_group(location, "a crops file")
+        try:
+            self._read(root, location)
+        finally:
+            root.file.close()
+
+    def _read(self, root: h5py.Group, location: Location) -> None:
+        if not np.array_equal(attribute(root, "format", str(location)), FORMAT):
+            raise InputError(f"{location}: expected a crops file, format {FORMAT}, got another HDF5 file")
+        version = attribute(root, "format_version", str(location))
+        if not np.array_equal(version, FORMAT_VERSION):
+            raise InputError(f"{location}: expected format version {FORMAT_VERSION}, got {version}")
+        self.parameters = _json_attribute(root, location, "parameters")
+        self.sources = _json_attribute(root, location, "sources")
+        self.image_ids = texts(_dataset(root, location, "image_ids"), location.at("image_ids"))
+        dataset = _crops_dataset(root, location)
+        columns = {
+            name: _column(root, location, name, len(dataset))
+            for name in COLUMNS
+            if name in root or name not in OPTIONAL_COLUMNS
+        }
+        self.boxes, self.image_index = columns["boxes"], columns["image_index"]
+        self.level, self.status, self.box_index = columns["level"], columns["status"], columns["box_index"]
+        self.score, self.category_id = columns.get("score"), columns.get("category_id")
+        self.annotation_id = columns.get("annotation_id")
+        if len(dataset) and not -1 <= self.image_index.min() <= self.image_index.max() < len(self.image_ids):
+            raise InputError(
+                f"{location.at('image_index')}: expected -1 or indices into {len(self.image_ids)} image_ids, got others"
+            )
+        self.stats = read(_dataset(root, location, "stats"), location.at("stats"))
+        self.checksums = read(_dataset(root, location, "checksums"), location.at("checksums"))
+        self.rows_per_block = int(attribute(root["checksums"], "rows_per_block", location.at("checksums")) or 1)
+        self.shape: tuple[int, ...] = dataset.shape
+        self.dtype: np.dtype[Any] = dtype_of(dataset, location.at("crops"))
+        self._rows: RowSource | None = open_rows(self.path, dataset)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        """Row k as (C, Ho, Wo); rows of a slice, a mask or a list of numbers as (k, C, Ho, Wo).
+
+        Numbers may be negative, repeated and in any order; the file is read in its own order. A tuple goes on into the
+        crops, with numbers and slices. What a number or a slice gives may not be written to: `.copy()` may.
+        Raises IndexError as a list or an array would, InputError for a file that has become unreadable.
+        """
+        if isinstance(rows, tuple):
+            return self._inside(rows)
+        meant = rows_meant(rows, len(self))
+        if isinstance(meant, int):
+            row: NDArray[Any] = self._source().slice(meant, meant + 1)[0]
+            return row
+        if isinstance(meant, range):
+            return self._source().slice(meant.start, meant.stop)
+        return self._source().take(meant.ravel()).reshape(*meant.shape, *self.shape[1:])
+
+    def _inside(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        if any(not isinstance(part, (int, np.integer, slice, type(...))) for part in key[1:]):
+            raise IndexError(f"expected numbers, slices and ... behind the rows, got {key[1:]!r}")
+        if not key or key[0] is Ellipsis:
+            every: NDArray[Any] = self[:][key]
+            return every
+        crops = self[key[0]]
+        one = crops.ndim < len(self.shape)
+        inside: NDArray[Any] = crops[key[1:] if one else (slice(None), *key[1:])]
+        return inside
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        for _, block in self.blocks():
+            yield from block
+
+    def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """All rows, some at a time: which they are, and the crops (k, C, Ho, Wo), of about `block_bytes`."""
+        step = max(1, block_bytes // max(1, self.row_bytes))
+        for start in range(0, len(self), step):
+            rows = slice(start, min(start + step, len(self)))
+            yield rows, self[rows]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """All crops, mapped where they can be and no other dtype is asked for."""
+        crops = self[:]
+        if copy is False and (not self._source().mapped or (dtype is not None and np.dtype(dtype) != self.dtype)):
+            raise ValueError(f"{self.path}: expected crops that can be mapped as they are, to have them without a copy")
+        array: NDArray[Any] = crops.astype(dtype or self.dtype, copy=bool(copy))
+        return array
+
+    def by_image(self, image_id: str | int) -> NDArray[Any]:
+        """The crops of one image, in the order of the file; KeyError if the file does not name the image."""
+        return self[self.rows_of(image_id)]
+
+    def rows_of(self, image_id: str | int) -> NDArray[np.int64]:
+        """The row numbers of one image's crops, ascending; KeyError if the file does not name the image."""
+        numbers, order, edges = self._images
+        try:
+            index = numbers[str(image_id)]
+        except KeyError:
+            raise KeyError(f"{self.path}: no image {image_id!r}") from None
+        return order[edges[index] : edges[index + 1]]
+
+    @cached_property
+    def _images(self) -> tuple[dict[str, int], NDArray[np.int64], NDArray[np.int64]]:
+        """The number of each image; the rows sorted by image; where the rows of each image begin among them."""
+        numbers = {image: number for number, image in reversed(list(enumerate(self.image_ids)))}
+        order = np.argsort(self.image_index, kind="stable")
+        edges = np.searchsorted(self.image_index[order], np.arange(len(self.image_ids) + 1))
+        return numbers, order, edges
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of one crop."""
+        return int(np.prod(self.shape[1:])) * self.dtype.itemsize
+
+    def _source(self) -> RowSource:
+        if self._rows is None:
+            raise ValueError(f"{self.path}: expected open crops, got closed ones")
+        return self._rows
+
+    def close(self) -> None:
+        """Lets go of the file; arrays that were given out stay good."""
+        if self._rows is not None:
+            self._rows.close()
+            self._rows = None
+
+    def __enter__(self) -> Crops:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_crops, (self.path.absolute(),)
+
+    def __repr__(self) -> str:
+        return f"<Crops {self.path}: {self.shape} {self.dtype}>"
+
+
+def _json_attribute(root: h5py.Group, location: Location, name: str) -> dict[str, Any]:
+    """A root attribute that holds a JSON object; raises InputError."""
+    text = attribute(root, name, str(location))
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        came = "none" if text is None else repr(text)[:60]
+        raise InputError(f"{location}: attribute {name}: expected a JSON object, got {came}")
+    return value
+
+
+def _dataset(root: h5py.Group, location: Location, name: str) -> h5py.Dataset:
+    return dataset_in(root, name, location.at(name), "a dataset")
+
+
+def _crops_dataset(root: h5py.Group, location: Location) -> h5py.Dataset:
+    dataset = _dataset(root, location, "crops")
+    dtype = dtype_of(dataset, location.at("crops"))
+    if len(dataset.shape or ()) not in (2, 4) or dtype.kind != "f":
+        raise InputError(
+            f"{location.at('crops')}: expected float crops (K, C, Ho, Wo) or (K, C), got {dataset.shape} {dtype}"
+        )
+    return dataset
+
+
+def _column(root: h5py.Group, location: Location, name: str, count: int) -> NDArray[Any]:
+    values = read(_dataset(root, location, name), location.at(name))
+    shape = (count, 4) if name == "boxes" else (count,)
+    if values.shape != shape or values.dtype.kind not in "fiu":
+        raise InputError(f"{location.at(name)}: expected {shape} numbers, got {values.shape} {values.dtype}")
+    return values

@@ -1,0 +1,162 @@
+"""The rows of the `crops` dataset: mapped where they are one run of bytes, else by way of h5py, chunk by chunk."""
+
+from __future__ import annotations
+
+import operator
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.errors import InputError
+from msroi_cli.io.hdf5.read import read
+
+
+class RowSource(ABC):
+    """Fetches rows of (K, ...). mapped: whether a slice is a view of the file and no copy."""
+
+    mapped: bool
+
+    @abstractmethod
+    def slice(self, start: int, stop: int) -> NDArray[Any]:
+        """The rows from `start` to `stop`, not to be written to."""
+
+    @abstractmethod
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """The given rows (k,), from 0 to K - 1, in any order, in an array of their own."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Lets go of the file."""
+
+
+def open_rows(path: Path, dataset: h5py.Dataset) -> RowSource:
+    """The rows of `dataset`, which lies in the open file `path`; raises InputError if the file is too short."""
+    offset = dataset.id.get_offset()
+    plain = dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype)) and dataset.file.userblock_size == 0
+    if not dataset.size:
+        return MappedRows(np.empty(dataset.shape, dataset.dtype))
+    if offset is None or not plain or dataset.external or dataset.is_virtual:
+        return ChunkedRows(path, dataset)
+    try:
+        return MappedRows(np.memmap(path, dataset.dtype, "r", offset, dataset.shape))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}:/crops: expected {dataset.nbytes} bytes at {offset}, got: {error}") from error
+
+
+class MappedRows(RowSource):
+    """Rows that stand in the file one after the other. A read-only map goes on in the child of a fork."""
+
+    mapped = True
+
+    def __init__(self, rows: NDArray[Any]) -> None:
+        self._map: NDArray[Any] = np.asarray(rows)
+        self._map.flags.writeable = False
+
+    def slice(self, start: int, stop: int) -> NDArray[Any]:
+        """A view."""
+        return self._map[start:stop]
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Copies row after row in the order of the file, so that a disk reads ahead and not to and fro."""
+        out: NDArray[Any] = np.empty((len(rows), *self._map.shape[1:]), self._map.dtype)
+        for place in np.argsort(rows, kind="stable").tolist():
+            out[place] = self._map[rows[place]]
+        return out
+
+    def close(self) -> None:
+        """The map goes with the last array that shows it."""
+        self._map = self._map[:0]
+
+
+class ChunkedRows(RowSource):
+    """Rows in chunks, perhaps compressed. Every process opens the file for itself, when it first reads."""
+
+    mapped = False
+
+    def __init__(self, path: Path, dataset: h5py.Dataset) -> None:
+        self._path = path.absolute()
+        self._shape, self._dtype = dataset.shape, dataset.dtype
+        self._step = dataset.chunks[0] if dataset.chunks else 1
+        self._identity = self._file_identity()
+        self._dataset: h5py.Dataset | None = None
+        self._process = 0
+
+    def _file_identity(self) -> tuple[int, ...]:
+        try:
+            status = self._path.stat()
+        except OSError as error:
+            raise InputError(f"{self._path}: cannot be read: {error.strerror}") from error
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+    def _opened(self) -> h5py.Dataset:
+        """The dataset; in the child of a fork, one of its own: the parent's is closed here, and stays open there."""
+        if self._dataset is None or self._process != os.getpid():
+            self.close()
+            if self._file_identity() != self._identity:
+                raise InputError(f"{self._path}: expected the file that was opened, got one that has changed since")
+            try:
+                self._dataset = h5py.File(self._path, "r")["crops"]
+            except (OSError, KeyError) as error:
+                raise InputError(f"{self._path}: cannot be opened again: {error}") from error
+            self._process = os.getpid()
+        return self._dataset
+
+    def slice(self, start: int, stop: int) -> NDArray[Any]:
+        """Reads."""
+        rows = read(self._opened(), f"{self._path}:/crops", np.s_[start:stop])
+        rows.flags.writeable = False
+        return rows
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Reads every chunk that is needed once, in the order of the file."""
+        out: NDArray[Any] = np.empty((len(rows), *self._shape[1:]), self._dtype)
+        order = np.argsort(rows, kind="stable")
+        chunk = rows[order] // self._step
+        for places in np.split(order, np.flatnonzero(np.diff(chunk)) + 1) if len(rows) else ():
+            first, last = int(rows[places[0]]), int(rows[places[-1]])
+            out[places] = self.slice(first, last + 1)[rows[places] - first]
+        return out
+
+    def close(self) -> None:
+        """Closes the file, if this process or the one it was forked from had it open."""
+        if self._dataset is not None:
+            self._dataset.file.close()
+            self._dataset = None
+
+
+def rows_meant(key: Any, count: int) -> int | range | NDArray[np.int64]:
+    """What an index means for `count` rows: one, a run with step 1, or any rows (..., ) from 0 to count - 1.
+
+    Raises IndexError as NumPy does.
+    """
+    if key is Ellipsis:
+        return range(count)
+    if isinstance(key, slice):
+        run = range(count)[key]
+        return range(run.start, max(run.start, run.stop)) if run.step == 1 else np.array(run, np.int64)
+    if not isinstance(key, (bool, np.bool_)) and not np.ndim(key) and hasattr(key, "__index__"):
+        row = operator.index(key)
+        if not -count <= row < count:
+            raise IndexError(f"row {row}: expected {-count} to {count - 1}")
+        return row % count
+    return _listed(key, count)
+
+
+def _listed(key: Any, count: int) -> NDArray[np.int64]:
+    rows = np.asarray(key)
+    if rows.ndim and not rows.size and rows.dtype.kind == "f":
+        return np.empty(rows.shape, np.int64)
+    if rows.ndim == 1 and rows.dtype.kind == "b":
+        if len(rows) != count:
+            raise IndexError(f"expected a mask of {count} rows, got {len(rows)}")
+        return np.flatnonzero(rows)
+    if not rows.ndim or rows.dtype.kind not in "iu":
+        raise IndexError(f"expected row numbers, a slice or a mask of rows, got {key!r:.60}")
+    if rows.size and not (-count <= rows.min() and rows.max() < count):
+        raise IndexError(f"rows: expected {-count} to {count - 1}, got {rows.min()} to {rows.max()}")
+    return np.where(rows < 0, rows + count, rows).astype(np.int64)

@@ -1,0 +1,73 @@
+"""The crops file, format version 1: what is in it.
+
+`crops` (K, C, Ho, Wo) is one contiguous run of bytes unless compression was asked for, so that it can be mapped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.io.files.location import Source
+
+FORMAT = "msroi-crops"
+FORMAT_VERSION = 1
+
+STATUS_POOLED, STATUS_INVALID = 0, 1
+COLUMNS = {
+    "boxes": np.float32,
+    "image_index": np.int64,
+    "level": np.int8,
+    "status": np.uint8,
+    "box_index": np.int64,
+    "score": np.float64,
+    "category_id": np.int64,
+    "annotation_id": np.int64,
+}
+OPTIONAL_COLUMNS = ("score", "category_id", "annotation_id")
+STATS_DTYPE = np.dtype(
+    [("level", "i4"), ("stride_y", "f8"), ("stride_x", "f8"), ("boxes", "i8"), ("share", "f8")]
+    + [(f"box_size_{name}", "f8") for name in ("min", "median", "max")]
+    + [(name, "f8") for name in ("mean", "std", "min", "max", "zero_fraction")]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """How crops are compressed: "gzip" or "lzf", the level of gzip, and the rows of a chunk."""
+
+    name: str
+    level: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class CropsHeader:
+    """Everything a crops file says besides the crops, their checksums and their statistics.
+
+    shape: (K, C, Ho, Wo), or (K, C) of crops that were reduced to vectors. columns: arrays (K, ...) by the names of
+    `COLUMNS`. levels: how many rows `stats` has.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    columns: Mapping[str, NDArray[Any]]
+    image_ids: list[str]
+    levels: int
+    parameters: Mapping[str, Any]
+    sources: Mapping[str, Source]
+    compression: Compression | None = None
+
+    def sources_as_dict(self) -> dict[str, Any]:
+        """The sources as plain JSON values."""
+        return {role: asdict(source) for role, source in self.sources.items()}
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of one crop."""
+        return math.prod(self.shape[1:]) * self.dtype.itemsize

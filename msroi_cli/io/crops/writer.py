@@ -1,0 +1,110 @@
+"""What writes crops: one output, and what every way of writing it can do."""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.io.crops.journal import Journal
+from msroi_cli.io.crops.schema import CropsHeader
+from msroi_cli.io.files.atomic import check_target, failures_named
+
+Record = dict[str, Any]
+
+OVERWRITE_OR_RESUME = "--overwrite replaces it, --resume finishes it"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A crops file to write: its name, what goes in, and which job it is the work of.
+
+    identity: plain JSON values; two jobs with the same identity write the same bytes.
+    """
+
+    path: Path
+    header: CropsHeader
+    identity: Mapping[str, Any]
+    resume: bool = False
+    overwrite: bool = False
+
+    @property
+    def target(self) -> Path:
+        """The file behind the name, links followed."""
+        return self.path.resolve()
+
+    @property
+    def partial(self) -> Path:
+        """The name that the file has until it is whole."""
+        return self.target.with_name(f".{self.target.name}.partial")
+
+    @property
+    def spool(self) -> Path:
+        """Where compressed crops wait until the file is put together."""
+        return self.target.with_name(f".{self.target.name}.spool")
+
+    def check(self) -> None:
+        """Raises UsageError where nothing may be written."""
+        check_target(self.path, self.overwrite or self.resume, OVERWRITE_OR_RESUME)
+
+
+class CropsWriter(ABC):
+    """Where crops go. `write` may be called from any thread, the others from one."""
+
+    def __init__(self, output: Output, journal: Journal) -> None:
+        self._output = output
+        self._journal = journal
+
+    @property
+    def records(self) -> list[Record]:
+        """The batches that are done and on the disk, among them those of an earlier run."""
+        return self._journal.records
+
+    @abstractmethod
+    def begin(self, resumed: bool) -> None:
+        """Makes the files to write to, or opens those of an earlier run."""
+
+    @abstractmethod
+    def write(self, rows: NDArray[np.int64], crops: NDArray[Any]) -> Record:
+        """Writes `crops` (k, C, Ho, Wo), C-contiguous, of the file's dtype, as the rows `rows`.
+
+        Returns what its record must say for the crops to be found again.
+        """
+
+    @abstractmethod
+    def finish(self, stats: NDArray[Any]) -> None:
+        """Puts in the statistics and gives the file its name; all rows have been written."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Lets go of the files."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Removes the files."""
+
+    @abstractmethod
+    def _sync(self) -> None:
+        """Has the disk take all that `write` wrote."""
+
+    def commit(self, records: list[Record]) -> None:
+        """Records batches whose `write` has returned, once their bytes are on the disk."""
+        with failures_named(self._output.path):
+            self._sync()
+        self._journal.add(records)
+
+    def present(self) -> bool:
+        """Whether the files of an earlier run are there."""
+        return self._output.partial.exists()
+
+
+def row_checksums(crops: NDArray[Any]) -> NDArray[np.uint32]:
+    """The CRC32 of each of `crops` (k, ...), C-contiguous."""
+    rows = crops.reshape(len(crops), -1).view(np.uint8) if crops.size else np.empty((len(crops), 0), np.uint8)
+    return np.fromiter((zlib.crc32(row.data) for row in rows), np.uint32, len(rows))

@@ -1,0 +1,1 @@
+"""Crops in the files that other programs read."""

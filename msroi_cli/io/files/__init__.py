@@ -1,0 +1,1 @@
+"""Files of any kind: names, fingerprints, whole-or-absent writing, durability."""

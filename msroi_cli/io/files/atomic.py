@@ -1,0 +1,106 @@
+"""Files that appear under their name only when they are whole."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from msroi_cli.errors import RunError, UsageError
+from msroi_cli.io.files.durability import sync
+
+
+def check_target(path: Path, overwrite: bool, hint: str = "--overwrite replaces it") -> None:
+    """Raises UsageError where a file may not be written: it exists, is a folder, or its folder does not exist."""
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device or the like"
+        raise UsageError(f"{path}: expected the name of a file to write, got {kind}")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: expected an existing folder to write to, got {path.parent}")
+    if not overwrite and os.path.lexists(path):
+        raise UsageError(f"{path}: exists already; {hint}")
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two names are, or would be, of one file."""
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
+
+
+@contextmanager
+def whole_file(path: Path, overwrite: bool) -> Iterator[Path]:
+    """Yields a temporary name beside `path`; what is written there takes the name `path` if the block succeeds.
+
+    It is on the disk, and its name too, when the block is left. If the block fails, nothing stays behind.
+    Raises UsageError as `check_target` does, and RunError for what the file system refuses.
+    """
+    check_target(path, overwrite)
+    target = path.resolve()
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        with failures_named(path):
+            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        yield partial
+        with failures_named(path):
+            publish(partial, target, overwrite)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, content: bytes, overwrite: bool) -> None:
+    """Writes a small file so that it is whole or not there."""
+    with whole_file(path, overwrite) as partial, failures_named(path):
+        partial.write_bytes(content)
+
+
+@contextmanager
+def failures_named(path: Path) -> Iterator[None]:
+    """Turns an OSError of the block into a RunError that names the file the user asked for."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def publish(partial: Path, target: Path, overwrite: bool) -> None:
+    """Gives a finished file its name, once its content is on the disk; on the disk is the name too on return.
+
+    Source: the order of restic and others: fsync the file, rename, fsync the folder; a failed fsync is final.
+    """
+    sync(partial)
+    if target.exists() and partial.samefile(target):
+        # Cut short between the two steps of a link; renaming one name of a file to another does nothing.
+        partial.unlink()
+    elif overwrite:
+        partial.replace(target)
+    else:
+        _link(partial, target)
+    sync(target.parent)
+
+
+def _link(partial: Path, target: Path) -> None:
+    try:
+        # Unlike a rename, a link never takes the place of a file that has appeared meanwhile.
+        os.link(partial, target)
+    except FileExistsError:
+        raise UsageError(f"{target}: appeared while it was being made; --overwrite replaces it") from None
+    except OSError:
+        partial.replace(target)
+    else:
+        partial.unlink()
+
+
+def check_room(path: Path, size: int) -> None:
+    """Raises RunError if the file system has no room for `size` bytes more, or the folder cannot be written to."""
+    with failures_named(path):
+        room = os.statvfs(path.parent)
+        free = room.f_bavail * room.f_frsize
+    if not os.access(path.parent, os.W_OK):
+        raise RunError(f"{path}: cannot be written: the folder is read-only")
+    if size > free:
+        raise RunError(f"{path}: expected room for {size:,} bytes, got {free:,} free")

@@ -1,0 +1,1 @@
+"""HDF5 with our errors: reading, writing, describing."""

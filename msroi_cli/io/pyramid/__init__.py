@@ -1,0 +1,1 @@
+"""Feature pyramids: one module a format, one interface for all of them."""

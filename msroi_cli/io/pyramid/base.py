@@ -1,0 +1,112 @@
+"""Feature pyramids as the job sees them: images by number, read one at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.io.features.source import MapSource
+from msroi_cli.io.files.location import Location
+from msroi_cli.io.pyramid.levels import Level
+
+
+class Pyramid(ABC):
+    """The pyramids of N images with the same levels, channels and dtype; sizes may differ between images.
+
+    location: where it lies. layout: "batched" or "per image". image_ids: N strings.
+    sample_image: the image that channels, dtype and scales were taken from.
+    """
+
+    location: Location
+    layout: str
+    levels: tuple[Level, ...]
+    image_ids: Sequence[str]
+    channels: int
+    dtype: np.dtype[Any]
+    sample_image: int = 0
+
+    def shapes(self, image: int) -> list[tuple[int, int]]:
+        """The size (H, W) of each level of an image; raises InputError where the image does not fit the others."""
+        return [self.source(image, level).shape[1:] for level in range(len(self.levels))]
+
+    @abstractmethod
+    def source(self, image: int, level: int) -> MapSource:
+        """Where one level of an image lies; raises InputError where it does not fit the others."""
+
+    def sources(self, wanted: Sequence[tuple[int, int]]) -> list[MapSource]:
+        """Where some (image, level) lie; raises InputError where one does not fit the others."""
+        return [self.source(image, level) for image, level in wanted]
+
+    def read(self, image: int) -> list[NDArray[Any]]:
+        """The levels of one image, (1, C, H, W) each, finest first; raises InputError."""
+        return [self.source(image, level).read()[None] for level in range(len(self.levels))]
+
+    @property
+    @abstractmethod
+    def has_scale_factors(self) -> bool:
+        """Whether images have scale factors, as far as the first of them tell."""
+
+    @abstractmethod
+    def scale_factor(self, image: int) -> tuple[float, float] | None:
+        """(sx, sy): network input pixels per original pixel."""
+
+    @abstractmethod
+    def image_size(self, image: int) -> tuple[float, float] | None:
+        """(width, height) of the image in original pixels."""
+
+    @abstractmethod
+    def storage(self, image: int, level: int) -> dict[str, Any]:
+        """How one level of an image is stored: `shape`, `dtype`, `chunks`, `filters`, `bytes` on the disk.
+
+        In a batched pyramid that is the level of all images.
+        """
+
+    def check(self, image: int) -> None:
+        """Checks everything about an image but its values; raises InputError."""
+        self.shapes(image)
+
+    @abstractmethod
+    def close(self) -> None:
+        """Releases the file."""
+
+    def __enter__(self) -> Pyramid:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def input_size(self, image: int) -> tuple[float, float]:
+        """(width, height) of the network's input, as the finest level spans it."""
+        _, height, width = self.source(image, 0).shape
+        return width / self.levels[0].scale[1], height / self.levels[0].scale[0]
+
+
+class BatchedPyramid(Pyramid):
+    """Images of one size: levels (N, C, H, W), and per image what stands beside them.
+
+    factors and sizes: scale factors (sx, sy) and image sizes (width, height), (N, 2) float64 or None.
+    """
+
+    layout = "batched"
+    factors: NDArray[np.float64] | None
+    sizes: NDArray[np.float64] | None
+
+    @property
+    def has_scale_factors(self) -> bool:
+        """Whether there is an array of them."""
+        return self.factors is not None
+
+    def scale_factor(self, image: int) -> tuple[float, float] | None:
+        """The image's row of `scale_factors`."""
+        return None if self.factors is None else (self.factors[image, 0], self.factors[image, 1])
+
+    def image_size(self, image: int) -> tuple[float, float] | None:
+        """The image's row of `image_sizes`."""
+        return None if self.sizes is None else (self.sizes[image, 0], self.sizes[image, 1])

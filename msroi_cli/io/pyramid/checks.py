@@ -1,0 +1,60 @@
+"""Checks of what a pyramid file holds: shapes, dtypes, image ids, pairs of numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.errors import InputError
+
+FLOATS = ("float16", "float32", "float64")
+
+
+FLOAT_CODES = "efd"  # the same, as NumPy codes them
+
+
+def pairs_beside(where: str, values: Any, count: int) -> NDArray[np.float64]:
+    """`scale_factors` or `image_sizes` of `count` images, (N, 2) float64; raises InputError."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        array = np.empty(0)
+    if array.shape != (count, 2) or array.dtype.kind not in "fiu":
+        raise InputError(f"{where}: expected ({count}, 2) numbers, got {array.shape} {array.dtype}")
+    pairs = array.astype(np.float64)
+    if not (np.isfinite(pairs).all() and (pairs > 0).all()):
+        raise InputError(f"{where}: expected numbers above 0, got others")
+    return pairs
+
+
+def different_ids(where: str, ids: Any, count: int) -> list[str]:
+    """Image ids as strings, one for each of `count` images; raises InputError unless each is an integer or a string."""
+    values = ids.tolist() if isinstance(ids, np.ndarray) else ids
+    if not isinstance(values, list):
+        raise InputError(f"{where}: expected a list, got {values!r}")
+    values = [value.decode(errors="replace") if isinstance(value, bytes) else value for value in values]
+    for index, value in enumerate(values):
+        if type(value) not in (int, str) or not _storable(str(value)):
+            raise InputError(f"{where}: id {index}: expected a whole number or a string, got {value!r}")
+    if len(values) != count:
+        raise InputError(f"{where}: expected {count} ids, got {len(values)}")
+    return [str(value) for value in values]
+
+
+def _storable(text: str) -> bool:
+    """Whether HDF5 can hold a text: it ends at a NUL, and a lone surrogate is no UTF-8."""
+    return "\0" not in text and text.encode(errors="ignore").decode() == text
+
+
+def check_map(where: str, shape: tuple[int, ...], dtype: Any, like: tuple[int, Any] | None = None) -> None:
+    """Checks one image's level, (C, H, W) or (1, C, H, W) or a batch of them, against (channels, dtype)."""
+    channels = "C" if like is None else like[0]
+    if dtype.char not in FLOAT_CODES or (like is not None and dtype.char != like[1].char):
+        wanted = "float16, float32 or float64" if like is None else f"{like[1]} like the first level"
+        raise InputError(f"{where}: expected {wanted}, got {dtype}")
+    if len(shape) not in (3, 4) or (like is not None and shape[-3] != like[0]):
+        raise InputError(f"{where}: expected ({channels}, H, W), got {shape}")
+    if not (shape[-1] and shape[-2]):
+        raise InputError(f"{where}: expected a map of at least 1 x 1 cells, got {shape}")

@@ -1,0 +1,90 @@
+"""The levels of a pyramid: their names, scales and order, from the file and from the options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from msroi_cli.errors import InputError, UsageError
+from msroi_cli.io.files.location import Location
+
+# Strides and scale factors beyond this are mistakes.
+SMALLEST = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class LevelChoice:
+    """What the user says about the levels: their names, and their strides or their scales, finest first.
+
+    scales_needed: whether a level without a scale is an error; else its scale is NaN, for those who only look.
+    """
+
+    names: tuple[str, ...] | None = None
+    strides: tuple[tuple[float, float], ...] | None = None
+    scales: tuple[tuple[float, float], ...] | None = None
+    scales_needed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level: the name of its array, and (y, x) feature pixels per input pixel."""
+
+    name: str
+    scale: tuple[float, float]
+
+
+def level_scales(
+    names: Sequence[str], own: Sequence[tuple[float, float] | None], choice: LevelChoice, where: Location
+) -> tuple[Level, ...]:
+    """Joins level names with their scales: those of the options, else the file's `own` (None where it has none)."""
+    given = choice.scales or (choice.strides and tuple((1 / y, 1 / x) for y, x in choice.strides))
+    option = "--scales" if choice.scales else "--strides"
+    if given:
+        if len(given) != len(names):
+            raise UsageError(
+                f"{option}: expected {len(names)} values for the levels {', '.join(names)}, got {len(given)}"
+            )
+        return tuple(Level(name, scale) for name, scale in zip(names, given, strict=True))
+    levels = []
+    for name, scale in zip(names, own, strict=True):
+        if scale is None and choice.scales_needed:
+            raise UsageError(
+                f"{where.at(name)}: expected a stride or spatial_scale attribute, or the option --strides or --scales"
+            )
+        levels.append(Level(name, scale or (math.nan, math.nan)))
+    return tuple(levels)
+
+
+def scale_of(where: str, stride: Any, spatial_scale: Any) -> tuple[float, float] | None:
+    """The (y, x) scale that a level's own `stride` or `spatial_scale` gives; None if it has neither."""
+    scale = None if spatial_scale is None else pair_of(f"{where}: spatial_scale", spatial_scale)
+    if stride is None:
+        return scale
+    step = pair_of(f"{where}: stride", stride)
+    from_stride = (1 / step[0], 1 / step[1])
+    if scale is not None and not np.allclose(scale, from_stride, rtol=1e-6):
+        raise InputError(f"{where}: expected stride and spatial_scale to agree, got {stride} and {spatial_scale}")
+    return from_stride if scale is None else scale
+
+
+def pair_of(where: str, value: Any) -> tuple[float, float]:
+    """One number, or two, as a pair; raises InputError unless they are above 0 and of a size that makes sense."""
+    try:
+        array = np.asarray(value)
+        numbers = array.astype(np.float64).ravel() if array.dtype.kind in "fiu" else np.empty(0)
+    except (TypeError, ValueError, OverflowError):
+        numbers = np.empty(0)
+    if numbers.size not in (1, 2) or not ((numbers >= SMALLEST) & (numbers <= 1 / SMALLEST)).all():
+        came = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+        came = came if isinstance(came, (int, float, complex, str, list)) else "an empty one"
+        raise InputError(f"{where}: expected one or two numbers above 0, got {str(came)[:60]}")
+    return float(numbers[0]), float(numbers[-1])
+
+
+def finest_first(shapes: dict[str, tuple[int, ...]]) -> list[str]:
+    """Level names by falling map size; names in natural order where sizes tie."""
+    return sorted(shapes, key=lambda name: (-shapes[name][-2] * shapes[name][-1], len(name), name))

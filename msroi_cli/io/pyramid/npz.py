@@ -1,0 +1,131 @@
+"""Pyramids in NPZ: arrays (N, C, H, W), read from the archive some channels at a time."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from functools import partial
+from threading import local
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from msroi_cli.errors import InputError, MsroiError
+from msroi_cli.io.features.source import FetchedMap, MapSource
+from msroi_cli.io.files.location import Location
+from msroi_cli.io.pyramid.arrays import SIDE_ARRAYS, BatchedArrays, array_storage, chosen_levels
+from msroi_cli.io.pyramid.checks import FLOATS, check_map
+from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, scale_of
+
+
+class NpzPyramid(BatchedArrays):
+    """Arrays (N, C, H, W) such as `p2`, `p3`, with `strides` or `spatial_scales` (L,), finest first.
+
+    An entry is read from the archive when it is wanted; a level is never in memory as a whole.
+    """
+
+    def __init__(self, location: Location, choice: LevelChoice) -> None:
+        self.location = location
+        try:
+            self._archive = zipfile.ZipFile(location.path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise InputError(f"{location}: expected an NPZ archive of arrays, got: {error}") from error
+        try:
+            self._open(choice)
+        except MsroiError:
+            self._archive.close()
+            raise
+        except (OSError, zipfile.BadZipFile, ValueError, EOFError) as error:
+            self._archive.close()
+            raise InputError(f"{location}: expected an NPZ archive of arrays, got: {error}") from error
+
+    def _open(self, choice: LevelChoice) -> None:
+        members = [name[:-4] for name in self._archive.namelist() if name.endswith(".npy")]
+        arrays = {name: _Member(self._archive, name, self.location) for name in members if name not in SIDE_ARRAYS}
+        side = {name: self._whole(name) for name in SIDE_ARRAYS if name in members}
+        maps = {n: m.shape for n, m in arrays.items() if len(m.shape) in (3, 4) and m.dtype.name in FLOATS}
+        names = chosen_levels({n: m.shape for n, m in arrays.items()} if choice.names else maps, choice, self.location)
+        for name in names:
+            check_map(self.location.at(name), arrays[name].shape, arrays[name].dtype)
+        given = choice.strides or choice.scales
+        # Strides stand beside the maps in the order of all maps, whichever of them are chosen.
+        own = {} if given else self._own_scales(finest_first(maps), side)
+        self.levels = level_scales(names, [own.get(name) for name in names], choice, self.location)
+        self._levels = [arrays[name] for name in names]
+        self._describe([m.shape for m in self._levels], [m.dtype for m in self._levels], side)
+
+    def _whole(self, name: str) -> NDArray[Any]:
+        with self._archive.open(f"{name}.npy") as file:
+            array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+        return array
+
+    def _own_scales(self, names: list[str], side: dict[str, NDArray[Any]]) -> dict[str, tuple[float, float] | None]:
+        """The scales of the maps `names`, as the archive has them."""
+        columns: list[list[Any]] = []
+        for key in ("strides", "spatial_scales"):
+            values = side.get(key)
+            if values is not None and (values.ndim not in (1, 2) or len(values) != len(names)):
+                raise InputError(
+                    f"{self.location}: {key}: expected one value a level, {len(names)}, got {values.shape}"
+                )
+            columns.append([None] * len(names) if values is None else list(values))
+        return {
+            name: scale_of(self.location.at(name), stride, scale)
+            for name, stride, scale in zip(names, *columns, strict=True)
+        }
+
+    def source(self, image: int, level: int) -> MapSource:
+        """One entry of a member of the archive."""
+        member = self._levels[level]
+        _, channels, height, width = member.shape
+        return FetchedMap(partial(member.channels, image), (channels, height, width), member.dtype, member.where)
+
+    def storage(self, image: int, level: int) -> dict[str, Any]:
+        """The level's member of the archive."""
+        entry = self._archive.getinfo(f"{self.levels[level].name}.npy")
+        filters = ["deflate"] if entry.compress_type == zipfile.ZIP_DEFLATED else []
+        return array_storage(self._levels[level].shape, self._levels[level].dtype, entry.compress_size, filters)
+
+    def close(self) -> None:
+        """Closes the archive."""
+        self._archive.close()
+
+
+class _Member:
+    """One array of an NPZ archive, read some channels at a time; every thread moves through it on its own."""
+
+    def __init__(self, archive: zipfile.ZipFile, name: str, location: Location) -> None:
+        self._archive = archive
+        self._name = f"{name}.npy"
+        self._opened = local()
+        self.where = location.at(name)
+        with archive.open(self._name) as file:
+            version = npy.read_magic(file)
+            header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, fortran, self.dtype = header(file)
+            self._start = file.tell()
+        self.shape: tuple[int, ...] = (1, *shape) if len(shape) == 3 else shape
+        if fortran and len(self.shape) == 4:
+            raise InputError(f"{self.where}: expected an array in C order, got Fortran order")
+
+    def _file(self) -> IO[bytes]:
+        if not hasattr(self._opened, "file"):
+            self._opened.file = self._archive.open(self._name)
+        file: IO[bytes] = self._opened.file
+        return file
+
+    def channels(self, image: int, start: int, stop: int) -> NDArray[Any]:
+        """The channels from `start` to `stop` of entry `image`, (c, H, W); raises InputError."""
+        plane = int(np.prod(self.shape[2:])) * self.dtype.itemsize
+        size = (stop - start) * plane
+        try:
+            file = self._file()
+            file.seek(self._start + (image * self.shape[1] + start) * plane)
+            content = file.read(size)
+        except (OSError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+            raise InputError(f"{self.where}: cannot be read: {error}") from error
+        if len(content) != size:
+            raise InputError(f"{self.where}: expected {size} bytes for entry {image}, got {len(content)}")
+        return np.frombuffer(content, self.dtype).reshape(stop - start, *self.shape[2:])

@@ -1,0 +1,1 @@
+"""`extract`: read, plan, pool, write."""

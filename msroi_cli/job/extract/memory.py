@@ -1,0 +1,62 @@
+"""How a job keeps within its memory: the rows of a batch, the bytes of a block of features, the number of workers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from msroi_cli.core.spec import PoolSpec
+from msroi_cli.io.crops.schema import CropsHeader
+from msroi_cli.io.pyramid.base import Pyramid
+from msroi_cli.job.extract.plan import BatchSize, Plan
+
+# Batches are so large that records and fsyncs do not count, and so small that there are some to share out.
+SMALLEST_BATCH, LARGEST_BATCH, BATCHES_AT_LEAST = 4 << 20, 16 << 20, 32
+
+
+# Features are pooled while they are in the cache; more of them only where chunks would else be decoded twice.
+LARGEST_BLOCK = 48 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How a job keeps within its memory.
+
+    batch: the rows of a batch. block: bytes of features that a worker holds. workers: how many may work at once.
+    """
+
+    batch: BatchSize
+    block: int
+    workers: int
+
+    @classmethod
+    def of(cls, memory: int, header: CropsHeader, plan: Plan, spec: PoolSpec, pyramid: Pyramid) -> Budget:
+        """Splits `memory` bytes: an eighth for the crops of a worker at most, and as much for its features.
+
+        It is a quarter each where images are stored together.
+        """
+        row = max(1, header.shape[1] * math.prod(spec.output_size) * header.dtype.itemsize)
+        images, together = _images_at_once(pyramid, memory // 4)
+        share = memory // 8 if images == 1 else memory // 4
+        multiple = header.compression.rows if header.compression else 1
+        limit = max(1, share // row // multiple) * multiple
+        total = row * len(plan)
+        enough = min(max(total // BATCHES_AT_LEAST, SMALLEST_BATCH), LARGEST_BATCH) // row
+        block = min(max(LARGEST_BLOCK, together), share)
+        workers = memory // (min(limit * row, max(total, 1)) + block)
+        return cls(BatchSize(max(1, min(enough, limit)), limit, multiple, images), block, max(1, workers))
+
+
+def _images_at_once(pyramid: Pyramid, most: int) -> tuple[int, int]:
+    """How many images are stored together, and the bytes of the fewest channels of them that can be fetched.
+
+    Of all levels, or of as many of the largest as let this be at most `most` bytes.
+    """
+    levels = [pyramid.source(pyramid.sample_image, level) for level in range(len(pyramid.levels))]
+    one = sum(level.channel_bytes for level in levels)
+    images = channels = 1
+    for level in sorted(levels, key=lambda level: -level.channel_bytes):
+        wider = math.lcm(images, level.images_at_once), math.lcm(channels, level.channels_at_once)
+        if channels == 1 or math.prod(wider) * one <= most:
+            images, channels = wider
+    return images, images * channels * one if images > 1 else 0

@@ -1,0 +1,171 @@
+"""Pools one batch: fetches what its boxes touch, a block of channels at a time, and runs the core on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.core.backends.call import Work
+from msroi_cli.core.backends.dispatch import pool_into, touched_cells
+from msroi_cli.core.spec import PoolSpec
+from msroi_cli.core.weights import Axis
+from msroi_cli.io.features.source import MapSource, Runs, Wanted, read_maps
+from msroi_cli.io.pyramid.base import Pyramid
+from msroi_cli.job.extract.plan import NO_IMAGE, Batch, Plan, Segment
+
+# Rows are left out where that saves this share of them, and of maps that are not tiny.
+WORTH_SKIPPING, TINY_MAP = 0.2, 64 << 10
+
+
+# Images that are opened in one go. Those whose maps are this small are pooled in one call, which costs more than they.
+OPENED_AT_ONCE, SMALL = 256, 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """The rows that are pooled from one image, and the maps that they take, by level."""
+
+    rows: NDArray[np.int64]
+    sources: dict[int, MapSource]
+
+
+class Pooler:
+    """Pools batches of one plan, one at a time; every thread has its own, with its own buffers.
+
+    block_bytes: features are fetched in blocks of channels of about this size, and pooled while they are in the cache.
+    seconds: (L,) float64, the time spent on pooling each level so far.
+    """
+
+    def __init__(
+        self, pyramid: Pyramid, plan: Plan, spec: PoolSpec, fill: float | None, threads: int, block_bytes: int
+    ) -> None:
+        self._pyramid = pyramid
+        self._plan = plan
+        self._spec = spec
+        self._fill = fill
+        self._threads = threads
+        self._block_bytes = block_bytes
+        self._memory = np.empty(0, np.uint8)
+        self.seconds = np.zeros(len(spec.spatial_scales))
+
+    def pool(self, batch: Batch, out: NDArray[Any]) -> None:
+        """Writes the crops of a batch to `out` (k, C, Ho, Wo). Raises InputError or RunError if reading fails."""
+        done = 0
+        segments = [segment for segment in batch.segments if segment.image != NO_IMAGE]
+        for first in range(0, len(segments), OPENED_AT_ONCE):
+            for group in self._groups(self._opened(segments[first : first + OPENED_AT_ONCE])):
+                rows = np.concatenate([image.rows for image in group])
+                self._pool_images(group, rows, out[done : done + len(rows)])
+                done += len(rows)
+        if done < len(out):
+            out[done:] = self._fill
+
+    def _opened(self, segments: Sequence[Segment]) -> list[_Image]:
+        levels = [sorted(set(self._plan.level[segment.rows].tolist())) for segment in segments]
+        wanted = [(segment.image, level) for segment, used in zip(segments, levels, strict=True) for level in used]
+        sources = iter(self._pyramid.sources(wanted))
+        return [
+            _Image(segment.rows, {level: next(sources) for level in used})
+            for segment, used in zip(segments, levels, strict=True)
+        ]
+
+    def _groups(self, images: Sequence[_Image]) -> Iterator[list[_Image]]:
+        """Images, in order, that are pooled in one call: they are small, or stored together."""
+        group: list[_Image] = []
+        size = 0
+        for image in images:
+            more = sum(source.channel_bytes for source in image.sources.values())
+            if group and not self._one_call(group[-1], image, size + more):
+                yield group
+                group, size = [], 0
+            group.append(image)
+            size += more
+        if group:
+            yield group
+
+    def _one_call(self, last: _Image, image: _Image, channel_bytes: int) -> bool:
+        """Whether an image joins those up to the `last`; `channel_bytes` are those of a channel of all of them."""
+        largest = max(image.sources.values(), key=lambda source: source.channel_bytes)
+        if _stored_together(last, image):
+            return channel_bytes * largest.channels_at_once <= self._block_bytes
+        return channel_bytes * largest.shape[0] <= SMALL
+
+    def _pool_images(self, group: Sequence[_Image], rows: NDArray[np.int64], out: NDArray[Any]) -> None:
+        """The maps of all images are pooled as if they were the levels of one."""
+        boxes, levels = self._plan.boxes[rows], self._plan.level[rows]
+        maps = sorted((level, number) for number, image in enumerate(group) for level in image.sources)
+        sources = [group[number].sources[level] for level, number in maps]
+        numbers = np.zeros((len(self._spec.spatial_scales), len(group)), np.int64)
+        numbers[tuple(zip(*maps, strict=True))] = np.arange(len(maps))
+        chosen = numbers[levels, np.repeat(np.arange(len(group)), [len(image.rows) for image in group])]
+        used = tuple(level for level, _ in maps)
+        spec = _of_levels(self._spec, used)
+        runs = [
+            touched_runs(boxes[chosen == number], spec, number, source) if _not_tiny(source) else [(0, source.shape[1])]
+            for number, source in enumerate(sources)
+        ]
+        batch = np.zeros(len(boxes), np.int64)
+        seconds = np.zeros(len(maps))
+        step = channels_at_once(sources, self._block_bytes)
+        for channel in range(0, out.shape[1], step):
+            block = out[:, channel : channel + step]
+            fetched = self._fetched(sources, runs, channel, block.shape[1])
+            pool_into(block, Work(fetched, batch, boxes, chosen, spec), self._threads, seconds)
+        np.add.at(self.seconds, list(used), seconds)
+
+    def _fetched(self, sources: list[MapSource], runs: list[Runs], channel: int, count: int) -> list[NDArray[Any]]:
+        """The channels from `channel` on of each map, (1, c, H, W), in a buffer that is used again and again."""
+        ends = np.cumsum([count * source.channel_bytes for source in sources]).tolist()
+        if ends[-1] > len(self._memory):
+            self._memory = np.empty(ends[-1], np.uint8)
+        blocks = [
+            self._memory[start:stop].view(source.dtype).reshape(count, *source.shape[1:])
+            for source, start, stop in zip(sources, [0, *ends], ends, strict=False)
+        ]
+        read_maps([Wanted(*one) for one in zip(sources, blocks, runs, strict=True)], channel)
+        return [block[None] for block in blocks]
+
+
+def _stored_together(last: _Image, image: _Image) -> bool:
+    return any(
+        source.together is not None and level in last.sources and source.together == last.sources[level].together
+        for level, source in image.sources.items()
+    )
+
+
+def channels_at_once(sources: Sequence[MapSource], block_bytes: int) -> int:
+    """How many channels fit in a block, all maps together, in multiples of what the largest fetch without waste."""
+    one = sum(source.channel_bytes for source in sources)
+    multiple = 1
+    for source in sorted(sources, key=lambda source: -source.channel_bytes):
+        common = math.lcm(multiple, source.channels_at_once)
+        if multiple == 1 or one * common <= block_bytes:
+            multiple = common
+    return max(1, block_bytes // (one * multiple)) * multiple
+
+
+def _not_tiny(source: MapSource) -> bool:
+    return source.shape[0] * source.channel_bytes > TINY_MAP
+
+
+def touched_runs(boxes: NDArray[np.float32], spec: PoolSpec, level: int, source: MapSource) -> Runs:
+    """The rows of a level that boxes (K, 4) touch, as runs; the whole map where little would be saved."""
+    height = source.shape[1]
+    axis = Axis(height, spec.spatial_scales[level][0], spec.output_size[0], spec.sampling_ratio, spec.aligned)
+    touched = touched_cells(boxes[:, 1], boxes[:, 3], axis)
+    if np.count_nonzero(touched) >= height * (1 - WORTH_SKIPPING):
+        return [(0, height)]
+    edges = np.flatnonzero(np.diff(touched, prepend=False, append=False))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+
+
+@lru_cache(maxsize=64)
+def _of_levels(spec: PoolSpec, levels: tuple[int, ...]) -> PoolSpec:
+    """The same pooling of a pyramid that has only these levels."""
+    return replace(spec, spatial_scales=tuple(spec.spatial_scales[level] for level in levels))

@@ -1,0 +1,183 @@
+"""From a request to a job that can run: opens the inputs, checks them against each other, makes the plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.core.spec import PoolSpec
+from msroi_cli.errors import UsageError
+from msroi_cli.io.boxes.open import read_boxes
+from msroi_cli.io.boxes.table import BoxTable
+from msroi_cli.io.crops.schema import STATUS_INVALID, STATUS_POOLED, Compression, CropsHeader
+from msroi_cli.io.crops.writer import OVERWRITE_OR_RESUME, Output
+from msroi_cli.io.files.atomic import check_target, same_file
+from msroi_cli.io.files.location import Location, Source
+from msroi_cli.io.pyramid.base import Pyramid
+from msroi_cli.io.pyramid.open import open_pyramid
+from msroi_cli.job.extract.memory import Budget
+from msroi_cli.job.extract.plan import PLAN_VERSION, Plan, make_plan
+from msroi_cli.job.join import images_of, reason_counts, refuse_bad_boxes, to_input_pixels, trouble_of
+from msroi_cli.job.request import ExtractRequest
+
+# What becomes of a box that cannot be pooled: the value of its crop, or None where it has no crop.
+BAD_BOX_POLICIES: dict[str, float | None] = {"error": None, "drop": None, "zero": 0.0, "nan": float("nan")}
+
+
+# Chunks that are smaller than this have a cost of their own.
+SMALL_CHUNK = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """A job that can run: its inputs are open, and everything about its output but the crops is known.
+
+    invalid: how many boxes have each trouble. fill: the value of crops that are not pooled.
+    """
+
+    request: ExtractRequest
+    pyramid: Pyramid
+    spec: PoolSpec
+    plan: Plan
+    header: CropsHeader
+    output: Output
+    budget: Budget
+    invalid: Mapping[str, int]
+    fill: float | None
+
+
+@contextmanager
+def prepared(request: ExtractRequest) -> Iterator[Extraction]:
+    """Opens and plans `request`.
+
+    Raises UsageError for options that do not fit together or an output that may not be written, InputError for inputs
+    that are not what they should be, among them boxes that cannot be pooled unless the request says what to do.
+    """
+    _check_output(request)
+    with open_pyramid(request.pyramid, request.levels) as pyramid:
+        table, boxes_source = read_boxes(request.boxes)
+        spec = _spec(request, pyramid)
+        images = images_of(table, pyramid, request.box)
+        boxes = to_input_pixels(table, images, pyramid, request.box)
+        trouble = trouble_of(boxes, images)
+        if request.box.on_bad_box == "error":
+            refuse_bad_boxes(request.boxes, table, trouble)
+        # As they stand in the file, ten million boxes are 400 MB; from here on only input pixels are wanted.
+        table = replace(table, boxes=np.empty((0, 4)))
+        plan = make_plan(boxes, images, trouble == 0, spec, drop=request.box.on_bad_box == "drop")
+        sources = {"pyramid": Source.of_file(pyramid.location.path), "boxes": boxes_source}
+        header = _header(request, pyramid, spec, plan, table, sources)
+        budget = Budget.of(request.memory, header, plan, spec, pyramid)
+        identity = _identity(
+            header, budget, {"pyramid": pyramid.location.path, "boxes": Location.parse(request.boxes).path}
+        )
+        yield Extraction(
+            request,
+            pyramid,
+            spec,
+            plan,
+            header,
+            Output(request.out, header, identity, request.resume, request.overwrite),
+            budget,
+            reason_counts(trouble),
+            BAD_BOX_POLICIES[request.box.on_bad_box],
+        )
+
+
+def _check_output(request: ExtractRequest) -> None:
+    if str(request.out) == "-":
+        raise UsageError("-o -: expected the name of a file, HDF5 cannot be written to standard output")
+    check_target(request.out, request.overwrite or request.resume, OVERWRITE_OR_RESUME)
+    for text in (request.pyramid, request.boxes):
+        path = Location.parse(text).path
+        if same_file(request.out, path):
+            raise UsageError(f"{request.out}: expected an output apart from the inputs, got the input {text}")
+
+
+def _spec(request: ExtractRequest, pyramid: Pyramid) -> PoolSpec:
+    options = request.pool
+    return PoolSpec.resolve(
+        [level.scale for level in pyramid.levels],
+        options.output_size,
+        options.sampling_ratio,
+        compat=options.compat,
+        aligned=options.aligned,
+        canonical_level=options.canonical_level,
+        canonical_scale=options.canonical_scale,
+    )
+
+
+def _header(
+    request: ExtractRequest,
+    pyramid: Pyramid,
+    spec: PoolSpec,
+    plan: Plan,
+    table: BoxTable,
+    sources: Mapping[str, Source],
+) -> CropsHeader:
+    dtype = np.dtype(request.dtype) if request.dtype else pyramid.dtype.newbyteorder("=")
+    columns: dict[str, NDArray[Any]] = {
+        "boxes": plan.boxes,
+        "image_index": plan.image,
+        "level": plan.level,
+        "status": np.where(plan.pooled, np.uint8(STATUS_POOLED), np.uint8(STATUS_INVALID)),
+        "box_index": plan.box_index,
+    }
+    for name, values in (
+        ("score", table.score),
+        ("category_id", table.category_id),
+        ("annotation_id", table.annotation_id),
+    ):
+        if values is not None:
+            columns[name] = values[plan.box_index]
+    row_shape = (pyramid.channels, *(() if request.reduce else spec.output_size))
+    return CropsHeader(
+        (len(plan), *row_shape),
+        dtype,
+        columns,
+        list(pyramid.image_ids),
+        len(spec.spatial_scales),
+        _parameters(request, pyramid, spec, table),
+        sources,
+        _compression(request, math.prod(row_shape) * dtype.itemsize, plan),
+    )
+
+
+def _compression(request: ExtractRequest, row_bytes: int, plan: Plan) -> Compression | None:
+    """Chunks of one crop, or of some small ones if they are made in the order in which they are written."""
+    if request.compression is None:
+        return None
+    rows = min(SMALL_CHUNK // max(1, row_bytes), len(plan)) if plan.in_order() else 1
+    return Compression(*request.compression, rows=max(1, rows))
+
+
+def _identity(header: CropsHeader, budget: Budget, inputs: Mapping[str, Path]) -> dict[str, Any]:
+    """What a job must have in common with one that goes on with its work."""
+    return {
+        "inputs": header.sources_as_dict(),
+        "modified": {role: path.stat().st_mtime_ns for role, path in inputs.items() if path.exists()},
+        "options": dict(header.parameters),
+        "crops": {"shape": list(header.shape), "dtype": header.dtype.str},
+        "compression": None if header.compression is None else asdict(header.compression),
+        "plan (--memory)": {"version": PLAN_VERSION, **asdict(budget.batch)},
+    }
+
+
+def _parameters(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, table: BoxTable) -> dict[str, Any]:
+    return {
+        **spec.as_dict(),
+        "levels": [level.name for level in pyramid.levels],
+        "box_format": request.box.box_format or table.box_format,
+        "box_space": request.box.box_space or "input",
+        "normalized": request.box.normalized,
+        "image_key": request.box.image_key,
+        "on_bad_box": request.box.on_bad_box,
+        **({"reduce": request.reduce} if request.reduce else {}),
+    }

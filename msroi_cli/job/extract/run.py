@@ -1,0 +1,158 @@
+"""Runs an extraction: workers fetch, pool and write batches at the same time; what is on the disk is recorded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from itertools import islice
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.core.backends.dispatch import stats_of
+from msroi_cli.core.backends.environment import default_threads
+from msroi_cli.core.reduce import REDUCTIONS
+from msroi_cli.core.stats import CropStats
+from msroi_cli.errors import StoppedError
+from msroi_cli.io.crops.output import crops_writer, is_done
+from msroi_cli.io.crops.writer import CropsWriter, Record
+from msroi_cli.io.files.atomic import check_room
+from msroi_cli.job.extract.plan import Batch
+from msroi_cli.job.extract.pooling import Pooler
+from msroi_cli.job.extract.prepare import Extraction
+from msroi_cli.job.summary import Summary, summarize
+
+Progress = Callable[[int], None]
+Stop = Callable[[], int]
+
+
+# Images that are checked before the work begins. What is wrong with one is mostly wrong with the first of them.
+CHECKED_FIRST = 256
+
+
+def check(job: Extraction, images: int | None = None) -> None:
+    """Checks the levels of the first `images` images that have boxes, or of all, and that the output has room.
+
+    Nothing is read. Raises InputError or RunError.
+    """
+    for image in job.plan.images()[:images].tolist():
+        job.pyramid.check(image)
+    check_room(job.output.path, len(job.plan) * job.header.row_bytes)
+
+
+def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summary | None:
+    """Pools every box of `job` and writes the output, which appears under its name when it is whole.
+
+    progress is called with the number of boxes just done, those of an earlier run included. stop is asked after every
+    batch for the signal that came, if one did. Returns None if the output was whole already.
+    Raises InputError, UsageError, RunError or StoppedError.
+    """
+    started = perf_counter()
+    if is_done(job.output):
+        return None
+    check(job, CHECKED_FIRST)
+    with crops_writer(job.output) as writer:
+        done = {record["batch"] for record in writer.records}
+        progress(sum(record["rows"] for record in writer.records))
+        crew = _Crew(job, writer)
+        for records in crew.work(batch for batch in job.plan.batches(job.budget.batch) if batch.number not in done):
+            writer.commit(records)
+            progress(sum(record["rows"] for record in records))
+            _stop_if(stop(), job, writer)
+        _stop_if(stop(), job, writer)
+        stats = CropStats.empty(job.header.levels)
+        for record in sorted(writer.records, key=lambda record: record["batch"]):
+            stats.add(CropStats.from_list(record["stats"]))
+        summary = _summary(job, stats, crew.seconds())
+        writer.finish(summary.records())
+    return replace(summary, elapsed=perf_counter() - started)
+
+
+def _stop_if(signal: int, job: Extraction, writer: CropsWriter) -> None:
+    """Raises StoppedError if a signal came."""
+    if signal:
+        rows = sum(record["rows"] for record in writer.records)
+        kept = "; --resume goes on from there" if rows else ""
+        raise StoppedError(f"stopped with {rows:,} of {len(job.plan):,} boxes done{kept}", signal)
+
+
+class _Crew:
+    """Threads that work on batches, each with its own buffers."""
+
+    def __init__(self, job: Extraction, writer: CropsWriter) -> None:
+        self._job = job
+        self._writer = writer
+        self._crop_shape = (job.header.shape[1], *job.spec.output_size)
+        threads = job.request.threads or default_threads()
+        self._workers = min(threads, job.budget.workers)
+        self._own = threading.local()
+        self._poolers: list[Pooler] = []
+        self._threads = max(1, threads // self._workers)
+
+    def work(self, batches: Iterator[Batch]) -> Iterator[list[Record]]:
+        """Works on every batch; yields the records of those that are done, some at a time.
+
+        There are never more batches under way than workers, and as many again that wait.
+        """
+        with ThreadPoolExecutor(self._workers) as executor:
+            waiting = {executor.submit(self._one, batch) for batch in islice(batches, 2 * self._workers)}
+            try:
+                while waiting:
+                    finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    failed = [future for future in finished if future.exception()]
+                    good = [future.result() for future in finished if not future.exception()]
+                    if good:
+                        yield good
+                    if failed:
+                        failed[0].result()
+                    waiting |= {executor.submit(self._one, batch) for batch in islice(batches, len(finished))}
+            finally:
+                _cancel(waiting)
+
+    def _one(self, batch: Batch) -> Record:
+        """Pools and writes one batch; returns its record."""
+        job = self._job
+        if not hasattr(self._own, "pooler"):
+            self._own.pooler = Pooler(job.pyramid, job.plan, job.spec, job.fill, self._threads, job.budget.block)
+            self._own.crops = np.empty((0, *self._crop_shape), job.header.dtype)
+            self._poolers.append(self._own.pooler)
+        rows = batch.rows
+        if len(self._own.crops) < len(rows):
+            self._own.crops = np.empty((len(rows), *self._crop_shape), job.header.dtype)
+        crops: NDArray[Any] = self._own.crops[: len(rows)]
+        self._own.pooler.pool(batch, crops)
+        pooled = job.plan.pooled[rows]
+        stats = stats_of(crops[pooled] if not pooled.all() else crops, job.plan.level[rows][pooled], job.header.levels)
+        if job.request.reduce:
+            crops = REDUCTIONS[job.request.reduce](crops)
+        place = self._writer.write(rows, crops)
+        return {"batch": batch.number, "rows": len(rows), "stats": stats.as_list(), **place}
+
+    def seconds(self) -> NDArray[np.float64]:
+        """The time spent on pooling each level, all threads together."""
+        total = np.zeros(self._job.header.levels)
+        for pooler in self._poolers:
+            total += pooler.seconds
+        return total
+
+
+def _cancel(futures: set[Future[Record]]) -> None:
+    for future in futures:
+        future.cancel()
+
+
+def _summary(job: Extraction, stats: CropStats, seconds: NDArray[np.float64]) -> Summary:
+    plan = job.plan
+    levels, total = summarize(plan.boxes[plan.pooled], plan.level[plan.pooled], stats, seconds)
+    return Summary(
+        names=[level.name for level in job.pyramid.levels],
+        strides=[(1 / y, 1 / x) for y, x in job.spec.spatial_scales],
+        levels=levels,
+        total=total,
+        invalid=job.invalid,
+        elapsed=0.0,
+    )

@@ -1,0 +1,158 @@
+"""What is in a file: pyramid, boxes or crops, as plain JSON values."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.core.boxes import BOX_FORMATS
+from msroi_cli.errors import InputError
+from msroi_cli.io.boxes.json_file import box_document, boxes_of, collector_paused
+from msroi_cli.io.boxes.open import read_boxes
+from msroi_cli.io.boxes.table import BoxTable
+from msroi_cli.io.crops.reader import open_crops
+from msroi_cli.io.files.location import Location
+from msroi_cli.io.hdf5.describe import crops_storage, has_attribute, listing
+from msroi_cli.job.inspect_pyramid import pyramid_facts
+from msroi_cli.job.join import reason_counts, trouble_of
+
+PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
+
+
+def inspect(text: str) -> dict[str, Any]:
+    """What is in `FILE`, `FILE::/group` or `-`, standard input: its `kind`, and what there is to say of that kind.
+
+    Raises InputError, for a file of no known kind with what was looked for and what was found.
+    """
+    if text == "-":
+        return _document(text, sys.stdin.buffer.read())
+    location = Location.parse(text)
+    kind = location.kind()
+    if kind == "NPZ":
+        return pyramid_facts(text)
+    if location.is_hdf5():
+        return _hdf5(text, location)
+    start = location.content(16)
+    if kind != "JSON" and start:
+        raise InputError(f"{text}: expected a pyramid, boxes or crops in HDF5, NPZ or JSON, got {start!r}...")
+    return _document(text, location.content())
+
+
+def _document(text: str, content: bytes) -> dict[str, Any]:
+    with collector_paused():
+        data = box_document(text, content)
+        if isinstance(data, dict) and "levels" in data:
+            return pyramid_facts(text)
+        table = boxes_of(text, data, content)
+        named = data.get("categories") if table.kind == "COCO data set" else None
+        return _boxes(text, table, _category_names(named))
+
+
+def _hdf5(text: str, location: Location) -> dict[str, Any]:
+    if has_attribute(location, "format"):
+        return _crops(text, location)
+    troubles = []
+    for look in (pyramid_facts, lambda name: _boxes(name, read_boxes(name)[0], {})):
+        try:
+            return look(text)
+        except InputError as error:
+            troubles.append(str(error))
+    raise InputError(
+        f"{text}: expected a pyramid, boxes or crops, got {listing(location)}; as crops: no attribute format; "
+        f"as a pyramid: {troubles[0]}; as boxes: {troubles[1]}"
+    )
+
+
+def _category_names(categories: Any) -> dict[int, str]:
+    """The names of COCO categories by id, of those that have both."""
+    if not isinstance(categories, list):
+        return {}
+    return {
+        entry["id"]: str(entry["name"])
+        for entry in categories
+        if isinstance(entry, dict) and isinstance(entry.get("id"), int) and "name" in entry
+    }
+
+
+def _boxes(text: str, table: BoxTable, names: dict[int, str]) -> dict[str, Any]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        corners = BOX_FORMATS[table.box_format](table.boxes)
+        sides = corners[:, 2:] - corners[:, :2]
+        trouble = trouble_of(corners.astype(np.float32), np.zeros(len(corners), np.int64))
+    good = trouble == 0
+    used, per_image = np.unique(table.image, return_counts=True)
+    return {
+        "file": text,
+        "kind": "boxes",
+        "format": table.kind,
+        "box_format": table.box_format,
+        "boxes": len(table.boxes),
+        "images": len(used),
+        "images_named_by": "index" if table.image_ids is None else "id",
+        "image_ids": None if table.image_ids is None else table.image_ids[:5],
+        "boxes_per_image": _percentiles(per_image, (0, 50, 100)),
+        "x": _extent(corners[good][:, 0::2]),
+        "y": _extent(corners[good][:, 1::2]),
+        "width": _percentiles(sides[good, 0]),
+        "height": _percentiles(sides[good, 1]),
+        "size": _percentiles(np.sqrt(sides[good, 0] * sides[good, 1])),
+        "not_poolable": reason_counts(trouble),
+        "columns": [name for name in ("score", "category_id", "annotation_id") if getattr(table, name) is not None],
+        "image_sizes": len(table.image_sizes),
+        "categories": _categories(table, names),
+    }
+
+
+def _percentiles(values: NDArray[Any], which: tuple[int, ...] = PERCENTILES) -> dict[str, float] | None:
+    """Percentiles by name, p0 being the smallest and p100 the largest; None of no values."""
+    if not len(values):
+        return None
+    return {f"p{q}": float(value) for q, value in zip(which, np.percentile(values, which), strict=True)}
+
+
+def _extent(values: NDArray[np.float64]) -> list[float] | None:
+    return [float(values.min()), float(values.max())] if values.size else None
+
+
+def _categories(table: BoxTable, names: dict[int, str]) -> list[dict[str, Any]] | None:
+    """Every category that boxes have, the most frequent first."""
+    if table.category_id is None:
+        return None
+    ids, counts = np.unique(table.category_id, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return [
+        {"id": int(ids[index]), "name": names.get(int(ids[index])), "boxes": int(counts[index])}
+        for index in order.tolist()
+    ]
+
+
+def _crops(text: str, location: Location) -> dict[str, Any]:
+    if location.group != "/":
+        raise InputError(f"{text}: expected a crops file as a whole, got a group inside")
+    with open_crops(location.path) as crops:
+        names = crops.parameters.get("levels", [])
+        return {
+            "file": text,
+            "kind": "crops",
+            **crops_storage(location),
+            "images": len(crops.image_ids),
+            "images_with_crops": len(np.unique(crops.image_index[crops.image_index >= 0])),
+            "invalid_boxes": int(np.count_nonzero(crops.status)),
+            "columns": [name for name in ("score", "category_id", "annotation_id") if getattr(crops, name) is not None],
+            "parameters": crops.parameters,
+            "sources": crops.sources,
+            "levels": [_stats_row(record, names) for record in crops.stats],
+        }
+
+
+def _stats_row(record: Any, names: list[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in zip(record.dtype.names, record.tolist(), strict=True)
+    }
+    level = row.get("level", -1)
+    return {"name": names[level] if 0 <= level < len(names) else str(level), **row}

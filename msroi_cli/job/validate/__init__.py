@@ -1,0 +1,1 @@
+"""`validate`: everything that is wrong or implausible, found at once."""
