@@ -1,0 +1,64 @@
+"""Which images belong to which shard: whole images, in order, balanced by work, the same on every machine.
+
+Everything is in integers, so that no machine rounds differently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.errors import UsageError
+
+MAX_SHARDS = 99_999
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Shard `index` of `count`, counted from 1."""
+
+    index: int
+    count: int
+
+    def __post_init__(self) -> None:
+        """Raises UsageError unless 1 <= index <= count <= MAX_SHARDS."""
+        if not 1 <= self.count <= MAX_SHARDS:
+            raise UsageError(f"--shard: expected 1 to {MAX_SHARDS:,} shards, got {self.count}")
+        if not 1 <= self.index <= self.count:
+            raise UsageError(f"--shard: expected a shard from 1 to {self.count}, got {self.index}")
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def bounds(work: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Where each of `count` shards begins and ends among images with `work` (N,), 0 or more: (count + 1,) int64.
+
+    Shard k (from 0) has the images bounds[k] to bounds[k + 1]. The bounds ascend from 0 to N. The work before bound k
+    is the nearest to k / count of all work from above, so no shard has more than its share and one image.
+    """
+    done = np.concatenate([[0], np.cumsum(work, dtype=np.int64)])
+    total = int(done[-1])
+    # The smallest number of images that have at least this much work between them.
+    targets = np.array([-(-total * shard // count) for shard in range(1, count)], np.int64)
+    inner = np.searchsorted(done, targets, side="left")
+    return np.concatenate([[0], inner, [len(work)]]).astype(np.int64)
+
+
+def image_work(
+    image: NDArray[np.int64], level: NDArray[np.int64], level_bytes: NDArray[np.int64], row_bytes: int, images: int
+) -> NDArray[np.int64]:
+    """The work of each of `images` images, and of the boxes of unknown images as one more: (images + 1,) bytes.
+
+    image: (K,) int64, -1 for an unknown image. level: (K,) int64, -1 where nothing is pooled. level_bytes: (L,), the
+    features of a typical image. Counted are the features of every level that an image uses, and its crops.
+    """
+    place = np.where(image >= 0, image, images)
+    work = np.bincount(place, minlength=images + 1).astype(np.int64) * row_bytes
+    for index, size in enumerate(level_bytes.tolist()):
+        used = np.zeros(images + 1, np.bool_)
+        used[place[level == index]] = True
+        work += used * size
+    return work
