@@ -1,7 +1,8 @@
-"""Statistics of crops per pyramid level: gathered batch by batch, merged in any grouping of the batches."""
+"""Statistics of crops per pyramid level: gathered crop by crop, and the same in any grouping of the crops."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.core.exact import UNIT_EXPONENT, as_text, exact_moments, exact_sum, from_text, quotient
+
 VALUES_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True, slots=True)
-class CropStats:
-    """The values of the crops of each of L levels; every field is (L,).
+class CropMoments:
+    """The values of each of K crops; every field is (K,).
 
     `count`, `mean`, `squares` (the sum of squared deviations from the mean), `low` and `high` are of the finite
     values; `zeros` counts values that are 0, and `nonfinite` those that are NaN or infinite.
@@ -29,66 +32,114 @@ class CropStats:
     nonfinite: NDArray[np.int64]
 
     @classmethod
-    def empty(cls, levels: int) -> CropStats:
-        """The statistics of no crops."""
+    def empty(cls, crops: int) -> CropMoments:
+        """The moments of crops without values."""
         return cls(
-            np.zeros(levels, np.int64),
-            np.zeros(levels),
-            np.zeros(levels),
-            np.full(levels, np.inf),
-            np.full(levels, -np.inf),
-            np.zeros(levels, np.int64),
-            np.zeros(levels, np.int64),
+            np.zeros(crops, np.int64),
+            np.zeros(crops),
+            np.zeros(crops),
+            np.full(crops, np.inf),
+            np.full(crops, -np.inf),
+            np.zeros(crops, np.int64),
+            np.zeros(crops, np.int64),
         )
 
     @classmethod
-    def from_list(cls, values: Sequence[Sequence[float]]) -> CropStats:
-        """What `as_list` gave."""
-        stats = cls.empty(len(values[0]))
-        for name, field in zip(cls.__dataclass_fields__, values, strict=True):
-            getattr(stats, name)[:] = field
-        return stats
+    def of(cls, crops: NDArray[Any]) -> CropMoments:
+        """The moments of `crops` (K, ...), with NumPy."""
+        moments = cls.empty(len(crops))
+        size = math.prod(crops.shape[1:])
+        step = max(1, VALUES_AT_ONCE // max(1, size))
+        for start in range(0, len(crops) if size else 0, step):
+            rows = slice(start, start + step)
+            moments._set(rows, crops[rows].astype(np.float64).reshape(-1, size))
+        return moments
 
-    def as_list(self) -> list[list[float]]:
-        """Every field as plain JSON numbers, which lose nothing."""
-        return [getattr(self, name).tolist() for name in self.__dataclass_fields__]
+    def _set(self, rows: slice, values: NDArray[np.float64]) -> None:
+        finite = np.isfinite(values)
+        count = finite.sum(axis=1)
+        kept = np.where(finite, values, 0.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = kept.sum(axis=1) / np.maximum(count, 1)
+            away = np.where(finite, values - mean[:, None], 0.0)
+            self.squares[rows] = np.square(away).sum(axis=1)
+        self.count[rows], self.mean[rows] = count, mean
+        self.low[rows] = np.where(finite, values, np.inf).min(axis=1)
+        self.high[rows] = np.where(finite, values, -np.inf).max(axis=1)
+        self.zeros[rows] = (values == 0).sum(axis=1)
+        self.nonfinite[rows] = values.shape[1] - count
+
+
+@dataclass(frozen=True, slots=True)
+class CropStats:
+    """The values of the crops of each of L levels; every field has L entries.
+
+    count: how many values are finite. sums and squares: the exact sums of the finite values and of their squares, as
+    in `core.exact`, None where a crop's own are beyond float64. low and high: the smallest and the largest finite
+    value. zeros and nonfinite: how many values are 0, and how many are NaN or infinite.
+    """
+
+    count: NDArray[np.int64]
+    sums: list[int | None]
+    squares: list[int | None]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    zeros: NDArray[np.int64]
+    nonfinite: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, levels: int) -> CropStats:
+        """The statistics of no crops."""
+        zeros, infinite = np.zeros(levels, np.int64), np.full(levels, np.inf)
+        return cls(zeros, [0] * levels, [0] * levels, infinite, -infinite, zeros.copy(), zeros.copy())
 
     @classmethod
     def of(cls, crops: NDArray[Any], levels: NDArray[np.int64], count: int) -> CropStats:
         """The statistics of `crops` (K, ...), of which crop k was pooled from level `levels[k]` of `count`."""
-        total = cls.empty(count)
-        step = max(1, VALUES_AT_ONCE // max(1, int(np.prod(crops.shape[1:]))))
-        for level in np.unique(levels):
-            rows = np.flatnonzero(levels == level)
-            for start in range(0, len(rows), step):
-                block = crops[rows[start : start + step]].astype(np.float64).ravel()
-                total._add_values(int(level), block)
-        return total
+        return cls.of_moments(CropMoments.of(crops), levels, count)
 
-    def _add_values(self, level: int, values: NDArray[np.float64]) -> None:
-        finite = values[np.isfinite(values)]
-        one = CropStats.empty(len(self.count))
-        one.nonfinite[level] = values.size - finite.size
-        if finite.size:
-            one.count[level] = finite.size
-            one.mean[level] = finite.mean()
-            one.squares[level] = np.square(finite - one.mean[level]).sum()
-            one.low[level], one.high[level] = finite.min(), finite.max()
-            one.zeros[level] = finite.size - np.count_nonzero(finite)
-        self.add(one)
+    @classmethod
+    def of_moments(cls, moments: CropMoments, levels: NDArray[np.int64], count: int) -> CropStats:
+        """The statistics of K crops, of which crop k was pooled from level `levels[k]` of `count`."""
+        stats = cls.empty(count)
+        for level in np.unique(levels).tolist():
+            stats._add_crops(level, moments, levels == level)
+        return stats
+
+    def _add_crops(self, level: int, moments: CropMoments, mine: NDArray[np.bool_]) -> None:
+        count, mean, squares = moments.count[mine], moments.mean[mine], moments.squares[mine]
+        self.count[level] = count.sum()
+        self.low[level], self.high[level] = moments.low[mine].min(), moments.high[mine].max()
+        self.zeros[level], self.nonfinite[level] = moments.zeros[mine].sum(), moments.nonfinite[mine].sum()
+        if np.isfinite(mean).all():
+            total, between = exact_moments(count, mean)
+            self.sums[level] = total
+            within = exact_sum(squares, np.zeros(len(squares), np.int64)) if np.isfinite(squares).all() else None
+            self.squares[level] = None if within is None else between + within
+        else:
+            self.sums[level] = self.squares[level] = None
+
+    @classmethod
+    def from_list(cls, values: Sequence[Sequence[Any]]) -> CropStats:
+        """What `as_list` gave."""
+        stats = cls.empty(len(values[0]))
+        for name, field in zip(cls.__dataclass_fields__, values, strict=True):
+            exact = name in ("sums", "squares")
+            getattr(stats, name)[:] = [None if v is None else from_text(v) for v in field] if exact else field
+        return stats
+
+    def as_list(self) -> list[list[Any]]:
+        """Every field as plain JSON values, which lose nothing."""
+        return [
+            [None if v is None else as_text(v) for v in field] if isinstance(field, list) else field.tolist()
+            for field in (getattr(self, name) for name in self.__dataclass_fields__)
+        ]
 
     def add(self, other: CropStats) -> None:
-        """Adds the crops of `other` to these.
-
-        Source: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances"
-        (1979), equation 2.1.
-        """
-        total = self.count + other.count
-        share = other.count / np.maximum(total, 1)
-        delta = other.mean - self.mean
-        self.squares[:] += other.squares + delta * delta * self.count * share
-        self.mean[:] += delta * share
-        self.count[:] = total
+        """Adds the crops of `other` to these."""
+        for mine, more in ((self.sums, other.sums), (self.squares, other.squares)):
+            mine[:] = [None if a is None or b is None else a + b for a, b in zip(mine, more, strict=True)]
+        self.count[:] += other.count
         np.minimum(self.low, other.low, out=self.low)
         np.maximum(self.high, other.high, out=self.high)
         self.zeros[:] += other.zeros
@@ -101,12 +152,32 @@ class CropStats:
             total.add(CropStats(*(getattr(self, name)[level : level + 1] for name in self.__dataclass_fields__)))
         return total
 
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """The mean of each level's finite values, rounded once; 0 where there are none, infinite beyond float64."""
+        return np.array([_mean(total, int(n)) for total, n in zip(self.sums, self.count, strict=True)])
+
     def deviation(self) -> NDArray[np.float64]:
-        """The standard deviation of each level's values; 0 where there are none."""
-        deviation: NDArray[np.float64] = np.sqrt(self.squares / np.maximum(self.count, 1))
+        """The standard deviation of each level's finite values; 0 where there are none, infinite beyond float64."""
+        variance = [
+            _variance(total, squares, int(n))
+            for total, squares, n in zip(self.sums, self.squares, self.count, strict=True)
+        ]
+        deviation: NDArray[np.float64] = np.sqrt(np.array(variance))
         return deviation
 
     def zero_fraction(self) -> NDArray[np.float64]:
         """The share of zeros among each level's values, the ones that are not finite included."""
         share: NDArray[np.float64] = self.zeros / np.maximum(self.count + self.nonfinite, 1)
         return share
+
+
+def _mean(total: int | None, count: int) -> float:
+    return math.inf if total is None else quotient(total, max(count, 1) << -UNIT_EXPONENT)
+
+
+def _variance(total: int | None, squares: int | None, count: int) -> float:
+    if total is None or squares is None:
+        return math.inf
+    spread = (squares * count << -UNIT_EXPONENT) - total * total
+    return quotient(max(spread, 0), count * count << -2 * UNIT_EXPONENT) if count else 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -60,6 +62,15 @@ def test_batches_add_up_in_any_grouping(data, case):
         total.add(batch)
     for level in range(LEVELS):
         check(total, level, crops[levels == level])
+    assert total.as_list() == CropStats.of(crops, levels, LEVELS).as_list()
+    assert CropStats.from_list(json.loads(json.dumps(total.as_list()))).as_list() == total.as_list()
+
+
+def test_values_beyond_what_can_be_squared():
+    crops = np.array([1e300, -1e300, np.nan, 0]).reshape(1, 4, 1, 1)
+    found = CropStats.of(crops, np.zeros(1, np.int64), 1)
+    assert (found.mean[0], found.deviation()[0]) == (0, np.inf)
+    assert (found.low[0], found.high[0], found.nonfinite[0], found.zeros[0]) == (-1e300, 1e300, 1, 1)
 
 
 def test_no_crops():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from msroi_cli.core.backends import numpy_pool
 from msroi_cli.core.backends.call import Work
 from msroi_cli.core.backends.environment import NATIVE, backend_name, choose_isa, default_threads
-from msroi_cli.core.stats import CropStats
+from msroi_cli.core.stats import CropMoments, CropStats
 from msroi_cli.core.weights import Axis, axis_weights, spans
 
 if NATIVE:
@@ -65,14 +65,19 @@ def touched_cells(low: NDArray[np.float32], high: NDArray[np.float32], axis: Axi
     return touched
 
 
-def stats_of(crops: NDArray[Any], levels: NDArray[np.int64], count: int) -> CropStats:
-    """The statistics of `crops` (K, ...), C-contiguous; crop k was pooled from level `levels[k]` of `count`."""
+def moments_of(crops: NDArray[Any]) -> CropMoments:
+    """The moments of each of `crops` (K, ...), C-contiguous."""
     if backend_name() != "native":
-        return CropStats.of(crops, levels, count)
+        return CropMoments.of(crops)
     rows = crops.reshape(len(crops), math.prod(crops.shape[1:])).astype(
         np.promote_types(crops.dtype, np.float32), copy=False
     )
-    counts, values = np.zeros((count, 3), np.int64), np.zeros((count, 4))
-    _native.add_moments(counts, values, rows, levels)
+    counts, values = np.zeros((len(rows), 3), np.int64), np.zeros((len(rows), 4))
+    _native.add_moments(counts, values, rows, np.arange(len(rows)))
     mean, squares, low, high = values.T
-    return CropStats(counts[:, 0], mean, squares, low, high, counts[:, 1], counts[:, 2])
+    return CropMoments(counts[:, 0], mean, squares, low, high, counts[:, 1], counts[:, 2])
+
+
+def stats_of(crops: NDArray[Any], levels: NDArray[np.int64], count: int) -> CropStats:
+    """The statistics of `crops` (K, ...), C-contiguous; crop k was pooled from level `levels[k]` of `count`."""
+    return CropStats.of_moments(moments_of(crops), levels, count)

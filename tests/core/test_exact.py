@@ -1,0 +1,51 @@
+"""Exact sums are those of fractions, in any order, of numbers of any size."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from msroi_cli.core import exact
+
+UNIT = Fraction(1, 2**-exact.UNIT_EXPONENT)
+
+numbers = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([5e-324, -5e-324, 1.7e308, -1.7e308, -0.0])
+
+
+def array(values):
+    return np.array(values, np.float64)
+
+
+@given(st.lists(numbers, min_size=1, max_size=30))
+def test_sums(values):
+    found = exact.exact_sum(array(values), np.zeros(len(values), np.int64))
+    assert found * UNIT == sum(map(Fraction, values))
+
+
+@given(st.lists(st.tuples(numbers, st.integers(0, 2**40)), min_size=1, max_size=20))
+def test_moments(pairs):
+    means, counts = array([mean for mean, _ in pairs]), np.array([count for _, count in pairs], np.int64)
+    total, squares = exact.exact_moments(counts, means)
+    assert total * UNIT == sum(count * Fraction(mean) for mean, count in pairs)
+    assert squares * UNIT == sum(count * Fraction(mean) ** 2 for mean, count in pairs)
+
+
+def test_more_rows_than_go_at_once(monkeypatch):
+    monkeypatch.setattr(exact, "ROWS_AT_ONCE", 7)
+    values = np.random.default_rng(0).normal(0, 1e10, 50)
+    assert exact.exact_sum(values, np.zeros(50, np.int64)) * UNIT == sum(map(Fraction, values.tolist()))
+
+
+@given(st.integers())
+def test_text(total):
+    assert exact.from_text(exact.as_text(total)) == total
+
+
+@pytest.mark.parametrize(("numerator", "expected"), [(3, 1.5), (-(10**400), -math.inf), (10**400, math.inf)])
+def test_quotients(numerator, expected):
+    assert exact.quotient(numerator, 2) == expected
