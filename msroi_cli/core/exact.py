@@ -8,6 +8,8 @@ available precision" (1971).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,39 +22,62 @@ HALF_BITS = 26
 ROWS_AT_ONCE = 1 << 25
 
 
-def exact_sum(mantissas: F64, exponents: NDArray[np.int64]) -> int:
-    """The sum of mantissas * 2**exponents, both (K,), finite; in units of 2**UNIT_EXPONENT."""
-    return sum(
-        _some(mantissas[start : start + ROWS_AT_ONCE], exponents[start : start + ROWS_AT_ONCE])
-        for start in range(0, len(mantissas), ROWS_AT_ONCE)
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Numbers mantissas * 2**exponents, to be added to the sums number `slots`; all (K,), mantissas finite."""
+
+    mantissas: F64
+    exponents: NDArray[np.int64]
+    slots: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, values: F64, slots: NDArray[np.int64]) -> Terms:
+        """Values as they are."""
+        return cls(values, np.zeros(len(values), np.int64), slots)
+
+
+def exact_sums(terms: Sequence[Terms], count: int) -> list[int]:
+    """The `count` sums of all terms, in units of 2**UNIT_EXPONENT."""
+    mantissas, exponents, slots = (
+        np.concatenate([getattr(one, name) for one in terms]) for name in ("mantissas", "exponents", "slots")
     )
+    totals = [0] * count
+    for start in range(0, len(slots), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        _add(totals, mantissas[rows], exponents[rows], slots[rows])
+    return totals
 
 
-def _some(mantissas: F64, exponents: NDArray[np.int64]) -> int:
+def _add(totals: list[int], mantissas: F64, exponents: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
+    """Adds up halves of mantissas that have one exponent and one slot in float64, and those sums as integers."""
     fraction, shift = np.frexp(mantissas)
-    power = shift.astype(np.int64) + exponents
+    power = shift + exponents
     lowest = int(power.min())
+    powers = int(power.max()) - lowest + 1
     whole = fraction * 2.0**53
     high = np.floor(whole / 2.0**HALF_BITS)
-    low = whole - high * 2.0**HALF_BITS
-    highs, lows = (np.bincount(power - lowest, half) for half in (high, low))
-    total = 0
-    for index in np.flatnonzero((highs != 0) | (lows != 0)).tolist():
-        units = (int(highs[index]) << HALF_BITS) + int(lows[index])
-        total += units << (lowest + index - 53 - UNIT_EXPONENT)
-    return total
+    place = slots * powers + (power - lowest)
+    highs, lows = (np.bincount(place, half) for half in (high, whole - high * 2.0**HALF_BITS))
+    used = np.flatnonzero((highs != 0) | (lows != 0))
+    sums = [0] * len(totals)
+    for index, upper, lower in zip(used.tolist(), highs[used].tolist(), lows[used].tolist(), strict=True):
+        slot, above = divmod(index, powers)
+        sums[slot] += ((int(upper) << HALF_BITS) + int(lower)) << above
+    for slot, found in enumerate(sums):
+        totals[slot] += found << (lowest - 53 - UNIT_EXPONENT)
 
 
-def exact_moments(counts: NDArray[np.int64], means: F64) -> tuple[int, int]:
-    """The sums of counts * means and of counts * means**2, all (K,), means finite; in units of 2**UNIT_EXPONENT."""
+def mean_terms(
+    counts: NDArray[np.int64], means: F64, slots: NDArray[np.int64], squares: NDArray[np.int64]
+) -> list[Terms]:
+    """The terms of counts * means, for `slots`, and of counts * means**2, for the slots `squares`; all (K,)."""
     fraction, shift = np.frexp(means)
     exponent = shift.astype(np.int64)
     number = counts.astype(np.float64)
-    total = sum(exact_sum(part, exponent) for part in _product(fraction, number))
-    squares = sum(
-        exact_sum(part, 2 * exponent) for square in _product(fraction, fraction) for part in _product(square, number)
-    )
-    return total, squares
+    terms = [Terms(part, exponent, slots) for part in _product(fraction, number)]
+    for square in _product(fraction, fraction):
+        terms += [Terms(part, 2 * exponent, squares) for part in _product(square, number)]
+    return terms
 
 
 def _product(a: F64, b: F64) -> tuple[F64, F64]:

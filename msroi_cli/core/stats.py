@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.core.exact import UNIT_EXPONENT, as_text, exact_moments, exact_sum, from_text, quotient
+from msroi_cli.core.exact import UNIT_EXPONENT, Terms, as_text, exact_sums, from_text, mean_terms, quotient
 
 VALUES_AT_ONCE = 2**18
 
@@ -102,22 +102,30 @@ class CropStats:
     def of_moments(cls, moments: CropMoments, levels: NDArray[np.int64], count: int) -> CropStats:
         """The statistics of K crops, of which crop k was pooled from level `levels[k]` of `count`."""
         stats = cls.empty(count)
-        for level in np.unique(levels).tolist():
-            stats._add_crops(level, moments, levels == level)
+        if not len(levels):
+            return stats
+        for mine, values in (
+            (stats.count, moments.count),
+            (stats.zeros, moments.zeros),
+            (stats.nonfinite, moments.nonfinite),
+        ):
+            np.add.at(mine, levels, values)
+        np.minimum.at(stats.low, levels, moments.low)
+        np.maximum.at(stats.high, levels, moments.high)
+        stats._add_sums(moments, levels)
         return stats
 
-    def _add_crops(self, level: int, moments: CropMoments, mine: NDArray[np.bool_]) -> None:
-        count, mean, squares = moments.count[mine], moments.mean[mine], moments.squares[mine]
-        self.count[level] = count.sum()
-        self.low[level], self.high[level] = moments.low[mine].min(), moments.high[mine].max()
-        self.zeros[level], self.nonfinite[level] = moments.zeros[mine].sum(), moments.nonfinite[mine].sum()
-        if np.isfinite(mean).all():
-            total, between = exact_moments(count, mean)
-            self.sums[level] = total
-            within = exact_sum(squares, np.zeros(len(squares), np.int64)) if np.isfinite(squares).all() else None
-            self.squares[level] = None if within is None else between + within
-        else:
-            self.sums[level] = self.squares[level] = None
+    def _add_sums(self, moments: CropMoments, levels: NDArray[np.int64]) -> None:
+        """Sets the exact sums; where a crop's mean or squares are beyond float64 they are None."""
+        count = len(self.count)
+        mean, squares = (np.where(np.isfinite(values), values, 0.0) for values in (moments.mean, moments.squares))
+        terms = [*mean_terms(moments.count, mean, levels, levels + count), Terms.of(squares, levels + count)]
+        found = exact_sums(terms, 2 * count)
+        self.sums[:], self.squares[:] = found[:count], found[count:]
+        for values, fields in ((moments.mean, (self.sums, self.squares)), (moments.squares, (self.squares,))):
+            for level in set(levels[~np.isfinite(values)].tolist()):
+                for field in fields:
+                    field[level] = None
 
     @classmethod
     def from_list(cls, values: Sequence[Sequence[Any]]) -> CropStats:

@@ -21,16 +21,19 @@ def array(values):
     return np.array(values, np.float64)
 
 
-@given(st.lists(numbers, min_size=1, max_size=30))
-def test_sums(values):
-    found = exact.exact_sum(array(values), np.zeros(len(values), np.int64))
-    assert found * UNIT == sum(map(Fraction, values))
+@given(st.lists(st.tuples(numbers, st.integers(0, 2)), min_size=1, max_size=30))
+def test_sums(pairs):
+    values, slots = [value for value, _ in pairs], np.array([slot for _, slot in pairs], np.int64)
+    found = exact.exact_sums([exact.Terms.of(array(values), slots)], 3)
+    for slot in range(3):
+        assert found[slot] * UNIT == sum(Fraction(value) for value, mine in pairs if mine == slot)
 
 
 @given(st.lists(st.tuples(numbers, st.integers(0, 2**40)), min_size=1, max_size=20))
-def test_moments(pairs):
+def test_means(pairs):
     means, counts = array([mean for mean, _ in pairs]), np.array([count for _, count in pairs], np.int64)
-    total, squares = exact.exact_moments(counts, means)
+    zeros = np.zeros(len(pairs), np.int64)
+    total, squares = exact.exact_sums(exact.mean_terms(counts, means, zeros, zeros + 1), 2)
     assert total * UNIT == sum(count * Fraction(mean) for mean, count in pairs)
     assert squares * UNIT == sum(count * Fraction(mean) ** 2 for mean, count in pairs)
 
@@ -38,7 +41,8 @@ def test_moments(pairs):
 def test_more_rows_than_go_at_once(monkeypatch):
     monkeypatch.setattr(exact, "ROWS_AT_ONCE", 7)
     values = np.random.default_rng(0).normal(0, 1e10, 50)
-    assert exact.exact_sum(values, np.zeros(50, np.int64)) * UNIT == sum(map(Fraction, values.tolist()))
+    found = exact.exact_sums([exact.Terms.of(values, np.zeros(50, np.int64))], 1)
+    assert found[0] * UNIT == sum(map(Fraction, values.tolist()))
 
 
 @given(st.integers())
