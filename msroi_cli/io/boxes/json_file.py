@@ -64,7 +64,7 @@ def boxes_of(name: str, data: Any, content: bytes) -> BoxTable:
 def _json_or_lines(name: str, content: bytes) -> Any:
     """The document; for JSON Lines, the list of its lines' values."""
     try:
-        data = json.loads(content)
+        data = json.loads(content, object_hook=_without_details)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         numbered = enumerate(content.removeprefix(BYTE_ORDER_MARK).splitlines(), start=1)
         lines = [(number, line) for number, line in numbered if line.strip()]
@@ -74,9 +74,21 @@ def _json_or_lines(name: str, content: bytes) -> Any:
     return [data] if _is_single_line(data) else data
 
 
+def _without_details(record: dict[str, Any]) -> dict[str, Any]:
+    """Empties what an annotation has besides its box and its numbers, as soon as it is parsed.
+
+    The outlines of a large COCO file would need several times the memory of everything else.
+    """
+    if "bbox" in record and isinstance(record.get("image_id"), (int, str)):
+        for key, value in record.items():
+            if key != "bbox" and isinstance(value, (list, dict)):
+                record[key] = None
+    return record
+
+
 def _line(name: str, number: int, line: bytes) -> Any:
     try:
-        return json.loads(line)
+        return json.loads(line, object_hook=_without_details)
     except json.JSONDecodeError as error:
         raise InputError(f"{name}:{number}:{error.colno}: expected JSON, got: {error.msg}") from error
     except (UnicodeDecodeError, RecursionError) as error:

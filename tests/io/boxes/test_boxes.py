@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import tracemalloc
 
 import h5py
 import numpy as np
@@ -353,3 +354,18 @@ def test_what_would_be_misread_in_silence_is_refused(case):
 def test_bad_line_is_named_by_line_and_column():
     with pytest.raises(InputError, match=r"^boxes\.json:3:8: expected JSON"):
         parsed(b"[0, 1, 2, 3, 4]\n[0, 1, 2, 3, 4]\n[0, 1, \n[0, 1, 2, 3, 4]")
+
+
+def test_what_an_annotation_has_besides_its_box_is_not_kept(tmp_path):
+    many = [
+        {"id": i, "image_id": i % 3, "bbox": [i, 1, 2, 3], "category_id": 1, "segmentation": [[0.5] * 2000]}
+        for i in range(3000)
+    ]
+    path = write_json(tmp_path / "coco.json", {"images": [], "annotations": many})
+    tracemalloc.start()
+    table, _ = read_boxes(str(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert table.boxes[:, 0].tolist() == list(range(3000))
+    # The text twice; the outlines alone would be 8 bytes and more for every 5 of it.
+    assert peak < 2.2 * path.stat().st_size
