@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from msroi_cli.core.arrays import view_array
-from msroi_cli.core.backends.call import Work
+from msroi_cli.core.backends.call import PoolCall
 from msroi_cli.core.backends.dispatch import pool_into
 from msroi_cli.core.boxes import check_boxes
 from msroi_cli.core.levels import check_levels, levels_of
@@ -70,7 +70,7 @@ def multi_scale_roi_align(
     chosen = levels_of(boxes, spec) if levels is None else check_levels(levels, len(boxes), len(maps))
     shape = (len(boxes), maps[0].shape[1], *spec.output_size)
     crops = _RESULTS.empty(shape, maps[0].dtype.newbyteorder("=")) if out is None else _check_out(out, shape)
-    pool_into(crops, Work(maps, batch, boxes, chosen, spec), _check_threads(threads))
+    pool_into(crops, PoolCall(maps, batch, boxes, chosen, spec), _check_threads(threads))
     return crops
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from msroi_cli import multi_scale_roi_align
 from msroi_cli.core.backends import numpy_pool
-from msroi_cli.core.backends.call import Work
+from msroi_cli.core.backends.call import PoolCall
 from msroi_cli.core.backends.dispatch import BACKENDS, backend_name, pool_into
 from msroi_cli.core.spec import PoolSpec
 from tests.corpus import FAR_BOXES, MAPS, SCALE, boxes, random, rois
@@ -86,7 +86,7 @@ class TestPooling:
     def test_seconds_are_added_level_by_level(self):
         spec = PoolSpec.resolve([SCALE, SCALE / 2], 3)
         corners = ALL_BOXES[:, 1:]
-        work = Work(
+        work = PoolCall(
             [MAPS["plain"], MAPS["plain"]],
             ALL_BOXES[:, 0].astype(np.int64),
             corners,

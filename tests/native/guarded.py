@@ -9,7 +9,7 @@ import numpy as np
 
 from msroi_cli.core.backends import dispatch as backends
 from msroi_cli.core.backends import environment as native
-from msroi_cli.core.backends.call import Work
+from msroi_cli.core.backends.call import PoolCall
 from tests.native.pooling import pool, pyramid, random_rois, work
 
 PAGE = mmap.PAGESIZE
@@ -34,7 +34,7 @@ def check(channels, dtype, out_dtype, size, ratio, count, at_end):
     maps = pyramid(channels, images=1, height=23, width=37, levels=3, dtype=dtype)
     call = work(maps, random_rois(count, images=1, height=92, width=148), size, ratio, scales=(1 / 4, 1 / 8, 1 / 16))
     expected = pool(call, dtype=out_dtype)
-    fenced = Work([guarded(m, at_end) for m in maps], call.batch, call.boxes, call.levels, call.spec)
+    fenced = PoolCall([guarded(m, at_end) for m in maps], call.batch, call.boxes, call.levels, call.spec)
     out = guarded(np.zeros_like(expected), at_end)
     pool(fenced, out=out)
     np.testing.assert_array_equal(out, expected)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from msroi_cli.core.backends import dispatch as backends
-from msroi_cli.core.backends.call import Work
+from msroi_cli.core.backends.call import PoolCall
 from msroi_cli.core.levels import levels_of
 from msroi_cli.core.spec import PoolSpec
 
@@ -17,7 +17,7 @@ def work(maps, rois, size=7, ratio=2, scales=SCALES, **options):
     spec = PoolSpec.resolve(scales[: len(maps)], size, ratio, **options)
     rois = np.asarray(rois, np.float32).reshape(-1, 5)
     boxes = np.ascontiguousarray(rois[:, 1:])
-    return Work(list(maps), rois[:, 0].astype(np.int64), boxes, levels_of(boxes, spec), spec)
+    return PoolCall(list(maps), rois[:, 0].astype(np.int64), boxes, levels_of(boxes, spec), spec)
 
 
 def pool(call, backend="native", threads=2, out=None, dtype=None):

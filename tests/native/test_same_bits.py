@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from msroi_cli.core.backends.call import Work
+from msroi_cli.core.backends.call import PoolCall
 from tests.native.pooling import pool, pyramid, random_rois, work
 
 SIZES = [(7, 2), (7, 0), ((3, 5), 0), (1, 0), (14, 2), ((20, 3), 3)]
@@ -13,11 +13,11 @@ SIZES = [(7, 2), (7, 0), ((3, 5), 0), (1, 0), (14, 2), ((20, 3), 3)]
 
 def rows_of(call, rows):
     """The same call for some of its boxes."""
-    return Work(call.maps, call.batch[rows], call.boxes[rows], call.levels[rows], call.spec)
+    return PoolCall(call.maps, call.batch[rows], call.boxes[rows], call.levels[rows], call.spec)
 
 
 def channels_of(call, channels):
-    return Work([m[:, channels] for m in call.maps], call.batch, call.boxes, call.levels, call.spec)
+    return PoolCall([m[:, channels] for m in call.maps], call.batch, call.boxes, call.levels, call.spec)
 
 
 @pytest.fixture(params=["f2", "f4", "f8"])
@@ -80,7 +80,7 @@ def test_windows_too_large_to_pack(isa):
     call = work(maps, rois, 7, 0)
     together = pool(call)
     assert pool(channels_of(call, slice(17, 18))).tobytes() == together[:, 17:].tobytes()
-    cropped = Work([np.ascontiguousarray(m[:, :, :40, :40]) for m in maps], *_box(call, 2))
+    cropped = PoolCall([np.ascontiguousarray(m[:, :, :40, :40]) for m in maps], *_box(call, 2))
     assert pool(cropped).tobytes() == together[2].tobytes()
 
 

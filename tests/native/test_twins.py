@@ -1,4 +1,4 @@
-"""The native level rule and axis weights are those of NumPy, bit for bit."""
+"""The native axis weights are those of NumPy, bit for bit."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msroi_cli.core.backends import dispatch as backends
-from msroi_cli.core.levels import level_bounds, levels_of
-from msroi_cli.core.spec import PRESETS, PoolSpec
 from msroi_cli.core.weights import Axis, axis_weights
 from tests.corpus import FAR_BOXES, boxes
 
@@ -69,19 +67,3 @@ def test_a_huge_box_costs_no_more_than_the_map():
     low, high = np.float32([-LIMIT]), np.float32([LIMIT])
     offsets, cell, _ = native_weights(low, high, Axis(100, 1.0, 1, 0, False))
     assert offsets[-1] == len(cell) <= 100
-
-
-@pytest.mark.parametrize("compat", PRESETS)
-def test_levels(native, compat):
-    spec = PoolSpec.resolve((1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 7, compat=compat)
-    bounds = level_bounds(spec)
-    sides = np.concatenate([np.nextafter(bounds, np.float32(0)), bounds, np.nextafter(bounds, np.float32(np.inf))])
-    corpus = np.array(list({**boxes(), **FAR_BOXES}.values()), np.float32)
-    squares = np.column_stack([np.zeros((len(sides), 2), np.float32), sides, sides])
-    low, width = random_sides(np.random.default_rng(0), 2000)
-    random = np.column_stack([low, low[::-1], low + width, low[::-1] + width[::-1]]).astype(np.float32)
-    every = np.concatenate([corpus, squares, random[(random[:, :2] <= random[:, 2:]).all(axis=1)]])
-    levels = np.empty(len(every), np.int64)
-    native.levels_of(levels, every, bounds)
-    np.testing.assert_array_equal(levels, levels_of(every, spec))
-    assert set(levels) == set(range(5))

@@ -12,7 +12,7 @@ from msroi_cli.core.spec import PoolSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class PoolCall:
     """K boxes to pool from L levels.
 
     maps: L arrays (N, C, H_l, W_l) of one float dtype, any strides, either byte order.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.core.backends import numpy_pool
-from msroi_cli.core.backends.call import Work
+from msroi_cli.core.backends.call import PoolCall
 from msroi_cli.core.backends.environment import NATIVE, backend_name, choose_isa, default_threads
 from msroi_cli.core.stats import CropMoments, CropStats
 from msroi_cli.core.weights import Axis, axis_weights, spans
@@ -20,16 +20,16 @@ if NATIVE:
 
 EXACT_BOXES = 64
 
-Backend = Callable[[NDArray[Any], Work, "int | None", NDArray[np.float64]], None]
+Backend = Callable[[NDArray[Any], PoolCall, "int | None", NDArray[np.float64]], None]
 
 
-def native_pool(out: NDArray[Any], work: Work, threads: int | None, seconds: NDArray[np.float64]) -> None:
-    """Writes the crops (K, C, Ho, Wo) of `work` to `out` and adds the time taken to `seconds` (L,)."""
+def native_pool(out: NDArray[Any], call: PoolCall, threads: int | None, seconds: NDArray[np.float64]) -> None:
+    """Writes the crops (K, C, Ho, Wo) of `call` to `out` and adds the time taken to `seconds` (L,)."""
     choose_isa()
-    spec = work.spec
-    rois = (work.batch, work.boxes, work.levels)
+    spec = call.spec
+    rois = (call.batch, call.boxes, call.levels)
     model = (spec.spatial_scales, spec.output_size, spec.sampling_ratio, spec.aligned)
-    _native.pool(out, work.maps, rois, model, threads or default_threads(), seconds)
+    _native.pool(out, call.maps, rois, model, threads or default_threads(), seconds)
 
 
 BACKENDS: dict[str, Backend] = {"native": native_pool} if NATIVE else {}
@@ -37,14 +37,14 @@ BACKENDS["numpy"] = numpy_pool.pool
 
 
 def pool_into(
-    out: NDArray[Any], work: Work, threads: int | None = None, seconds: NDArray[np.float64] | None = None
+    out: NDArray[Any], call: PoolCall, threads: int | None = None, seconds: NDArray[np.float64] | None = None
 ) -> None:
-    """Writes the crops of `work` to `out` (K, C, Ho, Wo), any float dtype and strides.
+    """Writes the crops of `call` to `out` (K, C, Ho, Wo), any float dtype and strides.
 
     seconds: (L,) float64 to which the time spent on each level is added, summed over threads.
     """
-    clock = np.zeros(len(work.maps)) if seconds is None else seconds
-    BACKENDS[backend_name()](out, work, threads, clock)
+    clock = np.zeros(len(call.maps)) if seconds is None else seconds
+    BACKENDS[backend_name()](out, call, threads, clock)
 
 
 def touched_cells(low: NDArray[np.float32], high: NDArray[np.float32], axis: Axis) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.core.backends.call import Work
+from msroi_cli.core.backends.call import PoolCall
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.core.weights import Axis, AxisWeights, axis_weights
 
@@ -20,16 +20,16 @@ SAMPLES_AT_ONCE = 2**20
 PRODUCT_AT_ONCE = 2**13
 
 
-def pool(out: NDArray[Any], work: Work, threads: int | None, seconds: NDArray[np.float64]) -> None:
-    """Writes the crops (K, C, Ho, Wo) of `work` to `out` and adds the time taken to `seconds` (L,).
+def pool(out: NDArray[Any], call: PoolCall, threads: int | None, seconds: NDArray[np.float64]) -> None:
+    """Writes the crops (K, C, Ho, Wo) of `call` to `out` and adds the time taken to `seconds` (L,).
 
     `threads` is not used: NumPy's linear algebra decides for itself.
     """
-    for level, feature in enumerate(work.maps):
+    for level, feature in enumerate(call.maps):
         started = perf_counter()
-        rows = np.flatnonzero(work.levels == level)
-        for chunk in _chunks(rows, feature.shape[2:], work.spec):
-            _pool_level(out, work, level, chunk)
+        rows = np.flatnonzero(call.levels == level)
+        for chunk in _chunks(rows, feature.shape[2:], call.spec):
+            _pool_level(out, call, level, chunk)
         seconds[level] += perf_counter() - started
 
 
@@ -40,15 +40,15 @@ def _chunks(rows: NDArray[np.intp], size: tuple[int, ...], spec: PoolSpec) -> It
     return (rows[start : start + step] for start in range(0, len(rows), step))
 
 
-def _pool_level(out: NDArray[Any], work: Work, level: int, rows: NDArray[np.intp]) -> None:
-    feature = work.maps[level]
-    boxes = work.boxes[rows]
-    across, down = axes_of(work.spec, level, feature.shape[2], feature.shape[3])
+def _pool_level(out: NDArray[Any], call: PoolCall, level: int, rows: NDArray[np.intp]) -> None:
+    feature = call.maps[level]
+    boxes = call.boxes[rows]
+    across, down = axes_of(call.spec, level, feature.shape[2], feature.shape[3])
     x = axis_weights(boxes[:, 0], boxes[:, 2], across)
     y = axis_weights(boxes[:, 1], boxes[:, 3], down)
     with np.errstate(invalid="ignore", over="ignore"):
         for k, row in enumerate(rows):
-            out[row] = _crop(feature[work.batch[row]], y, x, k)
+            out[row] = _crop(feature[call.batch[row]], y, x, k)
 
 
 def axes_of(spec: PoolSpec, level: int, height: int, width: int) -> tuple[Axis, Axis]:

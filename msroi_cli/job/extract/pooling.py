@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.core.backends.call import Work
+from msroi_cli.core.backends.call import PoolCall
 from msroi_cli.core.backends.dispatch import pool_into, touched_cells
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.core.weights import Axis
@@ -116,7 +116,7 @@ class Pooler:
         for channel in range(0, out.shape[1], step):
             block = out[:, channel : channel + step]
             fetched = self._fetched(sources, runs, channel, block.shape[1])
-            pool_into(block, Work(fetched, batch, boxes, chosen, spec), self._threads, seconds)
+            pool_into(block, PoolCall(fetched, batch, boxes, chosen, spec), self._threads, seconds)
         np.add.at(self.seconds, list(used), seconds)
 
     def _fetched(self, sources: list[MapSource], runs: list[Runs], channel: int, count: int) -> list[NDArray[Any]]:

@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "filters.h"
+#include "filters/filters.h"
 
 using namespace msroi;
 

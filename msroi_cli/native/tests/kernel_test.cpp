@@ -13,11 +13,11 @@
 #include <thread>
 #include <vector>
 
-#include "bands.h"
-#include "crew.h"
-#include "isa.h"
-#include "kernel.h"
-#include "schedule.h"
+#include "weights/bands.h"
+#include "threads/thread_pool.h"
+#include "pooling/isa.h"
+#include "pooling/kernel.h"
+#include "pooling/schedule.h"
 
 using namespace msroi;
 
@@ -155,7 +155,7 @@ std::set<Mode> modes(const Shape& shape) {
     const Call call = problem.call(nullptr, 1);
     std::vector<Box> boxes(size_t(shape.boxes));
     Arena arena;
-    plan_boxes(call, 0, shape.boxes, boxes.data(), arena);
+    band_boxes(call, 0, shape.boxes, boxes.data(), arena);
     std::set<Mode> found;
     for (const Job& job : schedule(boxes, call, 1)) found.insert(job.mode);
     return found;
@@ -203,7 +203,7 @@ void check_errors() {
     for (int i = 0; i < 20; ++i) {
         bool caught = false;
         try {
-            work_together(3, [] { throw Broken(); });
+            run_on_threads(3, [] { throw Broken(); });
         } catch (const Broken&) {
             caught = true;
         }
