@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from msroi_cli.core.levels import assign_levels as assign_levels
     from msroi_cli.core.pool import MultiScaleROIAlign as MultiScaleROIAlign
     from msroi_cli.core.pool import multi_scale_roi_align as multi_scale_roi_align
-    from msroi_cli.io.crops.reader import open_crops as open_crops
+    from msroi_cli.job.crops import open_crops as open_crops
 
 __version__ = "0.1.0"
 __all__ = ["MultiScaleROIAlign", "__version__", "assign_levels", "multi_scale_roi_align", "open_crops"]
@@ -17,7 +17,7 @@ _HOMES = {
     "MultiScaleROIAlign": "msroi_cli.core.pool",
     "multi_scale_roi_align": "msroi_cli.core.pool",
     "assign_levels": "msroi_cli.core.levels",
-    "open_crops": "msroi_cli.io.crops.reader",
+    "open_crops": "msroi_cli.job.crops",
 }
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+from typing import TYPE_CHECKING
 
 import click
 
 from msroi_cli.core.spec import MAX_OUTPUT_SIDE, MAX_SCALE, MIN_SCALE
+
+if TYPE_CHECKING:
+    from msroi_cli.job.cluster.shards import Shard
 
 
 def size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, int]:
@@ -38,6 +43,15 @@ def compression(ctx: click.Context, param: click.Parameter, text: str | None) ->
     if not match:
         raise click.BadParameter(f"expected gzip, gzip:LEVEL with a level from 1 to 9, or lzf, got {text!r}")
     return match[1] or match[3], int(match[2] or 4)
+
+
+def shards(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[Shard | None, ...]:
+    """`3/40`, `3,7/40`, `auto`: the shards to make; one None without any."""
+    if text is None:
+        return (None,)
+    from msroi_cli.job.cluster.environment import shards_from
+
+    return shards_from(text, os.environ)
 
 
 def names(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...] | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from msroi_cli import __version__
 from msroi_cli.core.reduce import REDUCTIONS
 from msroi_cli.errors import InputError, UsageError
-from msroi_cli.io.crops.reader import Crops, open_crops
+from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.schema import COLUMNS, STATUS_POOLED
 from msroi_cli.io.export.files import write_npz, write_tsv
 from msroi_cli.io.export.hdf5 import hdf5_writer, write_groups, write_padded, write_ragged
@@ -24,6 +24,7 @@ from msroi_cli.io.export.model import Export, ExportedImage, Writer
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
+from msroi_cli.job.crops import open_crops
 
 LAYOUTS: dict[str, Writer] = {
     "padded": hdf5_writer(write_padded, "padded"),

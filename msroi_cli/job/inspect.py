@@ -14,9 +14,10 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.json_file import box_document, boxes_of, collector_paused
 from msroi_cli.io.boxes.open import read_boxes
 from msroi_cli.io.boxes.table import BoxTable
-from msroi_cli.io.crops.reader import open_crops
+from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.describe import crops_storage, has_attribute, listing
+from msroi_cli.job.crops import FolderCrops, open_crops
 from msroi_cli.job.inspect_pyramid import pyramid_facts
 from msroi_cli.job.join import reason_counts, trouble_of
 
@@ -31,6 +32,8 @@ def inspect(text: str) -> dict[str, Any]:
     if text == "-":
         return _document(text, sys.stdin.buffer.read())
     location = Location.parse(text)
+    if location.path.is_dir():
+        return _crops(text, location)
     kind = location.kind()
     if kind == "NPZ":
         return pyramid_facts(text)
@@ -135,10 +138,12 @@ def _crops(text: str, location: Location) -> dict[str, Any]:
         raise InputError(f"{text}: expected a crops file as a whole, got a group inside")
     with open_crops(location.path) as crops:
         names = crops.parameters.get("levels", [])
+        parts = crops.paths if isinstance(crops, FolderCrops) else []
         return {
             "file": text,
             "kind": "crops",
-            **crops_storage(location),
+            **({"parts": len(parts)} if parts else {}),
+            **_storage(crops, [Location(path) for path in parts] or [location]),
             "images": len(crops.image_ids),
             "images_with_crops": len(np.unique(crops.image_index[crops.image_index >= 0])),
             "invalid_boxes": int(np.count_nonzero(crops.status)),
@@ -147,6 +152,13 @@ def _crops(text: str, location: Location) -> dict[str, Any]:
             "sources": crops.sources,
             "levels": [_stats_row(record, names) for record in crops.stats],
         }
+
+
+def _storage(crops: Crops, files: list[Location]) -> dict[str, Any]:
+    """How the crops are stored; of parts, as the first one is, and the bytes of all."""
+    stored = crops_storage(files[0])
+    more = sum(crops_storage(file)["bytes"] for file in files[1:])
+    return {**stored, "shape": list(crops.shape), "bytes": stored["bytes"] + more}
 
 
 def _stats_row(record: Any, names: list[str]) -> dict[str, Any]:

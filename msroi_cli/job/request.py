@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from msroi_cli.io.pyramid.levels import LevelChoice
+from msroi_cli.job.cluster.shards import Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class BoxOptions:
 class ExtractRequest:
     """One `msroi extract`. compression: "gzip" or "lzf", and the level of gzip. memory: bytes for work under way.
 
-    reduce: "mean" or "max" for vectors instead of crops.
+    reduce: "mean" or "max" for vectors instead of crops. order: "input" or "image", of the rows. shard: makes `out` a
+    folder, and writes the part of this shard.
     """
 
     pyramid: str
@@ -51,3 +53,5 @@ class ExtractRequest:
     resume: bool = False
     overwrite: bool = False
     reduce: str | None = None
+    order: str = "input"
+    shard: Shard | None = None

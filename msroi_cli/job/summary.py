@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.core.levels import box_sizes
 from msroi_cli.core.stats import CropStats
-from msroi_cli.io.crops.schema import STATS_DTYPE
+from msroi_cli.io.crops.schema import MOMENTS_DTYPE, STATS_DTYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,24 @@ class Summary:
             for index, (stride, level) in enumerate(zip(self.strides, self.levels, strict=True))
         ]
         return np.array(rows, dtype=STATS_DTYPE)
+
+
+def moments_records(stats: CropStats) -> NDArray[Any]:
+    """The exact statistics as rows of the `moments` dataset, (L,) of MOMENTS_DTYPE; "" for sums beyond float64."""
+    columns = dict(zip(MOMENTS_DTYPE.names or (), stats.as_list(), strict=True))
+    records = np.zeros(len(stats.count), MOMENTS_DTYPE)
+    for name, values in columns.items():
+        records[name] = ["" if value is None else value for value in values]
+    return records
+
+
+def stats_from_records(records: NDArray[Any]) -> CropStats:
+    """What `moments_records` wrote."""
+    columns: list[list[Any]] = [
+        [value.decode() or None if isinstance(value, bytes) else value for value in records[name].tolist()]
+        for name in MOMENTS_DTYPE.names or ()
+    ]
+    return CropStats.from_list(columns)
 
 
 def summarize(

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from msroi_cli.core.reduce import REDUCTIONS
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import InputError
-from msroi_cli.io.crops.reader import Crops, open_crops
+from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.schema import STATUS_INVALID, STATUS_POOLED
 from msroi_cli.io.crops.writer import row_checksums
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
+from msroi_cli.job.crops import open_crops
 from msroi_cli.job.extract.plan import Batch, Segment, make_plan
 from msroi_cli.job.extract.pooling import Pooler
 

@@ -14,12 +14,13 @@ from msroi_cli.core.levels import levels_of
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.open import read_boxes
-from msroi_cli.io.crops.reader import Crops, open_crops
+from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.schema import STATUS_POOLED
 from msroi_cli.io.files.picture import read_picture
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
+from msroi_cli.job.crops import open_crops
 from msroi_cli.job.join import images_of, to_input_pixels, trouble_of
 from msroi_cli.job.request import BoxOptions, PoolOptions
 from msroi_cli.preview.boxes_picture import boxes_picture, heat_picture

@@ -274,7 +274,7 @@ NEITHER = {
     "half json": (lambda path: path.write_text('{"a": ') and path, r":1:7: expected JSON"),
     "empty": (lambda path: path.touch() or path, "got an empty file"),
     "nothing": (lambda path: path, "cannot be read: No such file"),
-    "folder": (lambda path: path.mkdir() or path, "cannot be read: Is a directory"),
+    "folder": (lambda path: path.mkdir() or path, "expected a crops file, or a folder of part-00001-of-00002.h5"),
     "not our crops": (
         lambda path: extracted_with_version(path, 2),
         "expected format version 1, got 2",

@@ -57,7 +57,7 @@ def export(crops: str, bar: bool | None, quiet: bool, **given: Any) -> None:
     Boxes that were not pooled are left out. Columns that crops have (level, box_index, score, category_id,
     annotation_id) go along, except in tsv.
     """
-    from msroi_cli.io.crops.reader import open_crops
+    from msroi_cli.job.crops import open_crops
     from msroi_cli.job.export import ExportRequest
     from msroi_cli.job.export import export as exported
 

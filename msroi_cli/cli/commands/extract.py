@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,20 @@ Example:
 @click.option(
     "--stats", type=click.Path(), metavar="FILE", help="Write statistics per level, JSON; - for standard output."
 )
+@click.option(
+    "--order",
+    type=click.Choice(["input", "image"]),
+    default="input",
+    show_default=True,
+    help="Rows in the order of BOXES, or image after image, which spares scattered writes; box_index leads back.",
+)
+@click.option(
+    "--shard",
+    callback=option_values.shards,
+    metavar="I/N",
+    help="Make part I of N, counted from 1, in the folder OUT. I,J/N: several. auto, auto/N or auto+OFFSET/N: that of "
+    "the task of an array job. A folder with all parts is read as one crops file.",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would be done, but do not do it.")
 @options.memory_option
 @options.talk_options
@@ -68,10 +83,27 @@ def extract(
 
     BOXES is JSON, JSON Lines, COCO (data set or results) or HDF5; - reads JSON or JSON Lines from standard input.
     """
+    _check_talk(stats, dry_run, bar, quiet, verbose, [str(given["out"]), given["pyramid"], given["boxes"]])
+    shards = given.pop("shard")
+    if len(shards) > 1 and stats is not None:
+        raise UsageError("--stats: expected without several shards, of which each has its own, got both")
+    request = _request(**given)
+    for shard in shards:
+        _extract(replace(request, shard=shard), signals, stats, dry_run, bar, quiet, verbose)
+
+
+def _extract(
+    request: ExtractRequest,
+    signals: StopSignals,
+    stats: str | None,
+    dry_run: bool,
+    bar: bool | None,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Makes one output."""
     from msroi_cli.job.extract.prepare import prepared
 
-    _check_talk(stats, dry_run, bar, quiet, verbose, [str(given["out"]), given["pyramid"], given["boxes"]])
-    request = _request(**given)
     with prepared(request) as job:
         if verbose:
             say(_description(job), lines=True)
@@ -82,9 +114,9 @@ def extract(
             if summary is not None:
                 _report(job, summary, quiet)
             elif not quiet:
-                say(f"{request.out}: whole already, nothing to do")
+                say(f"{job.output.path}: whole already, nothing to do")
             if stats is not None:
-                _write_stats(summary or _summary_of(request.out), stats)
+                _write_stats(summary or _summary_of(job.output.path), stats)
 
 
 def _check_talk(
@@ -116,6 +148,7 @@ def _request(
     resume: bool,
     overwrite: bool,
     reduce: str | None,
+    order: str,
     levels: tuple[str, ...] | None,
     strides: tuple[tuple[float, float], ...] | None,
     scales: tuple[tuple[float, float], ...] | None,
@@ -141,6 +174,7 @@ def _request(
         resume,
         overwrite,
         reduce,
+        order,
     )
 
 
@@ -162,12 +196,12 @@ def _report(job: Extraction, summary: Summary, quiet: bool) -> None:
             say(f"{invalid:,} boxes not pooled ({job.request.box.on_bad_box}): {reasons}")
         compressed = job.header.compression is not None
         size = byte_size(job.output.target.stat().st_size if compressed else len(job.plan) * job.header.row_bytes)
-        say(f"{job.request.out}: {len(job.plan):,} crops, {size}, in {duration(summary.elapsed)}")
+        say(f"{job.output.path}: {len(job.plan):,} crops, {size}, in {duration(summary.elapsed)}")
 
 
 def _summary_of(path: Path) -> Summary:
     """The statistics of crops that an earlier run has made whole."""
-    from msroi_cli.io.crops.reader import open_crops
+    from msroi_cli.job.crops import open_crops
     from msroi_cli.job.stats import recomputed
 
     return recomputed(open_crops(path)).summary
@@ -208,7 +242,8 @@ def _description(job: Extraction) -> str:
     counts = [int((job.plan.level == index).sum()) for index in range(len(pyramid.levels))]
     lines += [
         "        " + ", ".join(f"{level.name}: {count:,}" for level, count in zip(pyramid.levels, counts, strict=True)),
-        f"write   {request.out}: crops {header.shape} {header.dtype}, {byte_size(header.shape[0] * header.row_bytes)}",
+        f"write   {job.output.path}: crops {header.shape} {header.dtype}, "
+        f"{byte_size(header.shape[0] * header.row_bytes)}",
     ]
     return "\n".join(lines)
 

@@ -34,8 +34,8 @@ def stats(crops: str, as_json: bool, plot: Path | None, overwrite: bool, bar: bo
     The chart has the boxes per level, a histogram of their sizes with the bounds between the levels, and the
     distribution of the crops' values.
     """
-    from msroi_cli.io.crops.reader import open_crops
     from msroi_cli.io.files.atomic import check_target
+    from msroi_cli.job.crops import open_crops
     from msroi_cli.job.stats import recomputed
 
     if plot is not None:

@@ -94,7 +94,7 @@ class SpoolWriter(CropsWriter):
     def _sync(self) -> None:
         sync_data(self._file)
 
-    def finish(self, stats: NDArray[Any]) -> None:
+    def finish(self, stats: NDArray[Any], moments: NDArray[Any]) -> None:
         """Puts the output together and gives it its name."""
         output = self._output
         with failures_named(output.path):
@@ -112,6 +112,8 @@ class SpoolWriter(CropsWriter):
                 )
                 file["checksums"][...] = self._copy(crops)
                 file["stats"][...] = stats
+                if output.header.part is not None:
+                    file["moments"][...] = moments
             publish(output.partial, output.target, output.overwrite or output.resume)
             self._path.unlink()
 

@@ -24,7 +24,7 @@ class PlainWriter(CropsWriter):
         partial = self._output.partial
         if not resumed:
             lay_out(partial, self._output.header)
-        self._places = places(partial, ("crops", "checksums", "stats"))
+        self._places = places(partial, ("crops", "checksums", "stats", "moments"))
         self._file = os.open(partial, os.O_RDWR)
         if not resumed:
             reserve_space(self._file)
@@ -45,10 +45,12 @@ class PlainWriter(CropsWriter):
         if values.size:
             write_all(self._file, values.reshape(-1).view(np.uint8), self._places[name] + offset)
 
-    def finish(self, stats: NDArray[Any]) -> None:
+    def finish(self, stats: NDArray[Any], moments: NDArray[Any]) -> None:
         """Writes the statistics, and gives the file its name."""
         with failures_named(self._output.path):
             self._put("stats", 0, stats)
+            if self._output.header.part is not None:
+                self._put("moments", 0, moments)
             publish(self._output.partial, self._output.target, self._output.overwrite or self._output.resume)
 
     def _sync(self) -> None:

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from msroi_cli import __version__
-from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, STATS_DTYPE, CropsHeader
+from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, MOMENTS_DTYPE, STATS_DTYPE, CropsHeader
 from msroi_cli.io.hdf5.write import hdf5_file
 
 # Checksums are of single crops: whatever order crops are finished in, each has its checksum with it on the disk.
@@ -43,6 +43,9 @@ def write_header(file: h5py.File, header: CropsHeader) -> None:
     sums = _set_aside(file, "checksums", header.shape[:1], np.dtype(np.uint32))
     sums.attrs.update(algorithm="crc32", rows_per_block=ROWS_PER_CHECKSUM)
     _set_aside(file, "stats", (header.levels,), STATS_DTYPE)
+    if header.part is not None:
+        file.attrs["part"] = header.part.as_json()
+        _set_aside(file, "moments", (header.levels,), MOMENTS_DTYPE)
 
 
 def _set_aside(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> h5py.Dataset:
@@ -59,4 +62,4 @@ def _set_aside(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dty
 def places(path: Path, names: tuple[str, ...]) -> Mapping[str, int]:
     """The offsets in the file at which the values of contiguous datasets begin; 0 for those that have none."""
     with h5py.File(path, "r") as file:
-        return {name: file[name].id.get_offset() or 0 for name in names}
+        return {name: file[name].id.get_offset() or 0 for name in names if name in file}

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from typing import Any
 
 from msroi_cli.errors import UsageError
 from msroi_cli.io.crops.compressed import SpoolWriter
 from msroi_cli.io.crops.contiguous import PlainWriter
 from msroi_cli.io.crops.journal import Journal
-from msroi_cli.io.crops.reader import open_crops
+from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.atomic import failures_named
 
@@ -81,12 +82,18 @@ def is_done(output: Output) -> bool:
     """
     if not (output.resume and output.target.exists()) or output.partial.exists():
         return False
-    crops = open_crops(output.target)
-    made = {"parameters": crops.parameters, "sources": crops.sources, "shape": list(crops.shape)}
+    crops = Crops(output.target)
+    made = {
+        "parameters": crops.parameters,
+        "sources": crops.sources,
+        "shape": list(crops.shape),
+        "part": crops.part and asdict(crops.part),
+    }
     wanted = {
         "parameters": output.header.parameters,
         "sources": output.header.sources_as_dict(),
         "shape": list(output.header.shape),
+        "part": output.header.part and asdict(output.header.part),
     }
     different = differences(made, wanted)
     if different:

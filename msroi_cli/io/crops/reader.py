@@ -14,20 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.crops.parts import Part
 from msroi_cli.io.crops.rows import RowSource, open_rows, rows_meant
-from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, OPTIONAL_COLUMNS
+from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, MOMENTS_DTYPE, OPTIONAL_COLUMNS
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.read import attribute, dataset_in, dtype_of, open_group, read, texts
 
 BLOCK_BYTES = 8 << 20
-
-
-def open_crops(path: str | Path) -> Crops:
-    """Opens a crops file for reading: `len`, rows, slices, `by_image(id)`.
-
-    Raises InputError if it is none.
-    """
-    return Crops(path)
 
 
 class Crops:
@@ -37,7 +30,8 @@ class Crops:
     -1 where the image is unknown. level: (K,) int8, -1 where none was pooled. status: (K,) uint8, 0 pooled, 1 invalid
     box. box_index: (K,) int64, the row in the box file. score, category_id, annotation_id: (K,) or None.
     parameters, sources: what the file says of how it was made. stats: one record a level. checksums: the
-    CRC32 of every `rows_per_block` rows.
+    CRC32 of every `rows_per_block` rows. part: which part of a job the file is, None if it is none; a part has moments,
+    one record a level, from which the statistics of the whole job are made.
 
     A pickle holds the path alone: whoever loads it opens the file anew. After a fork both processes can go on reading.
     """
@@ -75,6 +69,10 @@ class Crops:
                 f"{location.at('image_index')}: expected -1 or indices into {len(self.image_ids)} image_ids, got others"
             )
         self.stats = read(_dataset(root, location, "stats"), location.at("stats"))
+        self.part = None
+        if attribute(root, "part", str(location)) is not None:
+            self.part = Part.parse(location, attribute(root, "part", str(location)))
+            self.moments = _moments(root, location, len(self.stats))
         self.checksums = read(_dataset(root, location, "checksums"), location.at("checksums"))
         self.rows_per_block = int(attribute(root["checksums"], "rows_per_block", location.at("checksums")) or 1)
         self.shape: tuple[int, ...] = dataset.shape
@@ -177,7 +175,7 @@ class Crops:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_crops, (self.path.absolute(),)
+        return Crops, (self.path.absolute(),)
 
     def __repr__(self) -> str:
         return f"<Crops {self.path}: {self.shape} {self.dtype}>"
@@ -208,6 +206,14 @@ def _crops_dataset(root: h5py.Group, location: Location) -> h5py.Dataset:
             f"{location.at('crops')}: expected float crops (K, C, Ho, Wo) or (K, C), got {dataset.shape} {dtype}"
         )
     return dataset
+
+
+def _moments(root: h5py.Group, location: Location, levels: int) -> NDArray[Any]:
+    """The exact statistics of a part, (L,) of MOMENTS_DTYPE."""
+    values = read(_dataset(root, location, "moments"), location.at("moments"))
+    if values.dtype != MOMENTS_DTYPE or values.shape != (levels,):
+        raise InputError(f"{location.at('moments')}: expected {levels} moments, got {values.shape} {values.dtype}")
+    return values
 
 
 def _column(root: h5py.Group, location: Location, name: str, count: int) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.io.crops.parts import Part
 from msroi_cli.io.files.location import Source
 
 FORMAT = "msroi-crops"
@@ -36,6 +37,14 @@ STATS_DTYPE = np.dtype(
     + [(name, "f8") for name in ("mean", "std", "min", "max", "zero_fraction")]
 )
 
+# The exact statistics of a part, from which those of the whole job are made: sums as `core.exact` writes them.
+MOMENTS_DTYPE = np.dtype(
+    [("count", "i8")]
+    + [(name, "S900") for name in ("sums", "squares")]
+    + [(name, "f8") for name in ("low", "high")]
+    + [(name, "i8") for name in ("zeros", "nonfinite")]
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Compression:
@@ -51,7 +60,7 @@ class CropsHeader:
     """Everything a crops file says besides the crops, their checksums and their statistics.
 
     shape: (K, C, Ho, Wo), or (K, C) of crops that were reduced to vectors. columns: arrays (K, ...) by the names of
-    `COLUMNS`. levels: how many rows `stats` has.
+    `COLUMNS`. levels: how many rows `stats` has. part: which part of a job the file is, if it is one.
     """
 
     shape: tuple[int, ...]
@@ -62,6 +71,7 @@ class CropsHeader:
     parameters: Mapping[str, Any]
     sources: Mapping[str, Source]
     compression: Compression | None = None
+    part: Part | None = None
 
     def sources_as_dict(self) -> dict[str, Any]:
         """The sources as plain JSON values."""

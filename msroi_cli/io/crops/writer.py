@@ -78,8 +78,11 @@ class CropsWriter(ABC):
         """
 
     @abstractmethod
-    def finish(self, stats: NDArray[Any]) -> None:
-        """Puts in the statistics and gives the file its name; all rows have been written."""
+    def finish(self, stats: NDArray[Any], moments: NDArray[Any]) -> None:
+        """Puts in the statistics, (L,) of STATS_DTYPE and of MOMENTS_DTYPE, and gives the file its name.
+
+        All rows have been written. Moments are for parts only.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -74,6 +74,13 @@ class Plan:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def of_images(self, start: int, stop: int, unknown: bool) -> Plan:
+        """The rows of the images from `start` to `stop`, and, if asked, of unknown images, in their order."""
+        rows = np.flatnonzero(((self.image >= start) & (self.image < stop)) | (unknown & (self.image < 0)))
+        image, pooled = self.image[rows], self.pooled[rows]
+        order = _working_order(image, pooled)
+        return Plan(self.boxes[rows], image, self.level[rows], self.box_index[rows], pooled, order)
+
     def images(self) -> NDArray[np.int64]:
         """The images that have boxes to pool, ascending."""
         return np.flatnonzero(np.bincount(self.image[self.pooled]))
@@ -126,16 +133,28 @@ def _stop(start: int, edges: NDArray[np.int64], together: NDArray[np.int64], siz
 
 
 def make_plan(
-    boxes: NDArray[np.float32], image: NDArray[np.int64], good: NDArray[np.bool_], spec: PoolSpec, drop: bool
+    boxes: NDArray[np.float32],
+    image: NDArray[np.int64],
+    good: NDArray[np.bool_],
+    spec: PoolSpec,
+    drop: bool,
+    by_image: bool = False,
 ) -> Plan:
     """The plan for boxes (K, 4) of the images `image`, of which those that are not `good` (K,) are not pooled.
 
-    drop: leave such boxes out of the output altogether.
+    drop: leave such boxes out of the output altogether. by_image: rows image after image, within an image as they
+    come, unknown images last; else all as they come.
     """
     kept = np.flatnonzero(good) if drop else np.arange(len(boxes))
+    if by_image:
+        kept = kept[np.argsort(np.where(image < 0, np.iinfo(np.int64).max, image)[kept], kind="stable")]
     boxes, image, good = boxes[kept], image[kept], good[kept]
     level = np.full(len(kept), -1, np.int64)
     level[good] = levels_of(boxes[good], spec)
-    rows = np.flatnonzero(good)
-    order = np.concatenate([rows[np.argsort(image[rows], kind="stable")], np.flatnonzero(~good)])
-    return Plan(boxes, image, level, kept, good, order)
+    return Plan(boxes, image, level, kept, good, _working_order(image, good))
+
+
+def _working_order(image: NDArray[np.int64], pooled: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The rows that are pooled by image and within an image ascending, then the others ascending; (K,) int64."""
+    rows = np.flatnonzero(pooled)
+    return np.concatenate([rows[np.argsort(image[rows], kind="stable")], np.flatnonzero(~pooled)])

@@ -16,6 +16,7 @@ from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import UsageError
 from msroi_cli.io.boxes.open import read_boxes
 from msroi_cli.io.boxes.table import BoxTable
+from msroi_cli.io.crops.parts import Part
 from msroi_cli.io.crops.schema import STATUS_INVALID, STATUS_POOLED, Compression, CropsHeader
 from msroi_cli.io.crops.writer import OVERWRITE_OR_RESUME, Output
 from msroi_cli.io.files.atomic import check_target, same_file
@@ -23,7 +24,8 @@ from msroi_cli.io.files.location import Location, Source
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.extract.memory import Budget
-from msroi_cli.job.extract.plan import PLAN_VERSION, Plan, make_plan
+from msroi_cli.job.extract.part import check_folder, output_path, shard_of
+from msroi_cli.job.extract.plan import NO_IMAGE, PLAN_VERSION, Plan, make_plan
 from msroi_cli.job.join import images_of, reason_counts, refuse_bad_boxes, to_input_pixels, trouble_of
 from msroi_cli.job.request import ExtractRequest
 
@@ -71,9 +73,12 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
             refuse_bad_boxes(request.boxes, table, trouble)
         # As they stand in the file, ten million boxes are 400 MB; from here on only input pixels are wanted.
         table = replace(table, boxes=np.empty((0, 4)))
-        plan = make_plan(boxes, images, trouble == 0, spec, drop=request.box.on_bad_box == "drop")
+        plan = make_plan(boxes, images, trouble == 0, spec, request.box.on_bad_box == "drop", request.order == "image")
+        part = None
+        if request.shard is not None:
+            part, plan = shard_of(plan, pyramid, request)
         sources = {"pyramid": Source.of_file(pyramid.location.path), "boxes": boxes_source}
-        header = _header(request, pyramid, spec, plan, table, sources)
+        header = _header(request, pyramid, spec, plan, table, sources, part)
         budget = Budget.of(request.memory, header, plan, spec, pyramid)
         identity = _identity(
             header, budget, {"pyramid": pyramid.location.path, "boxes": Location.parse(request.boxes).path}
@@ -84,7 +89,7 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
             spec,
             plan,
             header,
-            Output(request.out, header, identity, request.resume, request.overwrite),
+            Output(output_path(request), header, identity, request.resume, request.overwrite),
             budget,
             reason_counts(trouble),
             BAD_BOX_POLICIES[request.box.on_bad_box],
@@ -94,7 +99,10 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
 def _check_output(request: ExtractRequest) -> None:
     if str(request.out) == "-":
         raise UsageError("-o -: expected the name of a file, HDF5 cannot be written to standard output")
-    check_target(request.out, request.overwrite or request.resume, OVERWRITE_OR_RESUME)
+    if request.shard is not None:
+        check_folder(request.out, request.shard)
+    if request.shard is None or request.out.exists():
+        check_target(output_path(request), request.overwrite or request.resume, OVERWRITE_OR_RESUME)
     for text in (request.pyramid, request.boxes):
         path = Location.parse(text).path
         if same_file(request.out, path):
@@ -121,11 +129,13 @@ def _header(
     plan: Plan,
     table: BoxTable,
     sources: Mapping[str, Source],
+    part: Part | None,
 ) -> CropsHeader:
+    first, stop = (0, len(pyramid.image_ids)) if part is None else (part.first_image, part.first_image + part.images)
     dtype = np.dtype(request.dtype) if request.dtype else pyramid.dtype.newbyteorder("=")
     columns: dict[str, NDArray[Any]] = {
         "boxes": plan.boxes,
-        "image_index": plan.image,
+        "image_index": np.where(plan.image >= 0, plan.image - first, NO_IMAGE),
         "level": plan.level,
         "status": np.where(plan.pooled, np.uint8(STATUS_POOLED), np.uint8(STATUS_INVALID)),
         "box_index": plan.box_index,
@@ -142,17 +152,21 @@ def _header(
         (len(plan), *row_shape),
         dtype,
         columns,
-        list(pyramid.image_ids),
+        list(pyramid.image_ids[first:stop]),
         len(spec.spatial_scales),
         _parameters(request, pyramid, spec, table),
         sources,
         _compression(request, math.prod(row_shape) * dtype.itemsize, plan),
+        part,
     )
 
 
 def _compression(request: ExtractRequest, row_bytes: int, plan: Plan) -> Compression | None:
-    """Chunks of one crop, or of some small ones if they are made in the order in which they are written."""
-    if request.compression is None:
+    """Chunks of one crop, or of some small ones if they are made in the order in which they are written.
+
+    None without crops: HDF5 has no chunks of no rows.
+    """
+    if request.compression is None or not len(plan):
         return None
     rows = min(SMALL_CHUNK // max(1, row_bytes), len(plan)) if plan.in_order() else 1
     return Compression(*request.compression, rows=max(1, rows))
@@ -164,6 +178,7 @@ def _identity(header: CropsHeader, budget: Budget, inputs: Mapping[str, Path]) -
         "inputs": header.sources_as_dict(),
         "modified": {role: path.stat().st_mtime_ns for role, path in inputs.items() if path.exists()},
         "options": dict(header.parameters),
+        "part": None if header.part is None else asdict(header.part),
         "crops": {"shape": list(header.shape), "dtype": header.dtype.str},
         "compression": None if header.compression is None else asdict(header.compression),
         "plan (--memory)": {"version": PLAN_VERSION, **asdict(budget.batch)},
@@ -180,4 +195,5 @@ def _parameters(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, table
         "image_key": request.box.image_key,
         "on_bad_box": request.box.on_bad_box,
         **({"reduce": request.reduce} if request.reduce else {}),
+        **({"order": request.order} if request.order != "input" else {}),
     }

@@ -20,11 +20,11 @@ from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import StoppedError
 from msroi_cli.io.crops.output import crops_writer, is_done
 from msroi_cli.io.crops.writer import CropsWriter, Record
-from msroi_cli.io.files.atomic import check_room
+from msroi_cli.io.files.atomic import check_room, failures_named
 from msroi_cli.job.extract.plan import Batch
 from msroi_cli.job.extract.pooling import Pooler
 from msroi_cli.job.extract.prepare import Extraction
-from msroi_cli.job.summary import Summary, summarize
+from msroi_cli.job.summary import Summary, moments_records, summarize
 
 Progress = Callable[[int], None]
 Stop = Callable[[], int]
@@ -41,7 +41,9 @@ def check(job: Extraction, images: int | None = None) -> None:
     """
     for image in job.plan.images()[:images].tolist():
         job.pyramid.check(image)
-    check_room(job.output.path, len(job.plan) * job.header.row_bytes)
+    # A dry run does not make the folder of parts.
+    path = job.output.path if job.output.path.parent.exists() else job.request.out
+    check_room(path, len(job.plan) * job.header.row_bytes)
 
 
 def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summary | None:
@@ -52,6 +54,9 @@ def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summ
     Raises InputError, UsageError, RunError or StoppedError.
     """
     started = perf_counter()
+    if job.header.part is not None:
+        with failures_named(job.request.out):
+            job.request.out.mkdir(exist_ok=True)
     if is_done(job.output):
         return None
     check(job, CHECKED_FIRST)
@@ -68,7 +73,7 @@ def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summ
         for record in sorted(writer.records, key=lambda record: record["batch"]):
             stats.add(CropStats.from_list(record["stats"]))
         summary = _summary(job, stats, crew.seconds())
-        writer.finish(summary.records())
+        writer.finish(summary.records(), moments_records(stats))
     return replace(summary, elapsed=perf_counter() - started)
 
 

@@ -212,10 +212,10 @@ def test_compressed_output_does_not_depend_on_the_order_of_batches(tmp_path, job
     time.sleep(1.1)  # HDF5 counts seconds, where it notes when something was made
     finish = writer.finish
 
-    def by_turns(self, stats):
+    def by_turns(self, *statistics):
         assert len(self.records) > 2
         self.records.reverse()
-        finish(self, stats)
+        finish(self, *statistics)
 
     monkeypatch.setattr(writer, "finish", by_turns)
     assert extract(tmp_path, job, *options).exit_code == 0

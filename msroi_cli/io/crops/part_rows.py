@@ -1,0 +1,81 @@
+"""The rows of a folder of parts: fetched from the part that has them, with few files open at a time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.io.crops.rows import RowSource, open_rows
+from msroi_cli.io.files.location import Location
+from msroi_cli.io.hdf5.read import dataset_in, open_group
+
+OPEN_AT_ONCE = 64
+
+
+class PartRows(RowSource):
+    """Rows (K, ...) of several files.
+
+    paths: of the parts. part: (K,) int32, the part of each row. row: (K,) int64, its row there. shape and dtype: of
+    all rows together.
+    """
+
+    mapped = False
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        part: NDArray[np.int32],
+        row: NDArray[np.int64],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+    ) -> None:
+        self._paths = paths
+        self._part, self._row = part, row
+        self._shape, self._dtype = shape, dtype
+        self._open: OrderedDict[int, RowSource] = OrderedDict()
+
+    def _source(self, part: int) -> RowSource:
+        """The rows of a part; the file that was not used for the longest time is closed for it."""
+        if part in self._open:
+            self._open.move_to_end(part)
+            return self._open[part]
+        if len(self._open) >= OPEN_AT_ONCE:
+            self._open.popitem(last=False)[1].close()
+        location = Location(self._paths[part])
+        root = open_group(location, "a part of crops")
+        try:
+            dataset = dataset_in(root, "crops", location.at("crops"), "crops")
+            self._open[part] = open_rows(self._paths[part], dataset)
+        finally:
+            root.file.close()
+        return self._open[part]
+
+    def slice(self, start: int, stop: int) -> NDArray[Any]:
+        """A view or a read of one part where the rows follow each other in it, else a copy."""
+        if stop > start:
+            part, row = int(self._part[start]), int(self._row[start])
+            same = self._part[stop - 1] == part and self._row[stop - 1] == row + stop - 1 - start
+            if same and (np.diff(self._row[start:stop]) == 1).all() and (self._part[start:stop] == part).all():
+                return self._source(part).slice(row, row + stop - start)
+        rows = self.take(np.arange(start, stop))
+        rows.flags.writeable = False
+        return rows
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Part after part."""
+        out: NDArray[Any] = np.empty((len(rows), *self._shape[1:]), self._dtype)
+        part = self._part[rows]
+        order = np.argsort(part, kind="stable")
+        for places in np.split(order, np.flatnonzero(np.diff(part[order])) + 1) if len(rows) else ():
+            out[places] = self._source(int(part[places[0]])).take(self._row[rows[places]])
+        return out
+
+    def close(self) -> None:
+        """Closes all parts."""
+        while self._open:
+            self._open.popitem()[1].close()

@@ -1,0 +1,131 @@
+"""Opens crops: a crops file, or a folder of parts, which is read as the crops file of the whole job."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.errors import InputError
+from msroi_cli.io.crops.part_rows import PartRows
+from msroi_cli.io.crops.parts import Part, part_name, part_paths
+from msroi_cli.io.crops.reader import Crops
+from msroi_cli.io.crops.schema import COLUMNS
+from msroi_cli.job.summary import Summary, stats_from_records, summarize
+
+
+def open_crops(path: str | Path) -> Crops:
+    """Opens a crops file, or a folder of parts, for reading: `len`, rows, slices, `by_image(id)`.
+
+    Raises InputError if it is neither, or if parts are missing, doubled or of another job.
+    """
+    return FolderCrops(path) if Path(path).is_dir() else Crops(path)
+
+
+class FolderCrops(Crops):
+    """The crops of all parts of a folder, in the order in which one job would have written them.
+
+    paths and parts: of the parts, in order, and what each says of itself.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.paths = part_paths(self.path)
+        files = [Crops(part) for part in self.paths]
+        try:
+            self.parts = [_part(file, index, len(files)) for index, file in enumerate(files, start=1)]
+            self._check(files)
+            self._join(files)
+        finally:
+            for file in files:
+                file.close()
+
+    def _check(self, files: Sequence[Crops]) -> None:
+        """Raises InputError for parts that do not belong together."""
+        first, images = files[0], 0
+        for file, part in zip(files, self.parts, strict=True):
+            pairs = (
+                ("parameters", file.parameters, first.parameters),
+                ("sources", file.sources, first.sources),
+                ("crops", (file.shape[1:], file.dtype), (first.shape[1:], first.dtype)),
+                ("rows of the job", part.rows, self.parts[0].rows),
+                ("first image", part.first_image, images),
+                ("rows a checksum", file.rows_per_block, 1),
+            )
+            for name, actual, expected in pairs:
+                if actual != expected:
+                    raise InputError(
+                        f"{file.path}: expected a part of the same job as {first.path.name}: "
+                        f"{name} {str(expected)[:80]}, got {str(actual)[:80]}"
+                    )
+            images += len(file.image_ids)
+        rows = sum(map(len, files))
+        if rows != self.parts[0].rows:
+            raise InputError(f"{self.path}: expected {self.parts[0].rows} rows in all parts, got {rows}")
+
+    def _join(self, files: Sequence[Crops]) -> None:
+        first = files[0]
+        self.part = None
+        self._moments = [file.moments for file in files]
+        self.parameters, self.sources = first.parameters, first.sources
+        self.image_ids = [image for file in files for image in file.image_ids]
+        self.rows_per_block, self.dtype = 1, first.dtype
+        lengths = [len(file) for file in files]
+        self.shape = (sum(lengths), *first.shape[1:])
+        order = self._order(files)
+        images = np.repeat([part.first_image for part in self.parts], lengths)
+        for name in COLUMNS:
+            columns = [getattr(file, name) for file in files]
+            if columns[0] is None:
+                setattr(self, name, None)
+                continue
+            joined = np.concatenate(columns)
+            if name == "image_index":
+                joined = np.where(joined >= 0, joined + images, -1)
+            setattr(self, name, joined[order])
+        self.checksums = np.concatenate([file.checksums for file in files])[order]
+        part = np.repeat(np.arange(len(files), dtype=np.int32), lengths)
+        row = np.concatenate([np.arange(length) for length in lengths])
+        self._rows = PartRows(self.paths, part[order], row[order], self.shape, self.dtype)
+
+    def _order(self, files: Sequence[Crops]) -> NDArray[np.int64]:
+        """Where each row of the whole job is among the rows of all parts, (K,) int64."""
+        box_index = np.concatenate([file.box_index for file in files])
+        ordered = np.sort(box_index)
+        if (ordered[1:] == ordered[:-1]).any():
+            twice = int(ordered[1:][ordered[1:] == ordered[:-1]][0])
+            raise InputError(f"{self.path}: expected each box once in all parts, got box {twice} twice")
+        if self.parameters.get("order") == "image":
+            return np.arange(len(box_index))
+        return np.argsort(box_index, kind="stable")
+
+    @cached_property
+    def stats(self) -> NDArray[Any]:  # type: ignore[override]
+        """The statistics of the whole job, as it would have written them."""
+        total = stats_from_records(self._moments[0])
+        for moments in self._moments[1:]:
+            total.add(stats_from_records(moments))
+        pooled = self.level >= 0
+        levels, whole = summarize(
+            self.boxes[pooled], self.level[pooled].astype(np.int64), total, np.full(len(total.count), math.nan)
+        )
+        names = [str(name) for name in self.parameters["levels"]]
+        strides = [(1 / y, 1 / x) for y, x in self.parameters["spatial_scales"]]
+        return Summary(names, strides, levels, whole, {}, math.nan).records()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_crops, (self.path.absolute(),)
+
+
+def _part(file: Crops, index: int, count: int) -> Part:
+    """What a part says of itself; raises InputError unless it is the part that its name says."""
+    part = file.part
+    if part is None or (part.index, part.count) != (index, count):
+        came = "no part" if part is None else part_name(part.index, part.count)
+        raise InputError(f"{file.path}: expected {part_name(index, count)}, got {came}")
+    return part

@@ -1,0 +1,55 @@
+"""The part of a job that one shard makes: its images, its rows and its file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from msroi_cli.errors import UsageError
+from msroi_cli.io.crops.parts import NAME, Part, part_name
+from msroi_cli.io.pyramid.base import Pyramid
+from msroi_cli.job.cluster.shards import Shard, bounds, image_work
+from msroi_cli.job.extract.plan import Plan
+from msroi_cli.job.request import ExtractRequest
+
+
+def output_path(request: ExtractRequest) -> Path:
+    """The file that is written: OUT, or the part of the shard in the folder OUT."""
+    shard = request.shard
+    return request.out if shard is None else request.out / part_name(shard.index, shard.count)
+
+
+def check_folder(folder: Path, shard: Shard) -> None:
+    """Raises UsageError for a folder that cannot have the part of `shard`: it has those of another number of shards.
+
+    The parts of two jobs in one folder could not be told from those of one.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: expected a folder for the parts of --shard {shard}, got a file")
+    if not folder.parent.is_dir():
+        raise UsageError(f"{folder}: expected an existing folder to write to, got {folder.parent}")
+    for name in sorted(entry.name for entry in folder.iterdir()) if folder.exists() else ():
+        match = NAME.fullmatch(name)
+        if match and int(match[2]) != shard.count:
+            raise UsageError(f"{folder}: expected parts of {shard.count} shards, got {name}")
+
+
+def shard_of(plan: Plan, pyramid: Pyramid, request: ExtractRequest) -> tuple[Part, Plan]:
+    """The part that the shard of `request` makes of the whole `plan`, and the plan of its rows."""
+    shard, images = request.shard, len(pyramid.image_ids)
+    if shard is None:
+        raise TypeError("shard_of: expected a request with a shard")
+    row_bytes = pyramid.channels * math.prod(request.pool.output_size) * pyramid.dtype.itemsize
+    sizes = np.array([_level_bytes(pyramid, level) for level in range(len(pyramid.levels))], np.int64)
+    edges = bounds(image_work(plan.image, plan.level, sizes, row_bytes, images), shard.count)
+    start, stop = (min(int(edge), images) for edge in edges[shard.index - 1 : shard.index + 1])
+    part = Part(shard.index, shard.count, start, stop - start, len(plan))
+    # Boxes of unknown images are dealt out as one more image, the last.
+    return part, plan.of_images(start, stop, unknown=bool(edges[shard.index - 1] <= images < edges[shard.index]))
+
+
+def _level_bytes(pyramid: Pyramid, level: int) -> int:
+    source = pyramid.source(pyramid.sample_image, level)
+    return source.shape[0] * source.channel_bytes
