@@ -26,7 +26,7 @@ def imports_extension(source):
 
 
 def test_every_form_of_import_is_found():
-    for line in ("import msroi_cli._native", "from msroi_cli import _native as n", "from msroi_cli._native import pool"):
+    for line in ("import msroi_cli._native", "from msroi_cli import _native as x", "from msroi_cli._native import x"):
         assert imports_extension(f"def late():\n    {line}\n")
     assert not imports_extension("from msroi_cli.core.backends import native_pool\nimport h5py\n")
 
