@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.io.features.reading import read_maps
+from msroi_cli.io.features.source import ReadRequest
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
@@ -73,7 +75,7 @@ def _values(pyramid: Pyramid, level: int, chosen: list[int], images: list[int]) 
         most = max(1, VALUES_SAMPLED // len(chosen) // (height * width))
         for channel in _spread(channels, most):
             block: NDArray[Any] = np.empty((1, height, width), source.dtype)
-            source.read_into(block, channel, [(0, height)])
+            read_maps([ReadRequest(source, block, [(0, height)])], channel)
             parts.append(block.ravel())
     values = np.concatenate(parts).astype(np.float64) if parts else np.empty(0)
     finite = values[np.isfinite(values)]

@@ -16,6 +16,7 @@ from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.open import read_boxes
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.schema import STATUS_POOLED
+from msroi_cli.io.features.reading import read_map
 from msroi_cli.io.files.picture import read_picture
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
@@ -53,7 +54,9 @@ def preview_boxes(request: BoxesRequest) -> Image.Image:
         level = np.full(len(boxes), -1, np.int64)
         level[good] = levels_of(boxes[good], _spec(pyramid, request.pool))
         ground = (
-            heat_picture(pyramid.source(image, 0).read()) if request.picture is None else read_picture(request.picture)
+            heat_picture(read_map(pyramid.source(image, 0)))
+            if request.picture is None
+            else read_picture(request.picture)
         )
         size = np.tile(pyramid.input_size(image), 2)
         names = [one.name for one in pyramid.levels]

@@ -15,16 +15,15 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError, RunError
-from msroi_cli.io.features.source import MapSource, Runs, Wanted
+from msroi_cli.io.features.source import MapSource, ReadRequest
 
 # The most buffers that a system call takes, on Linux and macOS.
 BUFFERS_AT_ONCE = 1024
 
-# Maps of at most so many bytes, with at most so many between them, are read in one go: a call and a turn at the
-# interpreter's lock cost more than the bytes.
+# Maps of at most SMALL_READ bytes, with at most SMALL_GAP between them, are read in one call: a call and the wait for
+# the interpreter's lock cost more than the bytes.
 SMALL_READ, SMALL_GAP = 64 << 10, 16 << 10
 
 
@@ -57,77 +56,74 @@ class RawFile:
                     break
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class ContiguousMap(MapSource):
-    """A map whose values stand in the file one after the other, from `offset` on."""
+    """A map whose values stand in `file` one after the other, from byte `offset` on."""
 
-    def __init__(
-        self, file: RawFile, offset: int, shape: tuple[int, int, int], dtype: np.dtype[Any], where: str
-    ) -> None:
-        self.file = file
-        self._offset = offset
-        self.shape = shape
-        self.dtype = dtype
-        self.where = where
+    file: RawFile
+    offset: int
 
     def start_of(self, channel: int) -> int:
-        """Where a channel begins in the file."""
-        return self._offset + channel * self.channel_bytes
-
-    def read_into(self, out: NDArray[Any], channel: int, runs: Runs) -> None:
-        """One pread for everything, or one for each run of rows of each channel."""
-        _, height, width = self.shape
-        line = width * self.dtype.itemsize
-        start = self.start_of(channel)
-        flat = out.reshape(-1).view(np.uint8)
-        if runs == [(0, height)]:
-            self.file.read_into([flat], start, self.where)
-            return
-        for plane in range(0, len(flat), height * line):
-            for first, last in runs:
-                rows = flat[plane + first * line : plane + last * line]
-                self.file.read_into([rows], start + plane + first * line, self.where)
-
-    @staticmethod
-    def read_together(wanted: Sequence[Wanted[ContiguousMap]], channel: int) -> None:
-        """Reads small maps that lie close together in one go, and what lies between them."""
-        near: list[_Stretch] = []
-        for stretch in sorted((_stretch(one, channel) for one in wanted), key=lambda stretch: stretch.start):
-            if near and not near[-1].is_near(stretch):
-                _read_near(near, channel)
-                near = []
-            near.append(stretch)
-        _read_near(near, channel)
+        """The offset of a channel in the file."""
+        return self.offset + channel * self.channel_bytes
 
 
-class _Stretch(NamedTuple):
-    """The bytes of the file from `start` to `stop`, which hold what is `wanted`."""
+def read_contiguous(requests: Sequence[ReadRequest[ContiguousMap]], channel: int) -> None:
+    """Reads the channels from `channel` on; small maps that lie close together in one call, gaps included."""
+    near: list[_Span] = []
+    for span in sorted((_span(request, channel) for request in requests), key=lambda span: span.start):
+        if near and not near[-1].is_near(span):
+            _read_spans(near, channel)
+            near = []
+        near.append(span)
+    _read_spans(near, channel)
+
+
+def read_rows(request: ReadRequest[ContiguousMap], channel: int) -> None:
+    """Reads one map: one pread for all of it, or one for each range of rows of each channel."""
+    source = request.source
+    _, height, width = source.shape
+    line = width * source.dtype.itemsize
+    start = source.start_of(channel)
+    flat = request.out.reshape(-1).view(np.uint8)
+    if request.rows == [(0, height)]:
+        source.file.read_into([flat], start, source.where)
+        return
+    for plane in range(0, len(flat), height * line):
+        for first, last in request.rows:
+            rows = flat[plane + first * line : plane + last * line]
+            source.file.read_into([rows], start + plane + first * line, source.where)
+
+
+class _Span(NamedTuple):
+    """The bytes of the file from `start` to `stop`, which a request asks for."""
 
     start: int
     stop: int
     small: bool
-    wanted: Wanted[ContiguousMap]
+    request: ReadRequest[ContiguousMap]
 
-    def is_near(self, following: _Stretch) -> bool:
-        """Whether it is worthwhile to read both in one go."""
+    def is_near(self, following: _Span) -> bool:
+        """Whether reading both in one call is cheaper."""
         return self.small and following.small and 0 <= following.start - self.stop <= SMALL_GAP
 
 
-def _stretch(one: Wanted[ContiguousMap], channel: int) -> _Stretch:
-    start = one.source.start_of(channel)
-    small = one.out.nbytes <= SMALL_READ and one.runs == [(0, one.source.shape[1])]
-    return _Stretch(start, start + one.out.nbytes, small, one)
+def _span(request: ReadRequest[ContiguousMap], channel: int) -> _Span:
+    start = request.source.start_of(channel)
+    small = request.out.nbytes <= SMALL_READ and request.rows == [(0, request.source.shape[1])]
+    return _Span(start, start + request.out.nbytes, small, request)
 
 
-def _read_near(stretches: Sequence[_Stretch], channel: int) -> None:
-    first, *others = stretches
+def _read_spans(spans: Sequence[_Span], channel: int) -> None:
+    first, *others = spans
     if others:
-        between = bytearray(SMALL_GAP)
-        buffers: list[Any] = [first.wanted.out]
-        for before, after in pairwise(stretches):
-            buffers += [memoryview(between)[: after.start - before.stop], after.wanted.out]
+        gap = bytearray(SMALL_GAP)
+        buffers: list[Any] = [first.request.out]
+        for before, after in pairwise(spans):
+            buffers += [memoryview(gap)[: after.start - before.stop], after.request.out]
         with suppress(InputError, RunError):
-            first.wanted.source.file.read_into(buffers, first.start, first.wanted.source.where)
+            first.request.source.file.read_into(buffers, first.start, first.request.source.where)
             return
-    # Alone, or to find out which of them cannot be read.
-    for stretch in stretches:
-        stretch.wanted.source.read_into(stretch.wanted.out, channel, stretch.wanted.runs)
+    # A single map, or one by one to find the map that cannot be read.
+    for span in spans:
+        read_rows(span.request, channel)

@@ -1,107 +1,84 @@
-"""Where the values of one level of one image lie, and how to fetch a block of its channels, from any thread."""
+"""What is known of one level of one image before its values are read: plain data, one class for each kind of storage.
+
+`reading.read_maps` reads any of them.
+"""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-Runs = Sequence[tuple[int, int]]
+RowRanges = Sequence[tuple[int, int]]
 """Rows of a map: ascending, disjoint (start, stop) pairs."""
 
 
-class MapSource(ABC):
-    """One level of one image, (C, H, W) of `dtype`. `where` names it in messages.
+@dataclass(frozen=True, slots=True, eq=False)
+class MapSource:
+    """One level of one image: its `shape` (C, H, W) and `dtype`. `where` names it in messages."""
 
-    channels_at_once, images_at_once: channels, and images of the level, are fetched without waste in multiples of this
-    many. together: what is equal for maps that are fetched without waste in one go; None for a map on its own.
-    """
-
-    where: str
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
-    channels_at_once: int = 1
-    images_at_once: int = 1
-    together: Hashable = None
+    where: str
 
     @property
     def channel_bytes(self) -> int:
         """The bytes of a channel."""
         return self.shape[1] * self.shape[2] * self.dtype.itemsize
 
-    @abstractmethod
-    def read_into(self, out: NDArray[Any], channel: int, runs: Runs) -> None:
-        """Fills the rows `runs` of `out` (c, H, W) with those of the channels from `channel` on.
+    @property
+    def channels_at_once(self) -> int:
+        """Channels are read without waste in multiples of this many."""
+        return 1
 
-        Other rows of `out` may be filled too or stay as they are. Raises InputError, or RunError for a failed read.
-        """
+    @property
+    def images_at_once(self) -> int:
+        """Images of the level are read without waste in multiples of this many."""
+        return 1
 
-    @staticmethod
-    def read_together(wanted: Sequence[Wanted[Any]], channel: int) -> None:
-        """Does what `read_into` does for maps of this class with one `together`."""
-        for one in wanted:
-            one.source.read_into(one.out, channel, one.runs)
-
-    def read(self) -> NDArray[Any]:
-        """The whole map, (C, H, W)."""
-        out: NDArray[Any] = np.empty(self.shape, self.dtype)
-        self.read_into(out, 0, [(0, self.shape[1])])
-        return out
+    @property
+    def batch_key(self) -> Hashable:
+        """Equal for maps that are read without waste in one call; None for a map on its own."""
+        return None
 
 
-Source = TypeVar("Source", bound=MapSource)
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayMap(MapSource):
+    """A map in memory: `array` (C, H, W)."""
+
+    array: NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted(Generic[Source]):
-    """Rows that are wanted of a map, and where they go: as in `MapSource.read_into`."""
+@dataclass(frozen=True, slots=True, eq=False)
+class LibraryMap(MapSource):
+    """A map that another library reads: `read_channels(start, stop)` gives these channels, (c, H, W)."""
+
+    read_channels: Callable[[int, int], NDArray[Any]]
+
+
+Source = TypeVar("Source", bound=MapSource, covariant=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadRequest(Generic[Source]):
+    """The rows `rows` of a map, to be read into those of `out` (c, H, W); other rows of `out` are left undefined."""
 
     source: Source
     out: NDArray[Any]
-    runs: Runs
+    rows: RowRanges
 
 
-def read_maps(wanted: Sequence[Wanted[MapSource]], channel: int) -> None:
-    """Fills every `out`; what is stored together, and stands side by side in `wanted`, is fetched once.
-
-    Raises InputError, or RunError for a failed read.
-    """
-    for _, alike in groupby(wanted, lambda one: (type(one.source), one.source.together)):
-        group = list(alike)
-        group[0].source.read_together(group, channel)
+def read_arrays(requests: Sequence[ReadRequest[ArrayMap]], channel: int) -> None:
+    """Copies the channels from `channel` on."""
+    for request in requests:
+        for start, stop in request.rows:
+            request.out[:, start:stop] = request.source.array[channel : channel + len(request.out), start:stop]
 
 
-class ArrayMap(MapSource):
-    """A map that is in memory."""
-
-    def __init__(self, array: NDArray[Any], where: str) -> None:
-        self._array = array
-        self.where = where
-        self.shape = array.shape
-        self.dtype = array.dtype
-
-    def read_into(self, out: NDArray[Any], channel: int, runs: Runs) -> None:
-        """Copies."""
-        for start, stop in runs:
-            out[:, start:stop] = self._array[channel : channel + len(out), start:stop]
-
-
-class FetchedMap(MapSource):
-    """A map that its library reads: `fetch` gives the channels (c, H, W) from one number to another."""
-
-    def __init__(
-        self, fetch: Callable[[int, int], NDArray[Any]], shape: tuple[int, int, int], dtype: np.dtype[Any], where: str
-    ) -> None:
-        self._fetch = fetch
-        self.shape = shape
-        self.dtype = dtype
-        self.where = where
-
-    def read_into(self, out: NDArray[Any], channel: int, runs: Runs) -> None:
-        """Fetches whole channels."""
-        out[:] = self._fetch(channel, channel + len(out))
+def read_with_library(requests: Sequence[ReadRequest[LibraryMap]], channel: int) -> None:
+    """Reads whole channels, from `channel` on; raises what the library's function raises."""
+    for request in requests:
+        request.out[:] = request.source.read_channels(channel, channel + len(request.out))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.io.features.reading import read_map
 from msroi_cli.io.features.source import MapSource
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.pyramid.levels import Level
@@ -44,7 +45,7 @@ class Pyramid(ABC):
 
     def read(self, image: int) -> list[NDArray[Any]]:
         """The levels of one image, (1, C, H, W) each, finest first; raises InputError."""
-        return [self.source(image, level).read()[None] for level in range(len(self.levels))]
+        return [read_map(self.source(image, level))[None] for level in range(len(self.levels))]
 
     @property
     @abstractmethod

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.features.dataset import OpenFile, Storage
+from msroi_cli.io.features.dataset import FeatureDataset, OpenFile
 from msroi_cli.io.features.source import MapSource
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.describe import dataset_storage
@@ -130,7 +130,7 @@ class BatchedHdf5Pyramid(_Hdf5Pyramid, BatchedPyramid):
         self._storage = []
         for name, dataset in datasets.items():
             with guarded(location.at(name)):
-                self._storage.append(Storage(dataset.id, file))
+                self._storage.append(FeatureDataset(dataset.id, file))
         self.image_ids = self._ids(count)
         self.factors = self._pairs("scale_factors", count)
         self.sizes = self._pairs("image_sizes", count)
@@ -222,7 +222,7 @@ class PerImageHdf5Pyramid(_Hdf5Pyramid):
         where = self.location.at(inside)
         dataset = open_dataset(self.root, inside, where, f"a dataset ({self.channels}, H, W)")
         with guarded(where):
-            storage = Storage(dataset, self._file)
+            storage = FeatureDataset(dataset, self._file)
         check_map(where, storage.shape, storage.dtype, (self.channels, self.dtype))
         if len(storage.shape) == 4 and storage.shape[0] != 1:
             raise InputError(f"{where}: expected (1, {self.channels}, H, W), got {storage.shape}")

@@ -54,7 +54,8 @@ class JsonPyramid(BatchedArrays):
 
     def source(self, image: int, level: int) -> MapSource:
         """One entry of an array."""
-        return ArrayMap(self._maps[level][image], self.location.at(self.levels[level].name))
+        array = self._maps[level][image]
+        return ArrayMap(array.shape, array.dtype, self.location.at(self.levels[level].name), array)
 
     def storage(self, image: int, level: int) -> dict[str, Any]:
         """The level as it is in memory."""

@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError, MsroiError
-from msroi_cli.io.features.source import FetchedMap, MapSource
+from msroi_cli.io.features.source import LibraryMap, MapSource
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.pyramid.arrays import SIDE_ARRAYS, BatchedArrays, array_storage, chosen_levels
 from msroi_cli.io.pyramid.checks import FLOATS, check_map
@@ -80,7 +80,7 @@ class NpzPyramid(BatchedArrays):
         """One entry of a member of the archive."""
         member = self._levels[level]
         _, channels, height, width = member.shape
-        return FetchedMap(partial(member.channels, image), (channels, height, width), member.dtype, member.where)
+        return LibraryMap((channels, height, width), member.dtype, member.where, partial(member.channels, image))
 
     def storage(self, image: int, level: int) -> dict[str, Any]:
         """The level's member of the archive."""

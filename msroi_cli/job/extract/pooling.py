@@ -15,7 +15,8 @@ from msroi_cli.core.backends.call import PoolCall
 from msroi_cli.core.backends.dispatch import pool_into, touched_cells
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.core.weights import Axis
-from msroi_cli.io.features.source import MapSource, Runs, Wanted, read_maps
+from msroi_cli.io.features.reading import read_maps
+from msroi_cli.io.features.source import MapSource, ReadRequest, RowRanges
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.job.extract.plan import NO_IMAGE, Batch, Plan, Segment
 
@@ -38,7 +39,7 @@ class _Image:
 class Pooler:
     """Pools batches of one plan, one at a time; every thread has its own, with its own buffers.
 
-    block_bytes: features are fetched in blocks of channels of about this size, and pooled while they are in the cache.
+    block_bytes: features are read in blocks of channels of about this size, and pooled while they are in the cache.
     seconds: (L,) float64, the time spent on pooling each level so far.
     """
 
@@ -76,7 +77,7 @@ class Pooler:
         ]
 
     def _groups(self, images: Sequence[_Image]) -> Iterator[list[_Image]]:
-        """Images, in order, that are pooled in one call: they are small, or stored together."""
+        """Images, in order, that are pooled in one call: they are small, or stored in the same chunks."""
         group: list[_Image] = []
         size = 0
         for image in images:
@@ -92,7 +93,7 @@ class Pooler:
     def _one_call(self, last: _Image, image: _Image, channel_bytes: int) -> bool:
         """Whether an image joins those up to the `last`; `channel_bytes` are those of a channel of all of them."""
         largest = max(image.sources.values(), key=lambda source: source.channel_bytes)
-        if _stored_together(last, image):
+        if _share_batch_key(last, image):
             return channel_bytes * largest.channels_at_once <= self._block_bytes
         return channel_bytes * largest.shape[0] <= SMALL
 
@@ -107,7 +108,7 @@ class Pooler:
         used = tuple(level for level, _ in maps)
         spec = _of_levels(self._spec, used)
         runs = [
-            touched_runs(boxes[chosen == number], spec, number, source) if _not_tiny(source) else [(0, source.shape[1])]
+            touched_rows(boxes[chosen == number], spec, number, source) if _not_tiny(source) else [(0, source.shape[1])]
             for number, source in enumerate(sources)
         ]
         batch = np.zeros(len(boxes), np.int64)
@@ -119,7 +120,7 @@ class Pooler:
             pool_into(block, PoolCall(fetched, batch, boxes, chosen, spec), self._threads, seconds)
         np.add.at(self.seconds, list(used), seconds)
 
-    def _fetched(self, sources: list[MapSource], runs: list[Runs], channel: int, count: int) -> list[NDArray[Any]]:
+    def _fetched(self, sources: list[MapSource], runs: list[RowRanges], channel: int, count: int) -> list[NDArray[Any]]:
         """The channels from `channel` on of each map, (1, c, H, W), in a buffer that is used again and again."""
         ends = np.cumsum([count * source.channel_bytes for source in sources]).tolist()
         if ends[-1] > len(self._memory):
@@ -128,13 +129,13 @@ class Pooler:
             self._memory[start:stop].view(source.dtype).reshape(count, *source.shape[1:])
             for source, start, stop in zip(sources, [0, *ends], ends, strict=False)
         ]
-        read_maps([Wanted(*one) for one in zip(sources, blocks, runs, strict=True)], channel)
+        read_maps([ReadRequest(*one) for one in zip(sources, blocks, runs, strict=True)], channel)
         return [block[None] for block in blocks]
 
 
-def _stored_together(last: _Image, image: _Image) -> bool:
+def _share_batch_key(last: _Image, image: _Image) -> bool:
     return any(
-        source.together is not None and level in last.sources and source.together == last.sources[level].together
+        source.batch_key is not None and level in last.sources and source.batch_key == last.sources[level].batch_key
         for level, source in image.sources.items()
     )
 
@@ -154,7 +155,7 @@ def _not_tiny(source: MapSource) -> bool:
     return source.shape[0] * source.channel_bytes > TINY_MAP
 
 
-def touched_runs(boxes: NDArray[np.float32], spec: PoolSpec, level: int, source: MapSource) -> Runs:
+def touched_rows(boxes: NDArray[np.float32], spec: PoolSpec, level: int, source: MapSource) -> RowRanges:
     """The rows of a level that boxes (K, 4) touch, as runs; the whole map where little would be saved."""
     height = source.shape[1]
     axis = Axis(height, spec.spatial_scales[level][0], spec.output_size[0], spec.sampling_ratio, spec.aligned)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.features import chunks
-from msroi_cli.io.features import dataset as storage
+from msroi_cli.io.features import chunk_index, chunks
 from msroi_cli.io.features.chunks import ChunkedMap
 from msroi_cli.io.features.filters import NATIVE
-from msroi_cli.io.features.source import Wanted, read_maps
+from msroi_cli.io.features.reading import read_maps
+from msroi_cli.io.features.source import ReadRequest
 from msroi_cli.io.pyramid.open import open_pyramid
 
 SHAPE = (5, 7, 20, 30)
@@ -47,7 +47,7 @@ def read_together(path, images, channels, runs):
         # LZF is decoded by the native extension, and without it by h5py.
         assert not NATIVE or all(isinstance(source, ChunkedMap) for source in sources)
         outs = [np.full((len(channels), *SHAPE[2:]), -1, "f4") for _ in images]
-        read_maps([Wanted(*one) for one in zip(sources, outs, runs, strict=True)], channels[0])
+        read_maps([ReadRequest(*one) for one in zip(sources, outs, runs, strict=True)], channels[0])
     return outs
 
 
@@ -86,7 +86,7 @@ def test_a_chunk_is_decoded_once(tmp_path, decoded_chunks, images, runs, count):
 @pytest.mark.parametrize("most", [0, 1 << 18], ids=["asked one by one", "asked all at once"])
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
 def test_chunks_that_were_never_written(tmp_path, monkeypatch, most, libver):
-    monkeypatch.setattr(storage, "MOST_INDEXED", most)
+    monkeypatch.setattr(chunk_index, "MOST_INDEXED", most)
     with h5py.File(tmp_path / "p.h5", "w", libver=libver) as file:
         dataset = file.create_dataset("p2", SHAPE, "f4", chunks=(2, 3, 8, 11), fillvalue=7, compression="gzip")
         dataset.attrs["stride"] = 4
@@ -99,7 +99,7 @@ def test_chunks_that_were_never_written(tmp_path, monkeypatch, most, libver):
 @pytest.mark.parametrize("most", [0, 1 << 18], ids=["asked one by one", "asked all at once"])
 def test_filters_that_a_chunk_went_past(tmp_path, monkeypatch, most):
     """A filter that gains nothing is left out, which the chunk's filter mask says."""
-    monkeypatch.setattr(storage, "MOST_INDEXED", most)
+    monkeypatch.setattr(chunk_index, "MOST_INDEXED", most)
     path = write(tmp_path / "p.h5", np.zeros(SHAPE, "f4"))
     with h5py.File(path, "a") as file:
         chunk = np.arange(2 * 3 * 8 * 11, dtype="f4")
@@ -142,7 +142,7 @@ def test_other_filters_are_left_to_h5py(tmp_path):
 
 @pytest.mark.parametrize("most", [0, 1 << 18], ids=["asked one by one", "asked all at once"])
 def test_a_damaged_index_of_chunks(tmp_path, monkeypatch, most):
-    monkeypatch.setattr(storage, "MOST_INDEXED", most)
+    monkeypatch.setattr(chunk_index, "MOST_INDEXED", most)
     path = write(tmp_path / "p.h5")
     content = path.read_bytes()
     damaged = content.count(b"TREE")

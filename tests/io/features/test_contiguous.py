@@ -11,7 +11,8 @@ import pytest
 from msroi_cli.errors import InputError, RunError
 from msroi_cli.io.features import contiguous as raw
 from msroi_cli.io.features.contiguous import ContiguousMap, RawFile
-from msroi_cli.io.features.source import Wanted, read_maps
+from msroi_cli.io.features.reading import read_maps
+from msroi_cli.io.features.source import ReadRequest
 from msroi_cli.io.pyramid.open import open_pyramid
 
 COUNT = 40
@@ -50,7 +51,7 @@ def fetched(path, wanted, channels=range(3), runs=None):
         assert all(isinstance(source, ContiguousMap) for source in sources)
         outs = [np.full((len(channels), *source.shape[1:]), np.nan, source.dtype) for source in sources]
         rows = runs or [[(0, source.shape[1])] for source in sources]
-        read_maps([Wanted(*one) for one in zip(sources, outs, rows, strict=True)], channels[0])
+        read_maps([ReadRequest(*one) for one in zip(sources, outs, rows, strict=True)], channels[0])
     return outs
 
 
