@@ -53,11 +53,8 @@ def preview_boxes(request: BoxesRequest) -> Image.Image:
         boxes, good = boxes[mine], trouble_of(boxes[mine], images[mine]) == 0
         level = np.full(len(boxes), -1, np.int64)
         level[good] = levels_of(boxes[good], _spec(pyramid, request.pool))
-        ground = (
-            heat_picture(read_map(pyramid.source(image, 0)))
-            if request.picture is None
-            else read_picture(request.picture)
-        )
+        finest = pyramid.source(image, 0)
+        ground = heat_picture(read_map(finest)) if request.picture is None else read_picture(request.picture)
         size = np.tile(pyramid.input_size(image), 2)
         names = [one.name for one in pyramid.levels]
         title = f"{pyramid.image_ids[image]}: {len(boxes):,} box{'' if len(boxes) == 1 else 'es'}"
