@@ -15,6 +15,7 @@ from msroi_cli.cli.commands.stats import stats
 from msroi_cli.cli.commands.validate import validate
 from msroi_cli.cli.commands.verify import verify
 from msroi_cli.cli.group import Boundary
+from msroi_cli.cli.options import note_verbose
 from msroi_cli.core.backends.environment import backend_name, isa_name
 
 VERSION_HELP = "Show the version and the backend in use and exit."
@@ -28,6 +29,9 @@ def _version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
 
 
 @click.group(cls=Boundary, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option(
+    "-v", "--verbose", is_flag=True, expose_value=False, callback=note_verbose, help="Print the causes of an error."
+)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help=VERSION_HELP)
 def main() -> None:
     """Cut fixed-size crops of feature pyramids for boxes: multi-scale RoI Align, without a framework.

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import click
 
-from msroi_cli.cli.output import say
+from msroi_cli.cli.options import wants_causes
+from msroi_cli.cli.output import say, shortened
 from msroi_cli.cli.signals import SignalCame, StopSignals
 from msroi_cli.errors import MsroiError, RunError
+
+BUG = "this is a bug in msroi, not in its input: please report it with the lines above and the command"
+
+# Of an error's line and of a cause, in characters: ids and values of a damaged file may be of any length.
+LONGEST_LINE, LONGEST_CAUSE = 4000, 300
 
 
 class Boundary(click.Group):
@@ -49,7 +56,30 @@ class Boundary(click.Group):
         except (click.Abort, SignalCame):
             number = signals.came() or 2
             _leave("interrupted" if number == 2 else "terminated", 128 + number)
+        except Exception:  # noqa: BLE001 what nothing above expects is a bug
+            say(traceback.format_exc(), lines=True)
+            _leave(BUG, RunError.exit_code)
         sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; with --verbose, prints what caused an error before it becomes a line."""
+        try:
+            return super().invoke(ctx)
+        except MsroiError as error:
+            if wants_causes(ctx):
+                for line in _causes(error):
+                    say(line)
+            raise
+
+
+def _causes(error: BaseException) -> Iterator[str]:
+    """What an error was raised from, and what that was: kind, text, and the place in the code."""
+    cause = error.__cause__
+    while cause is not None:
+        frames = traceback.extract_tb(cause.__traceback__)
+        place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+        yield f"msroi: caused by {type(cause).__name__}: {shortened(str(cause), LONGEST_CAUSE)}{place}"
+        cause = cause.__cause__
 
 
 def _text_of(error: BaseException) -> str:
@@ -65,6 +95,6 @@ def _code_of(error: BaseException) -> int:
 
 
 def _leave(text: str, code: int) -> NoReturn:
-    line = text.replace("\n\t", " ").replace("\n", " ")
+    line = shortened(text.replace("\n\t", " ").replace("\n", " "), LONGEST_LINE)
     say(f"msroi: {line}" if code > 128 else f"msroi: error: {line}")
     sys.exit(code)

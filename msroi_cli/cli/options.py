@@ -208,10 +208,29 @@ def progress_options(command: F) -> F:
     )
 
 
+CAUSES = "msroi.causes"
+
+
+def note_verbose(ctx: click.Context, param: click.Parameter, verbose: bool) -> bool:
+    """Remembers --verbose for the whole command line."""
+    ctx.meta[CAUSES] = ctx.meta.get(CAUSES, False) or verbose
+    return verbose
+
+
+def wants_causes(ctx: click.Context) -> bool:
+    """Whether --verbose was given, before or behind the name of the command."""
+    return bool(ctx.meta.get(CAUSES, False))
+
+
 def talk_options(command: F) -> F:
     """How much is said on standard error; the parameters are `bar`, `quiet` and `verbose`."""
     return progress_options(
-        _with(command, click.option("-v", "--verbose", is_flag=True, help="Say what was found and decided."))
+        _with(
+            command,
+            click.option(
+                "-v", "--verbose", is_flag=True, callback=note_verbose, help="Say what was found and decided."
+            ),
+        )
     )
 
 

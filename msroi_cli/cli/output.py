@@ -29,6 +29,11 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
+def shortened(text: str, length: int) -> str:
+    """A text of at most `length` characters: its beginning and its end if it is longer."""
+    return text if len(text) <= length else f"{text[: length * 2 // 3]} ... {text[-(length // 3) + 5 :]}"
+
+
 @contextmanager
 def progress(total: int, bar: bool | None, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Yields the function to call with the number of boxes just done.

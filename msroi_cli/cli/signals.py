@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from msroi_cli.cli.output import say
+from msroi_cli.core.backends.environment import leave_at_second_signal
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -48,6 +49,7 @@ class StopSignals:
         try:
             for number in SIGNALS:
                 previous[number] = signal.signal(number, self._take)
+                leave_at_second_signal(number)
         except ValueError:
             pass
         try:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from msroi_cli import __version__, open_crops
+from msroi_cli.core.backends.environment import NATIVE
 from tests.builders import IDS, SAMPLE_DATA, process, ran, random_rows, write_batched, write_json
 
 ROWS = random_rows(20).tolist()
@@ -147,6 +148,74 @@ def test_signal_in_a_destructor_is_not_lost(tmp_path, inputs, number, code):
     done = subprocess.run([*script, "extract", *inputs, "-o", tmp_path / "o.h5"], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (code, b""), done.stderr
     assert left(tmp_path) == UNFINISHED
+
+
+SIGNALS_IN_C = """
+import collections, itertools, sys
+from msroi_cli.cli import main
+from msroi_cli.io.boxes import open as boxes
+
+def looping(*args):
+    print("looping", flush=True)
+    collections.deque(itertools.repeat(None), maxlen=0)
+
+boxes.parse_boxes = looping
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_second_signal_ends_a_loop_in_c(tmp_path, inputs, number, code):
+    """A damaged file can have a library loop for ever, where no handler in Python ever gets its turn."""
+    if not NATIVE:
+        pytest.skip("needs the native extension")
+    command = [sys.executable, "-c", SIGNALS_IN_C, "assign", inputs[1], "--strides", "4,8,16"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout.readline() == b"looping\n"
+    # It is surely in the loop a while after it said so.
+    time.sleep(0.5)
+    child.send_signal(signal.SIGINT + signal.SIGTERM - number)
+    time.sleep(0.3)
+    assert child.poll() is None
+    child.send_signal(number)
+    child.communicate(timeout=10)
+    assert child.returncode == code
+
+
+BUG = """
+import sys
+from msroi_cli.cli import main
+from msroi_cli.job import assign
+
+def broken(request):
+    raise ZeroDivisionError("as nobody foresaw")
+
+assign.assign = broken
+main(sys.argv[1:])
+"""
+
+
+def test_bug_of_ours_says_so(inputs):
+    command = [sys.executable, "-c", BUG, "assign", inputs[1], "--strides", "4,8,16"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = done.stderr.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert "ZeroDivisionError: as nobody foresaw" in lines
+    assert lines[-1].startswith("msroi: error: this is a bug in msroi, not in its input: please report it")
+
+
+@pytest.mark.parametrize("where", ["before the command", "in the command"])
+def test_verbose_prints_the_cause_of_an_error(tmp_path, inputs, where):
+    text = tmp_path / "b.json"
+    text.write_bytes(b"[[0, 1, 2, 3,")
+    arguments = ["extract", inputs[0], text, "-o", tmp_path / "o.h5"]
+    code, stdout, quiet = ran(*arguments)
+    assert (code, stdout, quiet.count("\n")) == (3, "", 1)
+    code, stdout, stderr = ran(*(["-v", *arguments] if where == "before the command" else [*arguments, "-v"]))
+    lines = stderr.splitlines(keepends=True)
+    assert (code, stdout, lines[1:]) == (3, "", [quiet])
+    assert lines[0].startswith("msroi: caused by JSONDecodeError: ")
 
 
 def test_name_means_a_whole_file(tmp_path, large):

@@ -48,6 +48,12 @@ def keep_freed_memory() -> None:
         _native.keep_freed_memory()
 
 
+def leave_at_second_signal(number: int) -> None:
+    """Has the second signal end this process at once, even within a C library; without the extension, soon after."""
+    if NATIVE:
+        _native.leave_at_second_signal(number)
+
+
 def _usable_processors() -> int:
     if NATIVE:
         return _native.usable_processors()

@@ -8,6 +8,7 @@
 
 #include "bindings/define.h"
 #include "bindings/gil.h"
+#include "signals/stop.h"
 
 namespace nb = nanobind;
 
@@ -32,6 +33,8 @@ NB_MODULE(_native, module) {
     define_weights(module);
     define_moments(module);
     define_filters(module);
+    module.def("leave_at_second_signal", leave_at_second_signal, nb::arg("number"),
+               "Has the second signal end the process at once, whatever it is doing.");
     module.def("keep_freed_memory", keep_freed_memory, "For programs that get and free large blocks all the time.");
     block_threads_at_exit();
 }
