@@ -78,7 +78,7 @@ def numbers(ctx: click.Context, param: click.Parameter, text: str | None) -> tup
 
 def shown(ctx: click.Context, param: click.Parameter, text: str) -> str:
     """`mean`, `pca` or the number of a channel."""
-    if text not in ("mean", "pca") and not (text.isascii() and text.isdigit()):
+    if text not in ("mean", "pca") and not re.fullmatch(r"[0-9]{1,9}", text):
         raise click.BadParameter(f"expected mean, pca or the number of a channel, got {text!r}")
     return text
 

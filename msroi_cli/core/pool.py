@@ -14,7 +14,7 @@ from msroi_cli.core.backends.dispatch import pool_into
 from msroi_cli.core.boxes import check_boxes
 from msroi_cli.core.levels import check_levels, levels_of
 from msroi_cli.core.results import ResultMemory
-from msroi_cli.core.spec import PoolSpec, ScaleLike, SizeLike, check_integer
+from msroi_cli.core.spec import MAX_THREADS, PoolSpec, ScaleLike, SizeLike, check_integer
 from msroi_cli.errors import ArgumentError
 
 _RESULTS = ResultMemory()
@@ -172,6 +172,6 @@ def _check_threads(threads: SupportsIndex | None) -> int | None:
     if threads is None:
         return None
     count = check_integer("threads", threads)
-    if count < 1:
-        raise ArgumentError(f"threads: expected at least 1, got {count}")
+    if not 1 <= count <= MAX_THREADS:
+        raise ArgumentError(f"threads: expected 1 to {MAX_THREADS}, got {count}")
     return count

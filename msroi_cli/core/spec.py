@@ -14,6 +14,7 @@ ScaleLike: TypeAlias = SupportsFloat | Sequence[SupportsFloat]
 SizeLike: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 
 MAX_SAMPLING_RATIO = 1024
+MAX_THREADS = 4096
 MAX_OUTPUT_SIDE = 4096
 MAX_CANONICAL_LEVEL = 1000
 MIN_SCALE, MAX_SCALE = 1e-6, 1e6

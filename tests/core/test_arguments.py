@@ -161,8 +161,9 @@ BAD_OUT = {
     ),
 }
 BAD_THREADS = {
-    "0": ({"threads": 0}, "threads: expected at least 1, got 0"),
-    "-1": ({"threads": -1}, "threads: expected at least 1, got -1"),
+    "0": ({"threads": 0}, "threads: expected 1 to 4096, got 0"),
+    "-1": ({"threads": -1}, "threads: expected 1 to 4096, got -1"),
+    "more than any machine has": ({"threads": 3_000_000_000}, "threads: expected 1 to 4096, got 3000000000"),
     "1.5": ({"threads": 1.5}, "threads: expected a.*, got 1.5"),
     "text": ({"threads": "2"}, "threads: expected a.*, got '2'"),
     "an array": ({"threads": np.array([1, 2])}, "threads: expected a.*, got array"),

@@ -9,6 +9,7 @@ import click
 
 from msroi_cli.bench.workloads import WORKLOADS
 from msroi_cli.cli.output import printable, say, table
+from msroi_cli.core.spec import MAX_THREADS
 
 if TYPE_CHECKING:
     from msroi_cli.bench.report import Report
@@ -38,7 +39,7 @@ Example:
 )
 @click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MAX_THREADS),
     metavar="N",
     help="Threads of msroi and of the peers that use them.  [default: one a processor]",
 )

@@ -12,6 +12,7 @@ import click
 from msroi_cli.cli import option_values, options
 from msroi_cli.cli.output import byte_size, duration, level_table, printable, progress, say
 from msroi_cli.cli.signals import StopSignals
+from msroi_cli.core.spec import MAX_THREADS
 from msroi_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ Example:
     help="gzip, gzip:LEVEL (1 to 9) or lzf, with shuffle.  [default: none, so that crops can be mapped]",
 )
 @click.option(
-    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads that pool.  [default: one a processor]"
+    "--threads", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Threads that pool.  [default: one a processor]"
 )
 @click.option(
     "--stats", type=click.Path(), metavar="FILE", help="Write statistics per level, JSON; - for standard output."

@@ -22,7 +22,7 @@ Example:
     "--recompute", type=click.IntRange(min=1), metavar="N", help="Pool N rows, chosen at random, again and compare."
 )
 @click.option("--against", metavar="PYRAMID", help="The pyramid that the crops came from, for --recompute.")
-@click.option("--seed", type=int, help="Choose the same rows every time.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Choose the same rows every time.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing of files that are good.")
 def verify(crops: tuple[Path, ...], recompute: int | None, against: str | None, seed: int | None, quiet: bool) -> None:
     """Check the columns and checksums of CROPS, and, if asked, its crops themselves.

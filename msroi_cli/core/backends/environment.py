@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
+from msroi_cli.core.spec import MAX_THREADS
 from msroi_cli.errors import ArgumentError
 
 try:
@@ -82,6 +83,7 @@ def _threads_named(text: str) -> int:
     """The count that MSROI_NUM_THREADS asks for; 0 if it is not set."""
     if not text:
         return 0
-    if not (text.strip().isdecimal() and int(text) > 0):
-        raise ArgumentError(f"MSROI_NUM_THREADS: expected a whole number above 0, got {text!r}")
-    return int(text)
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 10 and 0 < int(digits) <= MAX_THREADS):
+        raise ArgumentError(f"MSROI_NUM_THREADS: expected a whole number from 1 to {MAX_THREADS}, got {text[:40]!r}")
+    return int(digits)
