@@ -12,6 +12,7 @@ from msroi_cli.core.arrays import view_array
 from msroi_cli.core.backends.call import PoolCall
 from msroi_cli.core.backends.dispatch import pool_into
 from msroi_cli.core.boxes import check_boxes
+from msroi_cli.core.geometry import check_geometry
 from msroi_cli.core.levels import check_levels, levels_of
 from msroi_cli.core.results import ResultMemory
 from msroi_cli.core.spec import MAX_THREADS, PoolSpec, ScaleLike, SizeLike, check_integer
@@ -66,10 +67,13 @@ def multi_scale_roi_align(
         canonical_scale=canonical_scale,
     )
     maps = _check_features(features, len(spec.spatial_scales))
+    check_geometry("spatial_scales", [array.shape[2:] for array in maps], spec.spatial_scales)
     batch, boxes = _check_rois(rois, len(maps[0]))
     chosen = levels_of(boxes, spec) if levels is None else check_levels(levels, len(boxes), len(maps))
     shape = (len(boxes), maps[0].shape[1], *spec.output_size)
-    crops = _RESULTS.empty(shape, maps[0].dtype.newbyteorder("=")) if out is None else _check_out(out, shape)
+    if out is not None:
+        _check_out(out, shape, {"rois": boxes, **{f"features[{level}]": array for level, array in enumerate(maps)}})
+    crops = _RESULTS.empty(shape, maps[0].dtype.newbyteorder("=")) if out is None else out
     pool_into(crops, PoolCall(maps, batch, boxes, chosen, spec), _check_threads(threads))
     return crops
 
@@ -78,7 +82,7 @@ class MultiScaleROIAlign:
     """Lucid's layer of that name: `MultiScaleROIAlign(7)(features, rois, spatial_scales)`, NumPy in, NumPy out.
 
     output_size: bins of a crop, one integer or (height, width).
-    canonical_level: index of the level that a box of `canonical_scale` input pixels goes to.
+    canonical_level: index of the level that a box of `canonical_scale` input pixels, 224 by default, goes to.
     canocical_scale: the same as canonical_scale, spelled as some code that is ported spells it.
     Raises ValueError as `multi_scale_roi_align` does.
     """
@@ -87,10 +91,15 @@ class MultiScaleROIAlign:
         self,
         output_size: SizeLike,
         canonical_level: int = 2,
-        canonical_scale: float = 224,
+        canonical_scale: float | None = None,
         *,
         canocical_scale: float | None = None,
     ) -> None:
+        if None not in (canonical_scale, canocical_scale) and canonical_scale != canocical_scale:
+            raise ArgumentError(
+                f"canocical_scale: expected without canonical_scale, or the same number, got {canocical_scale!r} "
+                f"and {canonical_scale!r}"
+            )
         scale = canonical_scale if canocical_scale is None else canocical_scale
         spec = PoolSpec.resolve([1], output_size, canonical_level=canonical_level, canonical_scale=scale)
         self.output_size = spec.output_size
@@ -159,13 +168,15 @@ def _check_rois(rois: ArrayLike, images: int) -> tuple[NDArray[np.int64], NDArra
     return index.astype(np.int64), check_boxes("rois", array[:, 1:])
 
 
-def _check_out(out: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def _check_out(out: NDArray[Any], shape: tuple[int, ...], inputs: Mapping[str, NDArray[Any]]) -> None:
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype.char not in FLOATS:
         came = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
         raise ArgumentError(f"out: expected an array {shape} float16, float32 or float64, got {came}")
     if not out.flags.writeable:
         raise ArgumentError("out: expected a writable array, got a read-only one")
-    return out
+    for name, array in inputs.items():
+        if np.may_share_memory(out, array):
+            raise ArgumentError(f"out: expected memory of its own, got an array that overlaps {name}")
 
 
 def _check_threads(threads: SupportsIndex | None) -> int | None:

@@ -387,6 +387,16 @@ class TestGoodCalls:
         assert repr(ported) == repr(ours)
         np.testing.assert_array_equal(ported(FEATURES, ROIS, SCALES), ours(FEATURES, ROIS, SCALES))
 
+    @pytest.mark.parametrize("scales", [(40, 50), (224, 40), (40, 224)])
+    def test_both_spellings_that_differ(self, scales):
+        with pytest.raises(
+            ValueError, match=f"canocical_scale: expected without canonical_scale.*{scales[1]} and {scales[0]}"
+        ):
+            MultiScaleROIAlign(7, 1, scales[0], canocical_scale=scales[1])
+
+    def test_both_spellings_that_agree(self):
+        assert MultiScaleROIAlign(7, 1, 40, canocical_scale=40.0).canonical_scale == 40
+
     def test_the_class_shows_what_it_holds(self):
         text = "MultiScaleROIAlign(output_size=(7, 7), canonical_level=2, canonical_scale=224)"
         assert repr(MultiScaleROIAlign(7)) == text
@@ -508,6 +518,33 @@ class TestGoodCalls:
         assert pool(out=view) is view
         np.testing.assert_array_equal(view, pool())
         assert np.count_nonzero(out == 7) == out.size - view.size
+
+    @pytest.mark.parametrize("overlap", ["features[1]", "features[0]", "rois"])
+    def test_out_that_overlaps_an_input(self, overlap):
+        memory = np.zeros(4000, np.float32)
+        size = FEATURES[1].size
+        features = [FEATURES[0].astype("f4"), FEATURES[1].astype("f4")]
+        inputs = {"features": features, "rois": ROIS.copy()}
+        out = memory[size - 1 : size + 35].reshape(2, 3, 2, 3)
+        if overlap == "rois":
+            inputs["rois"] = memory[size : size + 10].reshape(2, 5)
+            inputs["rois"][...] = ROIS
+        elif overlap == "features[1]":
+            features[1] = memory[:size].reshape(FEATURES[1].shape)
+        else:
+            features[0] = memory[size : size + FEATURES[0].size].reshape(FEATURES[0].shape)
+        with pytest.raises(
+            ValueError, match=re.escape(f"out: expected memory of its own, got an array that overlaps {overlap}")
+        ):
+            pool(**inputs, out=out)
+
+    def test_out_beside_the_features_in_one_buffer(self):
+        memory = np.zeros(4000, np.float32)
+        size = FEATURES[0].size
+        features = [memory[:size].reshape(FEATURES[0].shape), FEATURES[1].astype("f4")]
+        features[0][...] = FEATURES[0]
+        out = memory[size : size + 36].reshape(2, 3, 2, 3)
+        np.testing.assert_array_equal(pool(features=features, out=out), pool(features=[f.copy() for f in features]))
 
     def test_out_in_a_file(self, tmp_path):
         out = np.memmap(tmp_path / "crops", np.float32, "w+", shape=(2, 3, 2, 3))
