@@ -1,17 +1,79 @@
-"""What it takes for bytes and names to be on the disk: complete writes, fsync, reserved space."""
+"""What makes bytes and names durable on each system: complete writes, fsync, reserved space.
+
+Sources: fsync(2) and fcntl(2) of macOS (F_FULLFSYNC), where fsync alone leaves data in the drive's cache; fsync(2) of
+Linux and POSIX, which say EINVAL for what cannot be synchronized, such as a folder on some network file systems.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from pathlib import Path
 from typing import Any
 
+FULL_FSYNC = getattr(fcntl, "F_FULLFSYNC", None)
+
+# What a file system answers that has no such operation, as opposed to one whose operation failed. macOS answers
+# F_FULLFSYNC with ENOTTY on some network file systems.
+UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY})
+
+# The same of a folder: some FUSE and network file systems have folders that cannot be opened or synchronized.
+UNSUPPORTED_FOLDER = UNSUPPORTED | {errno.EACCES, errno.EISDIR, errno.EBADF, errno.EPERM}
+
 
 def sync(path: Path) -> None:
-    """Has the disk take a file's content, or a folder's names."""
+    """Makes a file's content, or a folder's names, durable; raises OSError if that fails.
+
+    A folder on a file system that cannot synchronize folders is left alone.
+    """
+    if path.is_dir():
+        _sync_folder(path)
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(descriptor: int) -> None:
+    """Makes an open file durable, content and length, as far as its system can; raises OSError if that fails."""
+    if not _full_sync(descriptor):
         os.fsync(descriptor)
+
+
+def sync_data(descriptor: int) -> None:
+    """Makes the content of an open file durable, but not its times; raises OSError if that fails."""
+    if not _full_sync(descriptor):
+        getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
+def _full_sync(descriptor: int) -> bool:
+    """Empties the drive's cache too, on macOS; False where the system or the file system has no such call."""
+    if FULL_FSYNC is None:
+        return False
+    try:
+        fcntl.fcntl(descriptor, FULL_FSYNC)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        return False
+    return True
+
+
+def _sync_folder(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED_FOLDER:
+            raise
+        return
+    try:
+        sync_file(descriptor)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED_FOLDER:
+            raise
     finally:
         os.close(descriptor)
 
@@ -29,10 +91,15 @@ def write_all(descriptor: int, content: Any, offset: int | None = None) -> None:
 
 
 def reserve_space(descriptor: int) -> None:
-    """Has the file system set aside the whole length of a file with holes, so that a full disk is noticed now."""
+    """Reserves the whole length of a file with holes, so that a full disk fails now; raises OSError if it is full.
+
+    Does nothing where the system or the file system cannot reserve space.
+    """
     size = os.fstat(descriptor).st_size
-    if size and hasattr(os, "posix_fallocate"):
+    if not size or not hasattr(os, "posix_fallocate"):
+        return
+    try:
         os.posix_fallocate(descriptor, 0, size)
-
-
-sync_data = getattr(os, "fdatasync", os.fsync)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise

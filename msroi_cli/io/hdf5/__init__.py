@@ -1,1 +1,1 @@
-"""HDF5 with our errors: reading, writing, describing."""
+"""HDF5 files: opened, read, written and described; every failure is an error of msroi."""

@@ -1,4 +1,4 @@
-"""What HDF5 itself says of a file: how datasets are stored, what is there, and attributes as plain values."""
+"""Metadata of HDF5 files: how datasets are stored, what a group holds, attributes as plain values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def dataset_storage(dataset: h5py.Dataset) -> dict[str, Any]:
 
 
 def dtype_text(dtype: np.dtype[Any]) -> str:
-    """`float32`, and `float32 big-endian` where that is meant."""
+    """`float32` or `float32 big-endian`."""
     return f"{dtype.name} big-endian" if dtype.str.startswith(">") else dtype.name
 
 

@@ -1,4 +1,4 @@
-"""Opening HDF5 files and their members, with errors in our words."""
+"""Opens HDF5 files and their members; every failure is an InputError."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from msroi_cli.errors import InputError
 from msroi_cli.io.files.location import Location
 
-# What h5py raises for files that are damaged or hold what it does not know.
+# h5py raises these for files that are damaged or hold what it does not support.
 H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 
 
 @contextmanager
 def guarded(where: object, doing: str = "cannot be read") -> Iterator[None]:
-    """Turns what h5py raises in the block into an InputError about `where`."""
+    """Raises InputError about `where` for what h5py raises in the block."""
     try:
         yield
     except H5PY_ERRORS as error:
@@ -35,8 +35,8 @@ def open_group(location: Location, expected: str) -> h5py.Group:
     try:
         group = member(file, location.group, location)
         if not isinstance(group, h5py.Group):
-            came = "no such group" if group is None else "a dataset"
-            raise InputError(f"{location}: expected a group of that name, got {came}")
+            actual = "no such group" if group is None else "a dataset"
+            raise InputError(f"{location}: expected a group of that name, got {actual}")
     except BaseException:
         file.close()
         raise
@@ -63,13 +63,13 @@ def member(group: h5py.Group, name: str, where: object) -> h5py.Group | h5py.Dat
 
 
 def dataset_in(group: h5py.Group, name: str, where: object, expected: str) -> h5py.Dataset:
-    """The dataset `name` of a group, one that has values; raises InputError that says what was `expected`."""
+    """The dataset `name` of a group, one that has values; raises InputError: `expected` says what it should be."""
     item = member(group, name, where)
     if not isinstance(item, h5py.Dataset) or item.shape is None:
-        came = (
+        actual = (
             "none of that name" if item is None else "a group" if isinstance(item, h5py.Group) else "an empty dataset"
         )
-        raise InputError(f"{where}: expected {expected}, got {came}")
+        raise InputError(f"{where}: expected {expected}, got {actual}")
     return item
 
 

@@ -1,8 +1,8 @@
 """Writing HDF5 files so that no failed write goes unnoticed.
 
 HDF5 writes some of its metadata when handles are closed, and h5py closes many of them where an exception cannot be
-raised: a full disk may then go by with a message and a file that is not whole. Here HDF5 writes by way of a Python file
-that never fails towards it, but remembers the first failure, which is raised when the file is closed.
+raised: a full disk may then go by with a message and a file that is not whole. Here HDF5 writes through a Python file
+that reports success to HDF5, and keeps the first error to be raised when the file is closed.
 """
 
 from __future__ import annotations
@@ -22,69 +22,69 @@ from msroi_cli.io.files.durability import write_all
 @contextmanager
 def hdf5_file(path: Path) -> Iterator[h5py.File]:
     """Yields the HDF5 file `path`, new or emptied, to write to; raises OSError at the end if any write failed."""
-    file = _RememberingFile(path)
+    file = _ErrorLatchingFile(path)
     try:
         with h5py.File(file, "w") as written:
             yield written
     except Exception as error:
-        if file.failure is not None:
-            raise file.failure from error
+        if file.error is not None:
+            raise file.error from error
         raise
     finally:
         file.close()
-    if file.failure is not None:
-        raise file.failure
+    if file.error is not None:
+        raise file.error
 
 
-class _RememberingFile(io.RawIOBase):
-    """A file to read and write; `failure` is the first OSError of a write or a change of length."""
+class _ErrorLatchingFile(io.RawIOBase):
+    """A file to read and write; `error` is the first OSError of a write or a change of length."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         self._position = 0
-        self.failure: OSError | None = None
+        self.error: OSError | None = None
 
     def readable(self) -> bool:
-        """It is."""
+        """True."""
         return True
 
     def writable(self) -> bool:
-        """It is."""
+        """True."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """True."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Moves to `offset` from the start, from here or from the end."""
+        """Sets the position; see `io.IOBase.seek`."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: os.fstat(self._descriptor).st_size}
         self._position = base[whence] + offset
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        """Reads from where it is."""
+        """Reads at the position."""
         count = os.preadv(self._descriptor, [buffer], self._position)
         self._position += count
         return count
 
     def write(self, content: Any) -> int:
-        """Writes where it is, or remembers why that failed."""
+        """Writes at the position; keeps the error if that fails."""
         size = memoryview(content).nbytes
         try:
             write_all(self._descriptor, content, self._position)
         except OSError as error:
-            self.failure = self.failure or error
+            self.error = self.error or error
         self._position += size
         return size
 
     def truncate(self, size: int | None = None) -> int:
-        """Sets the length, or remembers why that failed."""
+        """Sets the length; keeps the error if that fails."""
         length = self._position if size is None else size
         try:
             os.ftruncate(self._descriptor, length)
         except OSError as error:
-            self.failure = self.failure or error
+            self.error = self.error or error
         return length
 
     def close(self) -> None:

@@ -33,11 +33,11 @@ from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales,
 
 EXPECTED = "a pyramid: float datasets (N, C, H, W), or one group per image with datasets (C, H, W)"
 
-# Real level sets are a handful of datasets; a group with more members than this holds images.
-MEMBERS_LOOKED_AT = 32
+# A pyramid has a handful of levels: a group with more members than this holds images.
+MEMBERS_SAMPLED = 32
 
-# Images are alike: what holds of these many is taken to hold of all.
-IMAGES_LOOKED_AT = 8
+# The levels are found from the first images that have any, this many of them.
+IMAGES_SAMPLED = 8
 
 
 def open_hdf5_pyramid(location: Location, choice: LevelChoice) -> Pyramid:
@@ -66,7 +66,7 @@ def _level_datasets(
     Empty if the group holds none of the user's names at all.
     """
     found = {}
-    for name in choice.names or names(group, location.at(*inside), MEMBERS_LOOKED_AT):
+    for name in choice.names or names(group, location.at(*inside), MEMBERS_SAMPLED):
         item = member(group, name, location.at(*inside, name))
         if isinstance(item, h5py.Dataset):
             found[name] = item
@@ -172,11 +172,11 @@ class PerImageHdf5Pyramid(_Hdf5Pyramid):
         self._own_scales = choice.strides is None and choice.scales is None
         samples = self._samples(choice)
         if not samples:
-            came = ", ".join(self.image_ids[:5]) or "an empty group"
+            actual = ", ".join(self.image_ids[:5]) or "an empty group"
             among = ", ".join(choice.names or ())
             wanted = f"datasets {among}, at the top or in each group" if among else EXPECTED
-            raise InputError(f"{location}: expected {wanted}, got {came}")
-        self._looked_at = tuple(samples)
+            raise InputError(f"{location}: expected {wanted}, got {actual}")
+        self._sampled = tuple(samples)
         self.sample_image, datasets = max(samples.items(), key=lambda item: (len(item[1]), -item[0]))
         for image, others in samples.items():
             for name in datasets:
@@ -201,7 +201,7 @@ class PerImageHdf5Pyramid(_Hdf5Pyramid):
                 datasets = _level_datasets(group, self.location, choice, (3, 4), name)
                 if datasets:
                     samples[index] = datasets
-            if index >= MEMBERS_LOOKED_AT or len(samples) == IMAGES_LOOKED_AT:
+            if index >= MEMBERS_SAMPLED or len(samples) == IMAGES_SAMPLED:
                 break
         return samples
 
@@ -246,7 +246,7 @@ class PerImageHdf5Pyramid(_Hdf5Pyramid):
     @property
     def has_scale_factors(self) -> bool:
         """Whether one of the first images has one."""
-        return any(self.scale_factor(image) is not None for image in self._looked_at)
+        return any(self.scale_factor(image) is not None for image in self._sampled)
 
     def scale_factor(self, image: int) -> tuple[float, float] | None:
         """The group's `scale_factor`."""

@@ -72,16 +72,16 @@ def scale_of(where: str, stride: Any, spatial_scale: Any) -> tuple[float, float]
 
 
 def pair_of(where: str, value: Any) -> tuple[float, float]:
-    """One number, or two, as a pair; raises InputError unless they are above 0 and of a size that makes sense."""
+    """One number, or two, as a pair; raises InputError unless they lie between SMALLEST and its inverse."""
     try:
         array = np.asarray(value)
         numbers = array.astype(np.float64).ravel() if array.dtype.kind in "fiu" else np.empty(0)
     except (TypeError, ValueError, OverflowError):
         numbers = np.empty(0)
     if numbers.size not in (1, 2) or not ((numbers >= SMALLEST) & (numbers <= 1 / SMALLEST)).all():
-        came = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
-        came = came if isinstance(came, (int, float, complex, str, list)) else "an empty one"
-        raise InputError(f"{where}: expected one or two numbers above 0, got {str(came)[:60]}")
+        actual = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+        actual = actual if isinstance(actual, (int, float, complex, str, list)) else "an empty one"
+        raise InputError(f"{where}: expected one or two numbers above 0, got {str(actual)[:60]}")
     return float(numbers[0]), float(numbers[-1])
 
 
