@@ -9,15 +9,17 @@ if TYPE_CHECKING:
     from msroi_cli.core.pool import MultiScaleROIAlign as MultiScaleROIAlign
     from msroi_cli.core.pool import multi_scale_roi_align as multi_scale_roi_align
     from msroi_cli.job.crops import open_crops as open_crops
+    from msroi_cli.io.pyramid.writer import PyramidWriter as PyramidWriter
 
 __version__ = "0.1.0"
-__all__ = ["MultiScaleROIAlign", "__version__", "assign_levels", "multi_scale_roi_align", "open_crops"]
+__all__ = ["MultiScaleROIAlign", "PyramidWriter", "__version__", "assign_levels", "multi_scale_roi_align", "open_crops"]
 
 _HOMES = {
     "MultiScaleROIAlign": "msroi_cli.core.pool",
     "multi_scale_roi_align": "msroi_cli.core.pool",
     "assign_levels": "msroi_cli.core.levels",
     "open_crops": "msroi_cli.job.crops",
+    "PyramidWriter": "msroi_cli.io.pyramid.writer",
 }
 
 

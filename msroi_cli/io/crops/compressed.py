@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.io.crops.header import write_header
-from msroi_cli.io.crops.journal import Journal
 from msroi_cli.io.crops.writer import CropsWriter, Output, Record, row_checksums
 from msroi_cli.io.files.atomic import failures_named, publish
 from msroi_cli.io.files.durability import sync, sync_data, write_all
+from msroi_cli.io.files.journal import Journal
 from msroi_cli.io.hdf5.write import hdf5_file
 
 INDEX = np.dtype([("chunk", "i8"), ("size", "i8"), ("mask", "i8")])

@@ -17,10 +17,10 @@ from typing import Any
 from msroi_cli.errors import UsageError
 from msroi_cli.io.crops.compressed import SpoolWriter
 from msroi_cli.io.crops.contiguous import PlainWriter
-from msroi_cli.io.crops.journal import Journal
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.atomic import failures_named
+from msroi_cli.io.files.journal import Journal
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.io.crops.journal import Journal
 from msroi_cli.io.crops.schema import CropsHeader
 from msroi_cli.io.files.atomic import check_target, failures_named
+from msroi_cli.io.files.journal import Journal
 
 Record = dict[str, Any]
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.files.atomic import failures_named, whole_file
+
+# The values of EXIF's orientation that make rows of columns.
+TURNED = (5, 6, 7, 8)
 
 
 def read_picture(path: Path) -> Image.Image:
@@ -16,11 +21,25 @@ def read_picture(path: Path) -> Image.Image:
 
     Raises InputError for what is no picture, or has more pixels than Pillow warns of (about 89 million).
     """
+    with _opened(path) as picture:
+        return ImageOps.exif_transpose(picture).convert("RGB")
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """The (width, height) that `read_picture` would give a picture, from its first bytes; raises InputError."""
+    with _opened(path) as picture:
+        turned = picture.getexif().get(ExifTags.Base.Orientation) in TURNED
+        return (picture.height, picture.width) if turned else picture.size
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A picture of which only the first bytes have been read; what is wrong with it in the block is an InputError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
-                return ImageOps.exif_transpose(picture).convert("RGB")
+                yield picture
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: expected at most {Image.MAX_IMAGE_PIXELS:,} pixels, got more: {error}") from error
     except UnidentifiedImageError as error:

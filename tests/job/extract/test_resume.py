@@ -13,7 +13,7 @@ import pytest
 from msroi_cli import open_crops
 from msroi_cli.io.crops.compressed import SpoolWriter
 from msroi_cli.io.crops.contiguous import PlainWriter
-from msroi_cli.io.crops.journal import Journal
+from msroi_cli.io.files.journal import Journal
 from tests.builders import IDS, SPREAD, random_rows, refused, run, write_batched, write_json
 
 COUNT = 60
@@ -242,7 +242,7 @@ def test_killed_when_the_output_had_its_name(tmp_path, job, monkeypatch, way):
     """What is left beside it goes when it is found to be whole."""
     options, _ = WAYS[way]
     with monkeypatch.context() as patch:
-        patch.setattr("msroi_cli.io.crops.journal.Journal.remove", lambda self: None)
+        patch.setattr("msroi_cli.io.files.journal.Journal.remove", lambda self: None)
         assert extract(tmp_path, job, *options).exit_code == 0
     (tmp_path / SPOOL).write_bytes(b"left over")
     assert JOURNAL in files(tmp_path)

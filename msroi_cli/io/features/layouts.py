@@ -1,0 +1,88 @@
+"""How the values of a map may lie in an array, and whether the sides of a map fit the size of its picture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from msroi_cli.errors import InputError
+
+Size = tuple[int, int]
+"""(width, height)."""
+
+LAYOUTS = ("chw", "hwc", "tokens")
+
+# A vision transformer puts a class token and some registers in front; more than this is something else.
+MOST_PREFIX_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """How tokens (1, T, C) lie on the picture: one a patch of `patch` x `patch` pixels, after `prefix` others.
+
+    prefix: None where it follows from the size of the picture.
+    """
+
+    patch: int
+    prefix: int | None = None
+
+    def grid(self, count: int, size: Size, where: str) -> tuple[int, int, int]:
+        """(rows, columns, prefix) of `count` tokens for an input of `size`; raises InputError where they do not fit."""
+        width, height = size
+        if width % self.patch or height % self.patch:
+            raise InputError(
+                f"{where}: expected an input whose sides are multiples of {self.patch}, the patch, got "
+                f"{width} x {height} (--pad-to {self.patch}, or another --resize)"
+            )
+        rows, columns = height // self.patch, width // self.patch
+        prefix = count - rows * columns
+        wanted = range(MOST_PREFIX_TOKENS + 1) if self.prefix is None else range(self.prefix, self.prefix + 1)
+        if prefix not in wanted:
+            before = f"up to {MOST_PREFIX_TOKENS}" if self.prefix is None else str(self.prefix)
+            raise InputError(
+                f"{where}: expected {rows} x {columns} tokens and {before} in front of them for an input of "
+                f"{width} x {height} and patches of {self.patch}, got {count} (--patch, --prefix-tokens)"
+            )
+        return rows, columns, prefix
+
+
+def from_tokens(tokens: NDArray[Any], tokens_of: Tokens, size: Size, where: str) -> NDArray[Any]:
+    """The map (C, H, W), a view, of tokens (1, T, C) or (T, C)."""
+    array = tokens[0] if tokens.ndim == 3 and len(tokens) == 1 else tokens
+    if array.ndim != 2:
+        raise InputError(f"{where}: expected tokens (1, T, C), got {tokens.shape}")
+    rows, columns, prefix = tokens_of.grid(len(array), size, where)
+    return array[prefix:].reshape(rows, columns, array.shape[1]).transpose(2, 0, 1)
+
+
+def from_map(array: NDArray[Any], layout: str, where: str) -> NDArray[Any]:
+    """The map (C, H, W), a view, of (1, C, H, W) or (C, H, W), or channels last if `layout` is "hwc"."""
+    inner = array[0] if array.ndim == 4 and len(array) == 1 else array
+    if inner.ndim != 3 or 0 in inner.shape:
+        wanted = "(1, H, W, C)" if layout == "hwc" else "(1, C, H, W)"
+        raise InputError(f"{where}: expected {wanted}, got {array.shape}")
+    return inner.transpose(2, 0, 1) if layout == "hwc" else inner
+
+
+def fits(sides: Size, stride: tuple[float, float], size: Size) -> bool:
+    """Whether a map of `sides` (width, height) is what strides (y, x) make of an input of `size` (width, height).
+
+    Layers that halve a side round it up or down, so that the map lies between both.
+    """
+    return all(
+        math.floor(whole / step + 1e-6) <= side <= math.ceil(whole / step - 1e-6)
+        for side, step, whole in zip(sides, reversed(stride), size, strict=True)
+    )
+
+
+def check_fit(sides: Size, stride: tuple[float, float], size: Size, where: str) -> None:
+    """Raises InputError where a map cannot be what strides (y, x) make of an input."""
+    if not fits(sides, stride, size):
+        step = f"{stride[0]:g}" if stride[0] == stride[1] else f"{stride[0]:g} x {stride[1]:g}"
+        raise InputError(
+            f"{where}: expected a map of {size[0] / stride[1]:g} x {size[1] / stride[0]:g} cells for an input of "
+            f"{size[0]} x {size[1]} and stride {step}, got {sides[0]} x {sides[1]}"
+        )

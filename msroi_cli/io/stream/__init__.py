@@ -1,0 +1,1 @@
+"""Pyramids that objects make while they are pooled: the interface, and reading ahead of the pooling."""

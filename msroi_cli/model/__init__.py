@@ -1,0 +1,1 @@
+"""From pictures to feature pyramids: preprocessing and models."""

@@ -1,0 +1,174 @@
+"""The pyramids that an ONNX model makes of pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.errors import ArgumentError, InputError, RunError, UsageError
+from msroi_cli.io.features.layouts import Size, Tokens, check_fit, from_map, from_tokens
+from msroi_cli.io.files.picture import picture_size, read_picture
+from msroi_cli.io.pyramid.geometry import Geometry
+from msroi_cli.io.stream.protocol import PyramidLevel
+from msroi_cli.model.pictures import ahead
+from msroi_cli.model.preprocessing import Preprocessing
+from msroi_cli.model.session import OnnxModel
+from msroi_cli.model.strides import measured_stride
+
+# Models are measured with a blank picture of this (width, height), of which strides up to 128 are divisors.
+PROBE = (384, 256)
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """How the outputs of a model are levels.
+
+    names: level name to the name of the tensor. layout: of tensors of rank 4, "chw" or "hwc". tokens: how those of rank
+    3 lie on the picture. strides: (y, x) pairs in the order of the names; None: they are measured.
+    """
+
+    names: Mapping[str, str]
+    layout: str = "chw"
+    tokens: Tokens | None = None
+    strides: Sequence[tuple[float, float]] | None = None
+
+    def map(self, array: NDArray[Any], size: Size, where: str) -> NDArray[Any]:
+        """The map (C, H, W), a view, of an output for an input of `size`; raises InputError."""
+        if array.ndim == 3 and self.tokens is not None:
+            return from_tokens(array, self.tokens, size, where)
+        if array.ndim != 4:
+            hint = " (tokens: --patch N)" if array.ndim == 3 else ""
+            raise InputError(f"{where}: expected (1, C, H, W), got {array.shape}{hint}")
+        return from_map(array, self.layout, where)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        tokens = None if self.tokens is None else {"patch": self.tokens.patch, "prefix": self.tokens.prefix}
+        return {"names": dict(self.names), "layout": self.layout, "tokens": tokens}
+
+
+@dataclass(slots=True)
+class OnnxPyramid:
+    """A `Pyramid` of pictures by id. readers: threads that read and preprocess pictures beside the model.
+
+    runs: how many pictures the model has been run on so far.
+    """
+
+    model: OnnxModel
+    pictures: Mapping[str, Path]
+    preprocessing: Preprocessing
+    outputs: Outputs
+    readers: int = 1
+    runs: int = 0
+    levels: Sequence[PyramidLevel] = field(init=False)
+    _geometry: dict[str, Geometry] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.levels = self._measured()
+
+    @property
+    def image_ids(self) -> Sequence[str]:
+        """The stems of the pictures."""
+        return list(self.pictures)
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the model's fingerprint and of all that is done to pictures."""
+        text = json.dumps([self.model.source.fingerprint, self.about()], sort_keys=True)
+        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+    def about(self) -> dict[str, Any]:
+        """How the maps are made, as plain JSON values."""
+        source = self.model.source
+        model = {"name": source.name, "size": source.size, "fingerprint": source.fingerprint}
+        return {"model": model, "outputs": self.outputs.as_dict(), "preprocessing": self.preprocessing.as_dict()}
+
+    def geometry(self, image_id: str) -> Geometry:
+        """Where the pixels of a picture are in the model's input; raises InputError for a picture that is broken."""
+        if image_id not in self._geometry:
+            path = self.pictures[image_id]
+            try:
+                self._geometry[image_id] = self.preprocessing.geometry(picture_size(path))
+            except ArgumentError as error:
+                raise InputError(f"{path}: {error}") from error
+        return self._geometry[image_id]
+
+    def maps(self, ids: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
+        """Runs the model on one picture after another."""
+        for image_id, picture in ahead(self._input, ids, self.readers):
+            path = self.pictures[image_id]
+            made = self.model.run(picture, str(path))
+            self.runs += 1
+            yield self._checked(made, (picture.shape[3], picture.shape[2]), str(path))
+
+    def _input(self, image_id: str) -> NDArray[Any]:
+        path = self.pictures[image_id]
+        picture = read_picture(path)
+        size = self.geometry(image_id).image_size
+        if picture.size != size:
+            was, now = (" x ".join(f"{side:g}" for side in sides or ()) for sides in (size, picture.size))
+            raise RunError(f"{path}: expected a picture of {was}, as it was before, got {now}")
+        return self.preprocessing.apply(picture)
+
+    def _checked(self, made: Sequence[NDArray[Any]], size: Size, where: str) -> dict[str, NDArray[Any]]:
+        """The maps by level name; raises InputError where one is not what the levels say."""
+        maps = {}
+        for level, output in zip(self.levels, made, strict=True):
+            named = f"{where}: {level.name}"
+            array = self.outputs.map(output, size, named)
+            if len(array) != level.channels:
+                raise InputError(f"{named}: expected {level.channels} channels as at first, got {len(array)}")
+            check_fit((array.shape[2], array.shape[1]), _pair(level.stride), size, named)
+            maps[level.name] = array
+        return maps
+
+    def _measured(self) -> list[PyramidLevel]:
+        """The levels, measured with one blank picture."""
+        size = self._probe_size()
+        kind = np.float32 if self.preprocessing.changes_values else np.uint8
+        where = f"{self.model.path} (measured with a blank picture of {size[0]} x {size[1]})"
+        made = self.model.run(np.zeros((1, 3, size[1], size[0]), kind), where)
+        levels = []
+        for index, (name, output) in enumerate(zip(self.outputs.names, made, strict=True)):
+            named = f"{where}: {name}"
+            array = self.outputs.map(output, size, named)
+            if self.outputs.strides is not None:
+                stride: float | tuple[float, float] = self.outputs.strides[index]
+            elif output.ndim == 3 and self.outputs.tokens is not None:
+                stride = float(self.outputs.tokens.patch)
+            else:
+                stride = measured_stride((array.shape[2], array.shape[1]), size, named)
+            check_fit((array.shape[2], array.shape[1]), _pair(stride), size, named)
+            levels.append(PyramidLevel(name, stride, len(array), array.dtype.name))
+        return _ascending(levels, str(self.model.path))
+
+    def _probe_size(self) -> Size:
+        multiple = self.preprocessing.pad_to
+        if self.outputs.tokens is not None:
+            multiple = math.lcm(multiple, self.outputs.tokens.patch)
+        width, height = (
+            fixed or -(-side // multiple) * multiple for fixed, side in zip(self.model.input.size, PROBE, strict=True)
+        )
+        return width, height
+
+
+def _ascending(levels: list[PyramidLevel], where: str) -> list[PyramidLevel]:
+    """The levels as they are; raises UsageError unless strides rise from one to the next."""
+    strides = [_pair(level.stride) for level in levels]
+    if any(max(before) >= min(after) for before, after in pairwise(strides)):
+        listed = ", ".join(f"{level.name} {max(_pair(level.stride)):g}" for level in levels)
+        raise UsageError(f"{where}: expected --outputs from the finest level to the coarsest, got strides {listed}")
+    return levels
+
+
+def _pair(stride: float | tuple[float, float]) -> tuple[float, float]:
+    return stride if isinstance(stride, tuple) else (stride, stride)

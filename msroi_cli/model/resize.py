@@ -1,0 +1,136 @@
+"""Resize rules: from the size of a picture to the size it is resized to, and where it lies in the network's input."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from msroi_cli.errors import ArgumentError
+
+Size = tuple[int, int]
+"""(width, height) in pixels."""
+
+EXPECTED = "shortest=800,longest=1333 or WxH or letterbox=640"
+LARGEST_SIDE = 1 << 16
+GREY = 114
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A picture is resized to `size` and put at `corner` (left, top) of a canvas of size `canvas`."""
+
+    size: Size
+    canvas: Size
+    corner: Size = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The aspect is kept: the shorter side becomes `shortest`, or less where the longer would exceed `longest`.
+
+    Either may be None. half_up: other sides are rounded half up, as detectron2's ResizeShortestEdge does; else they are
+    cut, as Hugging Face's get_resize_output_image_size does.
+    """
+
+    shortest: int | None
+    longest: int | None = None
+    half_up: bool = True
+
+    def place(self, size: Size) -> Placement:
+        """The placement of a picture of size (width, height)."""
+        scales = [
+            target / side
+            for target, side in ((self.shortest, min(size)), (self.longest, max(size)))
+            if target is not None
+        ]
+        scale = min(scales)
+        fixed = (self.shortest, min(size)) if scale == scales[0] and self.shortest else (self.longest, max(size))
+        width, height = (self._side(side, scale, fixed) for side in size)
+        return Placement((width, height), (width, height))
+
+    def _side(self, side: int, scale: float, fixed: tuple[int | None, int]) -> int:
+        if side == fixed[1] and fixed[0] is not None:
+            return fixed[0]
+        return max(1, math.floor(side * scale + (0.5 if self.half_up else 0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """Every picture becomes `size` (width, height), whatever its aspect."""
+
+    size: Size
+
+    def place(self, size: Size) -> Placement:
+        """The placement of any picture."""
+        return Placement(self.size, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """The aspect is kept and the picture fits in `size`, centred; the rest is `fill` (0 to 255), as YOLO has it."""
+
+    size: Size
+    fill: int = GREY
+
+    def place(self, size: Size) -> Placement:
+        """The placement of a picture of size (width, height)."""
+        scale = min(self.size[0] / size[0], self.size[1] / size[1])
+        width, height = (
+            min(most, max(1, math.floor(side * scale + 0.5))) for side, most in zip(size, self.size, strict=True)
+        )
+        return Placement((width, height), self.size, ((self.size[0] - width) // 2, (self.size[1] - height) // 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Pictures keep their size."""
+
+    def place(self, size: Size) -> Placement:
+        """The placement of a picture of size (width, height)."""
+        return Placement(size, size)
+
+
+Resize = Sides | Exact | Letterbox | Unchanged
+
+
+def parse_resize(text: str) -> Resize:
+    """`shortest=800,longest=1333`, `longest=1024`, `640x480`, `letterbox=640`, `letterbox=640x384,fill=0`.
+
+    Raises ArgumentError that says what was expected.
+    """
+    if re.fullmatch(r"\d+x\d+", text):
+        return Exact(_size(text, text))
+    values = dict(re.findall(r"(shortest|longest|letterbox|fill)=(\d+(?:x\d+)?)(?:,|$)", text))
+    if ",".join(f"{key}={value}" for key, value in values.items()) != text:
+        raise ArgumentError(f"expected {EXPECTED}, got {text[:60]!r}")
+    if set(values) <= {"shortest", "longest"} and values:
+        short, long = (_side(values[key], text) if key in values else None for key in ("shortest", "longest"))
+        return Sides(short, long)
+    if "letterbox" in values and set(values) <= {"letterbox", "fill"}:
+        fill = values.get("fill", str(GREY))
+        if "x" in fill or int(fill[:4]) > 255:
+            raise ArgumentError(f"expected fill from 0 to 255, got {text[:60]!r}")
+        return Letterbox(_size(values["letterbox"], text), int(fill))
+    raise ArgumentError(f"expected {EXPECTED}, got {text[:60]!r}")
+
+
+def resize_text(resize: Resize) -> str | None:
+    """A rule as `parse_resize` reads it; None for Unchanged. The rounding of `Sides` is not part of it."""
+    if isinstance(resize, Sides):
+        sides = (("shortest", resize.shortest), ("longest", resize.longest))
+        return ",".join(f"{name}={side}" for name, side in sides if side is not None)
+    if isinstance(resize, Letterbox):
+        return f"letterbox={resize.size[0]}x{resize.size[1]},fill={resize.fill}"
+    return f"{resize.size[0]}x{resize.size[1]}" if isinstance(resize, Exact) else None
+
+
+def _size(value: str, text: str) -> Size:
+    width, _, height = value.partition("x")
+    return _side(width, text), _side(height or width, text)
+
+
+def _side(value: str, text: str) -> int:
+    if "x" in value or not 0 < int(value[:8]) <= LARGEST_SIDE:
+        raise ArgumentError(f"expected sides of 1 to {LARGEST_SIDE} pixels, got {text[:60]!r}")
+    return int(value)

@@ -1,0 +1,85 @@
+"""Pictures are found by their stems, read ahead in order, and upright."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from msroi_cli.errors import InputError, UsageError
+from msroi_cli.io.files.picture import picture_size, read_picture
+from msroi_cli.model.pictures import ahead, find_pictures
+from tests.model.test_preprocessing import random_picture
+
+
+def test_a_folder_a_pattern_and_a_list_hold_the_same_pictures(pictures):
+    listed = pictures.parent / "list.txt"
+    listed.write_text("pictures/9.png\n\npictures/10.png\npictures/2.png\n")
+    for text in (str(pictures), f"{pictures}/*.png", f"{pictures.parent}/**/*.png", f"@{listed}"):
+        found = find_pictures(text)
+        assert list(found) == ["2", "9", "10"]
+        assert all(path.samefile(pictures / f"{key}.png") for key, path in found.items())
+
+
+def test_one_picture_is_enough(pictures):
+    assert list(find_pictures(str(pictures / "9.png"))) == ["9"]
+
+
+def test_pictures_of_one_stem_are_refused(pictures):
+    random_picture((3, 3)).save(pictures / "9.jpg")
+    with pytest.raises(InputError, match=r"different stems, got .*9\.(png|jpg) and .*9\.(png|jpg)"):
+        find_pictures(str(pictures))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        ("none", UsageError, "nothing of that name"),
+        ("*.png", InputError, "got none"),
+        ("@none", InputError, "none: cannot"),
+    ],
+)
+def test_no_pictures_are_refused(tmp_path, monkeypatch, text, kind, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(kind, match=message):
+        find_pictures(text)
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="expected pictures"):
+        find_pictures(str(tmp_path))
+
+
+def test_items_are_made_ahead_in_order():
+    made = []
+
+    def double(item):
+        made.append(item)
+        return item * 2
+
+    taken = []
+    for item, doubled in ahead(double, range(50), 2):
+        taken.append((item, doubled))
+        assert len(made) <= len(taken) + 4
+    assert taken == [(item, item * 2) for item in range(50)]
+
+
+def test_an_error_comes_in_its_place():
+    items = ahead(lambda item: 1 // item, [1, 1, 0, 1], 3)
+    assert [next(items), next(items)] == [(1, 1), (1, 1)]
+    with pytest.raises(ZeroDivisionError):
+        next(items)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_as_large_as_it_is_read(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    random_picture((30, 20)).save(tmp_path / "p.jpg", exif=exif)
+    assert picture_size(tmp_path / "p.jpg") == read_picture(tmp_path / "p.jpg").size
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"no picture"])
+def test_what_is_no_picture_has_no_size(tmp_path, content):
+    (tmp_path / "p.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"p\.png"):
+        picture_size(tmp_path / "p.png")
