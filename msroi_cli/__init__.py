@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from msroi_cli.core.levels import assign_levels as assign_levels
     from msroi_cli.core.pool import MultiScaleROIAlign as MultiScaleROIAlign
     from msroi_cli.core.pool import multi_scale_roi_align as multi_scale_roi_align
-    from msroi_cli.job.crops import open_crops as open_crops
     from msroi_cli.io.pyramid.writer import PyramidWriter as PyramidWriter
+    from msroi_cli.job.crops import open_crops as open_crops
 
 __version__ = "0.1.0"
 __all__ = ["MultiScaleROIAlign", "PyramidWriter", "__version__", "assign_levels", "multi_scale_roi_align", "open_crops"]
