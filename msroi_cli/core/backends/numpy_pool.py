@@ -74,6 +74,7 @@ def _crop(image: NDArray[Any], y: AxisWeights, x: AxisWeights, box: int) -> NDAr
         # 0 * NaN is NaN: a product over the whole window carries it into bins whose samples do not touch it.
         for p, q in np.ndindex(y.bins, x.bins):
             crop[spoilt, p, q] = _bin(window[spoilt], y.taps(box, p), x.taps(box, q), (rows, columns))
+        crop[np.isnan(crop)] = np.nan  # which of its bits come out of a sum depends on where the numbers lie
     return crop
 
 
@@ -106,6 +107,12 @@ Tap = tuple[NDArray[np.int32], NDArray[np.float64]]
 def _bin(window: NDArray[Any], y: Tap, x: Tap, cells: tuple[NDArray[np.int32], NDArray[np.int32]]) -> NDArray[Any]:
     """One bin (C,) from nothing but the cells that its samples touch."""
     rows, columns = (np.searchsorted(known, taps[0]) for known, taps in zip(cells, (y, x), strict=True))
-    lines = (window[:, rows] * y[1].astype(window.dtype)[:, None]).sum(axis=1)
-    crop: NDArray[Any] = (lines[:, columns] * x[1].astype(window.dtype)).sum(axis=1)
+    down, across = (taps[1].astype(window.dtype) for taps in (y, x))
+    # Tap after tap, so that a channel's sum does not depend on how many channels there are.
+    lines = np.zeros((len(window), len(columns)), window.dtype)
+    for row, weight in zip(rows, down, strict=True):
+        lines += window[:, row, columns] * weight
+    crop = np.zeros(len(window), window.dtype)
+    for column, weight in enumerate(across):
+        crop += lines[:, column] * weight
     return crop

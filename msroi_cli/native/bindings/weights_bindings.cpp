@@ -6,6 +6,7 @@
 
 #include "bindings/buffers.h"
 #include "bindings/define.h"
+#include "pooling/float_mode.h"
 #include "weights/weights.h"
 
 namespace nb = nanobind;
@@ -22,6 +23,7 @@ nb::tuple weights_of(nb::handle low, nb::handle high, int size, double scale, in
     to.expect_length(from.shape(0));
     const std::vector<float> start = copied<float>(from), end = copied<float>(to);
     Taps taps;
+    const DefaultFloatMode mode;
     for (size_t i = 0; i < start.size(); ++i)
         axis_weights(start[i], end[i], {size, float(scale), bins, ratio, aligned}, taps);
     const auto bytes = [](const auto& values) { return nb::bytes(values.data(), values.size() * sizeof(values[0])); };

@@ -12,6 +12,7 @@
 
 #include "weights/bands.h"
 #include "threads/thread_pool.h"
+#include "pooling/float_mode.h"
 #include "pooling/isa.h"
 #include "pooling/kernel.h"
 #include "pooling/schedule.h"
@@ -120,6 +121,7 @@ private:
         boxes_.resize(size_t(end - first_));
         std::atomic<int64_t> next{0}, taps{0};
         run_on_threads(int(std::min<int64_t>(call_.threads, pieces / 2)), [&] {
+            const DefaultFloatMode mode;
             for (int64_t piece; (piece = next++) < pieces;) {
                 const int64_t from = begin + piece * BOXES_A_PIECE, to = std::min(end, from + BOXES_A_PIECE);
                 taps += band_boxes(call_, from, to, boxes_.data() + (from - first_), arenas_[arena + size_t(piece)]);
@@ -129,6 +131,7 @@ private:
     }
 
     void take_units(std::atomic<int64_t>& next, int64_t units) {
+        const DefaultFloatMode mode;
         std::vector<double> seconds(size_t(call_.levels), 0.0);
         for (int64_t index; (index = next++) < units;) {
             const Job& job = jobs_[size_t(index) / blocks_.size()];

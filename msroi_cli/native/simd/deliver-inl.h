@@ -20,13 +20,19 @@ MSROI_INLINE void put_quad(float* to, Float4 quad) { store(to, quad); }
 MSROI_INLINE void put_quad(double* to, Float4 quad) { store(to, quad); }
 MSROI_INLINE void put_quad(uint16_t* to, Float4 quad) { narrow4(to, quad); }
 
+// The one NaN that is delivered: which of its bits come out of a sum depends on the instruction set.
+MSROI_INLINE float canonical(float value) { return value == value ? value : __builtin_nanf(""); }
+MSROI_INLINE double canonical(double value) { return value == value ? value : __builtin_nan(""); }
+MSROI_INLINE Floats canonical(Floats value) { return value == value ? value : __builtin_nanf("") - Floats{}; }
+MSROI_INLINE Doubles canonical(Doubles value) { return value == value ? value : __builtin_nan("") - Doubles{}; }
+
 // QUAD bins of all lanes, transposed: from tile[bin][lane] to stage[lane][bin].
 template <class T, class O>
 MSROI_INLINE void stage_square(O* stage, const T* tile, int64_t bins, int64_t bin) {
     typedef typename Lanes<T>::Vector Vector;
     for (int r = 0; r < REGISTERS; ++r) {
         Vector v[QUAD<T>];
-        for (int i = 0; i < QUAD<T>; ++i) v[i] = load<Vector>(tile + (bin + i) * BLOCK<T> + r * WIDTH<T>);
+        for (int i = 0; i < QUAD<T>; ++i) v[i] = canonical(load<Vector>(tile + (bin + i) * BLOCK<T> + r * WIDTH<T>));
         transpose(v);
         for (int i = 0; i < QUAD<T>; ++i) {
             Float4 quads[MSROI_VECTOR / 16];
@@ -40,7 +46,8 @@ MSROI_INLINE void stage_square(O* stage, const T* tile, int64_t bins, int64_t bi
 template <class T, class O>
 void stage_elements(O* stage, const T* tile, int64_t bins) {
     for (int64_t bin = 0; bin < bins; ++bin)
-        for (int lane = 0; lane < BLOCK<T>; ++lane) put(stage + lane * bins + bin, tile[bin * BLOCK<T> + lane]);
+        for (int lane = 0; lane < BLOCK<T>; ++lane) 
+            put(stage + lane * bins + bin, canonical(tile[bin * BLOCK<T> + lane]));
 }
 
 // Whole squares, the last one over the one before where they do not come out even.
@@ -67,7 +74,7 @@ MSROI_INLINE void stage_block(char* stage, const double* tile, int64_t bins, Typ
 // The bins of one channel.
 template <class O, class T>
 void put_all(char* stage, const T* tile, int64_t bins) {
-    for (int64_t bin = 0; bin < bins; ++bin) put(reinterpret_cast<O*>(stage) + bin, tile[bin]);
+    for (int64_t bin = 0; bin < bins; ++bin) put(reinterpret_cast<O*>(stage) + bin, canonical(tile[bin]));
 }
 
 template <class T>

@@ -1,7 +1,8 @@
 // The two sums of the kernel. Every path through it ends here, so that every path rounds alike.
 //
-// A sum of taps starts from 0 and takes one multiply-add a tap, ascending. Beyond MOST_TAPS taps it is a sum of such
-// sums, in order: weights and pointers of one group stay in registers, and a long sum loses less to rounding.
+// A sum of taps starts from 0 and takes a multiplication and an addition a tap, ascending, each rounded by itself: fused
+// ones would round otherwise than an instruction set that has none. Beyond MOST_TAPS taps it is a sum of such sums, in
+// order: weights and pointers of one group stay in registers, and a long sum loses less to rounding.
 // Included by sweep.cpp alone, as lanes-inl.h is.
 #pragma once
 

@@ -1,5 +1,5 @@
-// Compiled without contraction: each float operation below rounds once, as it does in NumPy and in torchvision's
-// kernel, so that `ceil` and the range test fall the same way on every machine.
+// Each float operation below rounds once, as it does in NumPy and in torchvision's kernel, so that `ceil` and the range
+// test fall the same way on every machine.
 
 #include "weights/weights.h"
 
