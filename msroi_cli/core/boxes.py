@@ -16,7 +16,7 @@ MAX_COORDINATE = 2.0**30
 REASONS = ("not finite", "x2 < x1", "y2 < y1", "too far out")
 
 
-def box_trouble(boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
+def invalid_box_reasons(boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Why each box cannot be pooled: 0 if it can, else 1 + the index of the first reason in `REASONS`.
 
     boxes: (K, 4) float32, x1 y1 x2 y2. A box without area is a good box.
@@ -29,10 +29,10 @@ def box_trouble(boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
             y2 < y1,
             (boxes > MAX_COORDINATE).any(axis=1) | (boxes < -MAX_COORDINATE).any(axis=1),
         )
-    trouble = np.zeros(len(boxes), np.uint8)
+    reasons = np.zeros(len(boxes), np.uint8)
     for code, bad in reversed(list(enumerate(checks, start=1))):
-        trouble[bad] = code
-    return trouble
+        reasons[bad] = code
+    return reasons
 
 
 def _from_xywh(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -61,19 +61,19 @@ def check_boxes(name: str, boxes: ArrayLike) -> NDArray[np.float32]:
         rounded = array.astype(np.float32, copy=False)
     if _all_good(rounded):
         return rounded
-    trouble = box_trouble(rounded)
-    bad = np.flatnonzero(trouble)
+    reasons = invalid_box_reasons(rounded)
+    bad = np.flatnonzero(reasons)
     if bad.size:
         row = int(bad[0])
         corners = ", ".join(f"{side:g}" for side in array[row].tolist())
         raise ArgumentError(
             f"{name}[{row}]: expected a finite box with x1 <= x2 and y1 <= y2, "
-            f"got ({corners}): {REASONS[trouble[row] - 1]}"
+            f"got ({corners}): {REASONS[reasons[row] - 1]}"
         )
     return rounded
 
 
 def _all_good(boxes: NDArray[np.float32]) -> bool:
-    """The common case of `box_trouble`, in two passes: no number is NaN, too large or out of order."""
+    """The common case of `invalid_box_reasons`, in two passes: no number is NaN, too large or out of order."""
     near = np.abs(boxes) <= MAX_COORDINATE
     return bool(near.all()) and bool((boxes[:, :2] <= boxes[:, 2:]).all())

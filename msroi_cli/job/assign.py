@@ -17,7 +17,7 @@ from msroi_cli.errors import UsageError
 from msroi_cli.io.boxes.open import read_boxes
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.levels import LevelChoice
-from msroi_cli.job.join import refuse_bad_boxes, trouble_of
+from msroi_cli.job.join import invalid_reasons, refuse_bad_boxes
 from msroi_cli.job.summary import Sizes
 
 LINES_AT_ONCE = 4096
@@ -46,7 +46,7 @@ class Assignment:
 
     rows: (K,) int64 in the box file. boxes: (K, 4) float32, x1 y1 x2 y2, input pixels.
     sizes: (K,) float32, sqrt(w * h), NaN of bad boxes. level: (K,) int64, -1 of bad boxes.
-    trouble: (K,) uint8, as `trouble_of`.
+    invalid_reason: (K,) uint8, as `invalid_reasons`.
     names and strides (y, x): of the levels.
     """
 
@@ -55,7 +55,7 @@ class Assignment:
     boxes: NDArray[np.float32]
     sizes: NDArray[np.float32]
     level: NDArray[np.int64]
-    trouble: NDArray[np.uint8]
+    invalid_reason: NDArray[np.uint8]
     names: list[str]
     strides: list[tuple[float, float]]
 
@@ -87,16 +87,16 @@ def assign(request: AssignRequest) -> Assignment:
     with np.errstate(over="ignore", invalid="ignore"):
         corners = BOX_FORMATS[request.box_format or table.box_format](table.boxes)
         boxes = (corners * np.tile(request.scale_factor, 2)).astype(np.float32)
-    trouble = trouble_of(boxes, np.zeros(len(boxes), np.int64))
+    reason = invalid_reasons(boxes, np.zeros(len(boxes), np.int64))
     if request.on_bad_box == "error":
-        refuse_bad_boxes(request.boxes, table, trouble)
-    rows = np.flatnonzero(trouble == 0) if request.on_bad_box == "drop" else np.arange(len(boxes))
-    boxes, trouble = boxes[rows], trouble[rows]
-    good = trouble == 0
+        refuse_bad_boxes(request.boxes, table, reason)
+    rows = np.flatnonzero(reason == 0) if request.on_bad_box == "drop" else np.arange(len(boxes))
+    boxes, reason = boxes[rows], reason[rows]
+    good = reason == 0
     sizes, level = np.full(len(rows), np.nan, np.float32), np.full(len(rows), -1, np.int64)
     sizes[good], level[good] = box_sizes(boxes[good]), levels_of(boxes[good], spec)
     strides = [(1 / y, 1 / x) for y, x in spec.spatial_scales]
-    return Assignment(table, rows, boxes, sizes, level, trouble, names, strides)
+    return Assignment(table, rows, boxes, sizes, level, reason, names, strides)
 
 
 def _spec(request: AssignRequest) -> tuple[PoolSpec, list[str]]:
@@ -126,17 +126,17 @@ def _columns(assignment: Assignment, start: int, stop: int, quoted: bool) -> dic
         columns["image_index"] = [str(index) for index in image]
     else:
         columns["image_id"] = [_text(table.image_ids[index], quoted) for index in image]
-    if table.annotation_id is not None:
-        columns["annotation_id"] = [str(value) for value in table.annotation_id[rows].tolist()]
+    if "annotation_id" in table.columns:
+        columns["annotation_id"] = [str(value) for value in table.columns["annotation_id"][rows].tolist()]
     for name, values in zip(("x1", "y1", "x2", "y2"), assignment.boxes[part].T, strict=True):
         columns[name] = _numbers(values)
     columns["size"] = _numbers(assignment.sizes[part])
     levels = assignment.level[part].tolist()
     columns["level"] = ["" if level < 0 else str(level) for level in levels]
     columns["name"] = ["" if level < 0 else _text(assignment.names[level], quoted) for level in levels]
-    if assignment.trouble.any():
+    if assignment.invalid_reason.any():
         reasons = ["", *(_text(reason, quoted) for reason in REASONS)]
-        columns["trouble"] = [reasons[code] for code in assignment.trouble[part].tolist()]
+        columns["invalid_reason"] = [reasons[code] for code in assignment.invalid_reason[part].tolist()]
     return columns
 
 

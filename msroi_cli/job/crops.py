@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.columns import BoxColumns
 from msroi_cli.io.crops.part_rows import PartRows
 from msroi_cli.io.crops.parts import Part, part_name, part_paths
 from msroi_cli.io.crops.reader import Crops
-from msroi_cli.io.crops.schema import COLUMNS
 from msroi_cli.job.summary import Summary, stats_from_records, summarize
 
 
@@ -79,15 +79,11 @@ class FolderCrops(Crops):
         self.shape = (sum(lengths), *first.shape[1:])
         order = self._order(files)
         images = np.repeat([part.first_image for part in self.parts], lengths)
-        for name in COLUMNS:
-            columns = [getattr(file, name) for file in files]
-            if columns[0] is None:
-                setattr(self, name, None)
-                continue
-            joined = np.concatenate(columns)
-            if name == "image_index":
-                joined = np.where(joined >= 0, joined + images, -1)
-            setattr(self, name, joined[order])
+        index = np.concatenate([file.image_index for file in files])
+        self.image_index = np.where(index >= 0, index + images, -1)[order]
+        for name in ("boxes", "level", "status", "box_index"):
+            setattr(self, name, np.concatenate([getattr(file, name) for file in files])[order])
+        self.box_columns = BoxColumns.joined([file.box_columns for file in files]).take(order)
         self.checksums = np.concatenate([file.checksums for file in files])[order]
         part = np.repeat(np.arange(len(files), dtype=np.int32), lengths)
         row = np.concatenate([np.arange(length) for length in lengths])
@@ -126,6 +122,6 @@ def _part(file: Crops, index: int, count: int) -> Part:
     """What a part says of itself; raises InputError unless it is the part that its name says."""
     part = file.part
     if part is None or (part.index, part.count) != (index, count):
-        came = "no part" if part is None else part_name(part.index, part.count)
-        raise InputError(f"{file.path}: expected {part_name(index, count)}, got {came}")
+        actual = "no part" if part is None else part_name(part.index, part.count)
+        raise InputError(f"{file.path}: expected {part_name(index, count)}, got {actual}")
     return part

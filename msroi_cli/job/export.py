@@ -138,12 +138,9 @@ def _chosen(crops: Crops, request: ExportRequest) -> tuple[dict[int, NDArray[np.
     return chosen, too_many
 
 
-def _columns(crops: Crops) -> list[str]:
-    return [
-        name
-        for name in ("level", "box_index", "score", "category_id", "annotation_id")
-        if getattr(crops, name) is not None
-    ]
+def _columns(crops: Crops) -> dict[str, NDArray[Any]]:
+    """What is exported of each crop besides its box and its features, (K,) each."""
+    return {"level": crops.level, "box_index": crops.box_index, **crops.box_columns}
 
 
 def _attributes(request: ExportRequest, crops: Crops) -> dict[str, str]:
@@ -162,7 +159,7 @@ def _image(crops: Crops, image: int, rows: NDArray[np.int64], frames: _Frames, s
         crops.image_ids[image],
         size,
         (crops.boxes[rows] / np.tile(factor, 2)).astype(np.float32),
-        {name: np.asarray(getattr(crops, name)[rows], COLUMNS[name]) for name in _columns(crops)},
+        {name: np.asarray(values[rows], COLUMNS[name]) for name, values in _columns(crops).items()},
         partial(source.parts, rows),
     )
 

@@ -19,7 +19,7 @@ from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.describe import crops_storage, has_attribute, listing
 from msroi_cli.job.crops import FolderCrops, open_crops
 from msroi_cli.job.inspect_pyramid import pyramid_facts
-from msroi_cli.job.join import reason_counts, trouble_of
+from msroi_cli.job.join import invalid_reasons, reason_counts
 
 PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 
@@ -58,15 +58,15 @@ def _document(text: str, content: bytes) -> dict[str, Any]:
 def _hdf5(text: str, location: Location) -> dict[str, Any]:
     if has_attribute(location, "format"):
         return _crops(text, location)
-    troubles = []
+    errors = []
     for look in (pyramid_facts, lambda name: _boxes(name, read_boxes(name)[0], {})):
         try:
             return look(text)
         except InputError as error:
-            troubles.append(str(error))
+            errors.append(str(error))
     raise InputError(
         f"{text}: expected a pyramid, boxes or crops, got {listing(location)}; as crops: no attribute format; "
-        f"as a pyramid: {troubles[0]}; as boxes: {troubles[1]}"
+        f"as a pyramid: {errors[0]}; as boxes: {errors[1]}"
     )
 
 
@@ -85,8 +85,8 @@ def _boxes(text: str, table: BoxTable, names: dict[int, str]) -> dict[str, Any]:
     with np.errstate(over="ignore", invalid="ignore"):
         corners = BOX_FORMATS[table.box_format](table.boxes)
         sides = corners[:, 2:] - corners[:, :2]
-        trouble = trouble_of(corners.astype(np.float32), np.zeros(len(corners), np.int64))
-    good = trouble == 0
+        reasons = invalid_reasons(corners.astype(np.float32), np.zeros(len(corners), np.int64))
+    good = reasons == 0
     used, per_image = np.unique(table.image, return_counts=True)
     return {
         "file": text,
@@ -103,8 +103,8 @@ def _boxes(text: str, table: BoxTable, names: dict[int, str]) -> dict[str, Any]:
         "width": _percentiles(sides[good, 0]),
         "height": _percentiles(sides[good, 1]),
         "size": _percentiles(np.sqrt(sides[good, 0] * sides[good, 1])),
-        "not_poolable": reason_counts(trouble),
-        "columns": [name for name in ("score", "category_id", "annotation_id") if getattr(table, name) is not None],
+        "not_poolable": reason_counts(reasons),
+        "columns": list(table.columns),
         "image_sizes": len(table.image_sizes),
         "categories": _categories(table, names),
     }
@@ -123,9 +123,9 @@ def _extent(values: NDArray[np.float64]) -> list[float] | None:
 
 def _categories(table: BoxTable, names: dict[int, str]) -> list[dict[str, Any]] | None:
     """Every category that boxes have, the most frequent first."""
-    if table.category_id is None:
+    if "category_id" not in table.columns:
         return None
-    ids, counts = np.unique(table.category_id, return_counts=True)
+    ids, counts = np.unique(table.columns["category_id"], return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return [
         {"id": int(ids[index]), "name": names.get(int(ids[index])), "boxes": int(counts[index])}
@@ -147,7 +147,7 @@ def _crops(text: str, location: Location) -> dict[str, Any]:
             "images": len(crops.image_ids),
             "images_with_crops": len(np.unique(crops.image_index[crops.image_index >= 0])),
             "invalid_boxes": int(np.count_nonzero(crops.status)),
-            "columns": [name for name in ("score", "category_id", "annotation_id") if getattr(crops, name) is not None],
+            "columns": list(crops.box_columns),
             "parameters": crops.parameters,
             "sources": crops.sources,
             "levels": [_stats_row(record, names) for record in crops.stats],

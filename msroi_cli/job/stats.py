@@ -17,7 +17,7 @@ from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import ArgumentError, InputError
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.schema import STATUS_POOLED
-from msroi_cli.job.join import reason_counts, trouble_of
+from msroi_cli.job.join import invalid_reasons, reason_counts
 from msroi_cli.job.summary import LevelSummary, Summary, summarize
 
 HISTOGRAM_BINS = 100
@@ -65,7 +65,7 @@ def recomputed(crops: Crops, progress: Callable[[int], None] = lambda boxes: Non
             stats.add(stats_of(np.ascontiguousarray(block if good.all() else block[good]), level[rows][good], count))
         progress(len(block))
     levels, total = summarize(crops.boxes[pooled], level[pooled], stats, np.full(count, math.nan))
-    bad = reason_counts(trouble_of(crops.boxes, crops.image_index)[~pooled])
+    bad = reason_counts(invalid_reasons(crops.boxes, crops.image_index)[~pooled])
     summary = Summary(names, [(1 / y, 1 / x) for y, x in spec.spatial_scales], levels, total, bad, math.nan)
     return CropStatistics(summary, box_sizes(crops.boxes[pooled]), level[pooled], level_bounds(spec))
 

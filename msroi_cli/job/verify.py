@@ -25,7 +25,7 @@ from msroi_cli.job.extract.pooling import Pooler
 
 BYTES_AT_ONCE = 16 << 20
 BLOCK_BYTES = 24 << 20
-SHOWN = 5  # troubles of one kind
+SHOWN = 5  # problems of one kind
 
 # Another instruction set rounds differently in the last bits; so far apart may two of them be, per largest value.
 TOLERANCE = {"float16": 1e-3, "float32": 1e-5, "float64": 1e-12}
@@ -38,10 +38,10 @@ def verify(path: Path, recompute: int = 0, against: str | None = None, seed: int
     Raises InputError for a file that is no crops file, or a pyramid that does not fit it.
     """
     crops = open_crops(path)
-    trouble = list(_columns(crops))
-    yield from trouble
+    problems = list(_columns(crops))
+    yield from problems
     yield from _checksums(crops)
-    if recompute and against is not None and not trouble:
+    if recompute and against is not None and not problems:
         yield from _recomputed(crops, recompute, against, seed)
 
 
@@ -54,16 +54,14 @@ def _columns(crops: Crops) -> Iterator[str]:
         "level": crops.level,
         "status": crops.status,
         "box_index": crops.box_index,
-        "score": crops.score,
-        "category_id": crops.category_id,
-        "annotation_id": crops.annotation_id,
+        **crops.box_columns,
         "checksums": crops.checksums,
     }
     expected = {"boxes": (count, 4), "checksums": (-(-count // crops.rows_per_block),)}
     whole = True
     for name, values in columns.items():
         shape = expected.get(name, (count,))
-        if values is not None and values.shape != shape:
+        if values.shape != shape:
             whole = False
             yield f"{name}: expected {shape}, got {values.shape}"
     if not whole:

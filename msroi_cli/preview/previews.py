@@ -22,7 +22,7 @@ from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.crops import open_crops
-from msroi_cli.job.join import images_of, to_input_pixels, trouble_of
+from msroi_cli.job.join import images_of, invalid_reasons, to_input_pixels
 from msroi_cli.job.request import BoxOptions, PoolOptions
 from msroi_cli.preview.boxes_picture import boxes_picture, heat_picture
 from msroi_cli.preview.contact_sheet import Tile, contact_sheet, cut_of
@@ -50,7 +50,7 @@ def preview_boxes(request: BoxesRequest) -> Image.Image:
         boxes = to_input_pixels(table, images, pyramid, request.box)
         image = _image_shown(pyramid.location, pyramid.image_ids, images, request.image)
         mine = images == image
-        boxes, good = boxes[mine], trouble_of(boxes[mine], images[mine]) == 0
+        boxes, good = boxes[mine], invalid_reasons(boxes[mine], images[mine]) == 0
         level = np.full(len(boxes), -1, np.int64)
         level[good] = levels_of(boxes[good], _spec(pyramid, request.pool))
         finest = pyramid.source(image, 0)

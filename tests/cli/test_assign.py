@@ -170,11 +170,11 @@ def test_bad_boxes(tmp_path):
     kept = lines(path, *STRIDES, "--on-bad-box", "drop")
     assert [row["box_index"] for row in kept] == [0, 3]
     told = lines(path, *STRIDES, "--on-bad-box", "null")
-    assert [(row["level"], row["name"], row["size"], row["trouble"]) for row in told][1:3] == [
+    assert [(row["level"], row["name"], row["size"], row["invalid_reason"]) for row in told][1:3] == [
         (None, None, None, "x2 < x1"),
         (None, None, None, "not finite"),
     ]
-    assert [row["trouble"] for row in told] == [None, "x2 < x1", "not finite", None]
+    assert [row["invalid_reason"] for row in told] == [None, "x2 < x1", "not finite", None]
     table = run("assign", path, *STRIDES, "--on-bad-box", "null", "--format", "tsv").stdout.splitlines()
     assert table[2].split("\t")[-1] == "x2 < x1"
 

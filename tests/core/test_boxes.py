@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msroi_cli.core.boxes import BOX_FORMATS, MAX_COORDINATE, REASONS, box_trouble, check_boxes
+from msroi_cli.core.boxes import BOX_FORMATS, MAX_COORDINATE, REASONS, check_boxes, invalid_box_reasons
 from msroi_cli.errors import ArgumentError
 from tests.corpus import FAR_BOXES, boxes
 
@@ -36,16 +36,16 @@ anything = st.lists(st.tuples(*[st.floats(width=32)] * 4), max_size=8).map(
 )
 def test_the_first_reason_counts(box, reason):
     good = (0, 0, 1, 1)
-    assert box_trouble(np.float32([good, box, good])).tolist() == [0, 1 + REASONS.index(reason), 0]
+    assert invalid_box_reasons(np.float32([good, box, good])).tolist() == [0, 1 + REASONS.index(reason), 0]
 
 
 def test_the_awkward_boxes_of_the_corpus_are_good():
-    assert not box_trouble(np.float32(list((boxes() | FAR_BOXES).values()))).any()
+    assert not invalid_box_reasons(np.float32(list((boxes() | FAR_BOXES).values()))).any()
 
 
 @given(anything)
 def test_a_box_is_good_or_there_is_a_reason(rows):
-    trouble = box_trouble(rows)
+    trouble = invalid_box_reasons(rows)
     assert trouble.shape == (len(rows),)
     assert trouble.max(initial=0) <= len(REASONS)
     for (x1, y1, x2, y2), code in zip(rows.tolist(), trouble, strict=True):
@@ -55,7 +55,7 @@ def test_a_box_is_good_or_there_is_a_reason(rows):
 
 @given(anything)
 def test_the_first_bad_row_is_named(rows):
-    bad = np.flatnonzero(box_trouble(rows))
+    bad = np.flatnonzero(invalid_box_reasons(rows))
     if bad.size:
         with pytest.raises(ArgumentError, match=rf"^boxes\[{bad[0]}\]: "):
             check_boxes("boxes", rows)

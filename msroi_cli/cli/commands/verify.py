@@ -29,7 +29,7 @@ def verify(crops: tuple[Path, ...], recompute: int | None, against: str | None, 
 
     What is wrong is listed on standard output, one line each, and the exit code is 3.
     """
-    from msroi_cli.job.verify import verify as troubles_of
+    from msroi_cli.job.verify import verify as problems_of
 
     if (recompute is None) != (against is None):
         raise UsageError("--recompute: expected together with --against, got one of them")
@@ -37,8 +37,8 @@ def verify(crops: tuple[Path, ...], recompute: int | None, against: str | None, 
     for path in crops:
         count = 0
         try:
-            for trouble in troubles_of(path, recompute or 0, against, seed):
-                click.echo(printable(f"{path}: {trouble}"))
+            for problem in problems_of(path, recompute or 0, against, seed):
+                click.echo(printable(f"{path}: {problem}"))
                 count += 1
         except InputError as error:
             if len(crops) == 1:

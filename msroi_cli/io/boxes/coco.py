@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable, numbers, shortened, whole_numbers
+from msroi_cli.io.columns import BOX_COLUMNS, BoxColumn, BoxColumns
 
 BBOX = "[x, y, width, height]"
 LARGEST_SIDE = 1e9
@@ -27,7 +28,6 @@ def parse_data_set(name: str, data: dict[str, Any]) -> BoxTable:
         f"{name}: annotations",
         "COCO data set",
         records,
-        "id",
         file_names={i: str(image["file_name"]) for i, image in zip(ids, images, strict=True) if "file_name" in image},
         image_sizes={key: size for key, size in zip(ids, sizes, strict=True) if size is not None},
     )
@@ -45,10 +45,10 @@ def _size(where: str, image: dict[str, Any]) -> tuple[float, float] | None:
 
 def parse_results(name: str, data: list[Any]) -> BoxTable:
     """COCO results, a list of {"image_id", "bbox", "score", "category_id"}, in the order of the file."""
-    return _table(name, "COCO results", _records(name, data), "id")
+    return _table(name, "COCO results", _records(name, data))
 
 
-def _table(where: str, kind: str, records: list[dict[str, Any]], id_key: str, **extra: Any) -> BoxTable:
+def _table(where: str, kind: str, records: list[dict[str, Any]], **extra: Any) -> BoxTable:
     keys = _image_ids(where, records, "image_id")
     code = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     try:
@@ -58,17 +58,14 @@ def _table(where: str, kind: str, records: list[dict[str, Any]], id_key: str, **
         raise InputError(
             f"{where}: row {index}: expected bbox {BBOX}, got only {', '.join(map(str, records[index]))}"
         ) from None
-    category = _column(where, records, "category_id")
-    identity = _column(where, records, id_key)
+    columns = {column.name: _column(where, records, column) for column in BOX_COLUMNS}
     return BoxTable(
         kind,
         numbers(where, boxes, 4, f"bbox {BBOX}"),
         np.array([code[key] for key in keys], dtype=np.int64),
         box_format="xywh",
         image_ids=list(code),
-        score=_column(where, records, "score"),
-        category_id=None if category is None else whole_numbers(where, category, "category_id"),
-        annotation_id=None if identity is None else whole_numbers(where, identity, "id"),
+        columns=BoxColumns({name: values for name, values in columns.items() if values is not None}),
         **extra,
     )
 
@@ -93,8 +90,9 @@ def _image_ids(where: str, records: list[dict[str, Any]], key: str) -> list[str]
     return [str(value) for value in values]
 
 
-def _column(where: str, records: list[dict[str, Any]], key: str) -> NDArray[Any] | None:
-    """The values of `key`, whole numbers or floats; None if no record has it, an error if only some do."""
+def _column(where: str, records: list[dict[str, Any]], column: BoxColumn) -> NDArray[Any] | None:
+    """The values of a column (K,); None if no record has it, an error if only some do."""
+    key = column.coco_key
     values = [record.get(key) for record in records]
     if not records or all(value is None for value in values):
         return None
@@ -103,11 +101,13 @@ def _column(where: str, records: list[dict[str, Any]], key: str) -> NDArray[Any]
         raise InputError(
             f"{where}: row {index}: expected {key} to be a number, as in the other rows, got {shortened(values[index])}"
         )
-    whole = key != "score" and all(isinstance(value, int) for value in values)
+    whole = column.dtype.kind == "i"
     try:
-        return np.array(values, dtype=np.int64 if whole else np.float64)
+        exact = whole and all(isinstance(value, int) for value in values)
+        found = np.array(values, dtype=np.int64 if exact else np.float64)
     except OverflowError:
         index = next(index for index, value in enumerate(values) if abs(value or 0) >= 2**63)
         raise InputError(
             f"{where}: row {index}: expected {key} within 64 bits, got {shortened(values[index])}"
         ) from None
+    return whole_numbers(where, found, key) if whole else found

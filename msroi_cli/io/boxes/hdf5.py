@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable, whole_numbers
+from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.read import dataset_in, member, names, open_group, read, texts
 
@@ -26,7 +27,7 @@ def read_hdf5_boxes(location: Location) -> BoxTable:
         if "rois" in known:
             rois = _table(root, location, "rois", 5)
             image = whole_numbers(location.at("rois"), rois[:, 0], "image index")
-            return BoxTable("HDF5 rois", rois[:, 1:], image, **_extras(root, location, len(rois)))
+            return BoxTable("HDF5 rois", rois[:, 1:], image, columns=_columns(root, location, len(rois)))
         if "boxes" in known:
             return _flat(root, location, known)
         return _grouped(root, location, known)
@@ -36,7 +37,7 @@ def read_hdf5_boxes(location: Location) -> BoxTable:
 
 def _flat(root: h5py.Group, location: Location, known: list[str]) -> BoxTable:
     boxes = _table(root, location, "boxes", 4)
-    extras = _extras(root, location, len(boxes))
+    columns = _columns(root, location, len(boxes))
     where = location.at("image_ids")
     ids = texts(dataset_in(root, "image_ids", where, "a dataset of ids"), where) if "image_ids" in known else None
     if "image_index" in known:
@@ -45,35 +46,35 @@ def _flat(root: h5py.Group, location: Location, known: list[str]) -> BoxTable:
         # -1 is how a crops file says that it does not know the image.
         if ids is not None and len(index) and not (index.min() >= -1 and index.max() < len(ids)):
             raise InputError(f"{where}: expected indices from 0 to {len(ids) - 1} into image_ids, got others")
-        return BoxTable("HDF5 boxes", boxes, index, image_ids=ids, **extras)
+        return BoxTable("HDF5 boxes", boxes, index, image_ids=ids, columns=columns)
     if ids is None or len(ids) != len(boxes):
-        came = "none" if ids is None else f"image_ids of length {len(ids)}"
-        raise InputError(f"{location}: expected image_index or image_ids ({len(boxes)},) beside boxes, got {came}")
+        actual = "none" if ids is None else f"image_ids of length {len(ids)}"
+        raise InputError(f"{location}: expected image_index or image_ids ({len(boxes)},) beside boxes, got {actual}")
     code = {key: number for number, key in enumerate(dict.fromkeys(ids))}
     image = np.array([code[key] for key in ids], dtype=np.int64)
-    return BoxTable("HDF5 boxes", boxes, image, image_ids=list(code), **extras)
+    return BoxTable("HDF5 boxes", boxes, image, image_ids=list(code), columns=columns)
 
 
 def _grouped(root: h5py.Group, location: Location, known: list[str]) -> BoxTable:
-    ids, parts, extras = [], [], []
+    ids: list[str] = []
+    parts: list[NDArray[np.float64]] = []
+    columns: list[BoxColumns] = []
     for name in known:
         group = member(root, name, location.at(name))
         if isinstance(group, h5py.Group) and member(group, "boxes", location.at(name, "boxes")) is not None:
             inside = Location(location.path, f"{location.group.rstrip('/')}/{name}")
             ids.append(name)
             parts.append(_table(group, inside, "boxes", 4))
-            extras.append(_extras(group, inside, len(parts[-1])))
+            columns.append(_columns(group, inside, len(parts[-1])))
     if not ids:
         raise InputError(f"{location}: expected {EXPECTED}, got {', '.join(known[:5]) or 'an empty group'}")
     image = np.repeat(np.arange(len(ids)), [len(part) for part in parts])
-    joined: dict[str, Any] = {}
-    for key in extras[0]:
-        if all(extra[key] is not None for extra in extras):
-            joined[key] = np.concatenate([extra[key] for extra in extras])
-        elif any(extra[key] is not None for extra in extras):
-            name = next(name for name, extra in zip(ids, extras, strict=True) if extra[key] is None)
-            raise InputError(f"{location.at(name)}: expected {key} beside boxes, as in other groups, got none")
-    return BoxTable("HDF5 boxes by image", np.concatenate(parts), image, image_ids=ids, **joined)
+    for key in dict.fromkeys(key for some in columns for key in some):
+        lacking = [name for name, some in zip(ids, columns, strict=True) if key not in some]
+        if lacking:
+            raise InputError(f"{location.at(lacking[0])}: expected {key} beside boxes, as in other groups, got none")
+    boxes = np.concatenate(parts)
+    return BoxTable("HDF5 boxes by image", boxes, image, image_ids=ids, columns=BoxColumns.joined(columns))
 
 
 def _table(group: h5py.Group, location: Location, name: str, width: int) -> NDArray[np.float64]:
@@ -96,12 +97,13 @@ def _column(group: h5py.Group, location: Location, name: str, count: int) -> NDA
     return values
 
 
-def _extras(group: h5py.Group, location: Location, count: int) -> dict[str, Any]:
+def _columns(group: h5py.Group, location: Location, count: int) -> BoxColumns:
     """The columns that travel along with the boxes."""
-    columns: dict[str, Any] = {"score": None, "category_id": None, "annotation_id": None}
-    for name in columns:
-        if member(group, name, location.at(name)) is not None:
-            values = _column(group, location, name, count)
-            whole = name != "score"
-            columns[name] = whole_numbers(location.at(name), values, name) if whole else values.astype(np.float64)
-    return columns
+    found: dict[str, NDArray[Any]] = {}
+    for column in BOX_COLUMNS:
+        where = location.at(column.name)
+        if member(group, column.name, where) is not None:
+            values = _column(group, location, column.name, count)
+            whole = column.dtype.kind == "i"
+            found[column.name] = whole_numbers(where, values, column.name) if whole else values.astype(column.dtype)
+    return BoxColumns(found)

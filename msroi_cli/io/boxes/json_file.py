@@ -54,10 +54,10 @@ def boxes_of(name: str, data: Any, content: bytes) -> BoxTable:
         return parse_data_set(name, data)
     if isinstance(data, dict) and all(isinstance(rows, list) for rows in data.values()):
         return _parse_id_map(name, parse_json(name, content, object_pairs_hook=partial(_different_keys, name)))
-    came = f"an object with {', '.join(list(data)[:4])}" if isinstance(data, dict) else shortened(data)
+    actual = f"an object with {', '.join(list(data)[:4])}" if isinstance(data, dict) else shortened(data)
     raise InputError(
         f"{name}: expected rows [i, x1, y1, x2, y2], a COCO data set, COCO results or "
-        f'{{"image id": [[x1, y1, x2, y2], ...]}}, got {came}'
+        f'{{"image id": [[x1, y1, x2, y2], ...]}}, got {actual}'
     )
 
 

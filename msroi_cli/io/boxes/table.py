@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.columns import BoxColumns
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class BoxTable:
 
     kind: the format found, in words. box_format: how the four numbers are meant unless the user says otherwise.
     boxes: (K, 4) float64. image: (K,) int64, indices into `image_ids`, or into the pyramid's images if that is None.
-    score: (K,) float64, category_id and annotation_id: (K,) int64, or None where the file has none.
+    columns: what else the file says of each box.
     file_names and image_sizes (width, height): what a COCO data set says of its images, by image id.
     """
 
@@ -30,9 +31,7 @@ class BoxTable:
     image: NDArray[np.int64]
     box_format: str = "xyxy"
     image_ids: list[str] | None = None
-    score: NDArray[np.float64] | None = None
-    category_id: NDArray[np.int64] | None = None
-    annotation_id: NDArray[np.int64] | None = None
+    columns: BoxColumns = field(default_factory=BoxColumns)
     file_names: Mapping[str, str] = field(default_factory=dict)
     image_sizes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 

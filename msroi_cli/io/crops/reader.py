@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.crops.parts import Part
 from msroi_cli.io.crops.rows import RowSource, open_rows, rows_meant
-from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, MOMENTS_DTYPE, OPTIONAL_COLUMNS
+from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, MOMENTS_DTYPE
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.read import attribute, dataset_in, dtype_of, open_group, read, texts
 
@@ -28,7 +29,8 @@ class Crops:
 
     boxes: (K, 4) float32, x1 y1 x2 y2, pixels of the network's input. image_index: (K,) int64 into `image_ids`,
     -1 where the image is unknown. level: (K,) int8, -1 where none was pooled. status: (K,) uint8, 0 pooled, 1 invalid
-    box. box_index: (K,) int64, the row in the box file. score, category_id, annotation_id: (K,) or None.
+    box. box_index: (K,) int64, the row in the box file. box_columns: score, category_id and
+    annotation_id, (K,), those of them that the box file had; they are attributes too, None where there are none.
     parameters, sources: what the file says of how it was made. stats: one record a level. checksums: the
     CRC32 of every `rows_per_block` rows. part: which part of a job the file is, None if it is none; a part has moments,
     one record a level, from which the statistics of the whole job are made.
@@ -55,15 +57,15 @@ class Crops:
         self.sources = _json_attribute(root, location, "sources")
         self.image_ids = texts(_dataset(root, location, "image_ids"), location.at("image_ids"))
         dataset = _crops_dataset(root, location)
+        travelling = [column.name for column in BOX_COLUMNS]
         columns = {
             name: _column(root, location, name, len(dataset))
             for name in COLUMNS
-            if name in root or name not in OPTIONAL_COLUMNS
+            if name in root or name not in travelling
         }
         self.boxes, self.image_index = columns["boxes"], columns["image_index"]
         self.level, self.status, self.box_index = columns["level"], columns["status"], columns["box_index"]
-        self.score, self.category_id = columns.get("score"), columns.get("category_id")
-        self.annotation_id = columns.get("annotation_id")
+        self.box_columns = BoxColumns({name: columns[name] for name in travelling if name in columns})
         if len(dataset) and not -1 <= self.image_index.min() <= self.image_index.max() < len(self.image_ids):
             raise InputError(
                 f"{location.at('image_index')}: expected -1 or indices into {len(self.image_ids)} image_ids, got others"
@@ -149,6 +151,21 @@ class Crops:
         order = np.argsort(self.image_index, kind="stable")
         edges = np.searchsorted(self.image_index[order], np.arange(len(self.image_ids) + 1))
         return numbers, order, edges
+
+    @property
+    def score(self) -> NDArray[Any] | None:
+        """The score of each box, (K,) float64."""
+        return self.box_columns.get("score")
+
+    @property
+    def category_id(self) -> NDArray[Any] | None:
+        """The category of each box, (K,) int64."""
+        return self.box_columns.get("category_id")
+
+    @property
+    def annotation_id(self) -> NDArray[Any] | None:
+        """The id of each box in a COCO data set, (K,) int64."""
+        return self.box_columns.get("annotation_id")
 
     @property
     def row_bytes(self) -> int:

@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import NDArray
 
+from msroi_cli.io.columns import BOX_COLUMNS
 from msroi_cli.io.crops.parts import Part
 from msroi_cli.io.files.location import Source
 
@@ -20,17 +22,14 @@ FORMAT = "msroi-crops"
 FORMAT_VERSION = 1
 
 STATUS_POOLED, STATUS_INVALID = 0, 1
-COLUMNS = {
+COLUMNS: dict[str, npt.DTypeLike] = {
     "boxes": np.float32,
     "image_index": np.int64,
     "level": np.int8,
     "status": np.uint8,
     "box_index": np.int64,
-    "score": np.float64,
-    "category_id": np.int64,
-    "annotation_id": np.int64,
+    **{column.name: column.dtype for column in BOX_COLUMNS},
 }
-OPTIONAL_COLUMNS = ("score", "category_id", "annotation_id")
 STATS_DTYPE = np.dtype(
     [("level", "i4"), ("stride_y", "f8"), ("stride_x", "f8"), ("boxes", "i8"), ("share", "f8")]
     + [(f"box_size_{name}", "f8") for name in ("min", "median", "max")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import UsageError
-from msroi_cli.io.boxes.open import read_boxes
-from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.crops.parts import Part
 from msroi_cli.io.crops.schema import STATUS_INVALID, STATUS_POOLED, Compression, CropsHeader
 from msroi_cli.io.crops.writer import OVERWRITE_OR_RESUME, Output
@@ -26,7 +24,7 @@ from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.extract.memory import Budget
 from msroi_cli.job.extract.part import check_folder, output_path, shard_of
 from msroi_cli.job.extract.plan import NO_IMAGE, PLAN_VERSION, Plan, make_plan
-from msroi_cli.job.join import images_of, reason_counts, refuse_bad_boxes, to_input_pixels, trouble_of
+from msroi_cli.job.join import JoinedBoxes, joined_boxes, reason_counts
 from msroi_cli.job.request import ExtractRequest
 
 # What becomes of a box that cannot be pooled: the value of its crop, or None where it has no crop.
@@ -41,7 +39,7 @@ SMALL_CHUNK = 64 << 10
 class Extraction:
     """A job that can run: its inputs are open, and everything about its output but the crops is known.
 
-    invalid: how many boxes have each trouble. fill: the value of crops that are not pooled.
+    invalid: how many boxes cannot be pooled, by reason. fill: the value of crops that are not pooled.
     """
 
     request: ExtractRequest
@@ -64,21 +62,16 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
     """
     _check_output(request)
     with open_pyramid(request.pyramid, request.levels) as pyramid:
-        table, boxes_source = read_boxes(request.boxes)
         spec = _spec(request, pyramid)
-        images = images_of(table, pyramid, request.box)
-        boxes = to_input_pixels(table, images, pyramid, request.box)
-        trouble = trouble_of(boxes, images)
-        if request.box.on_bad_box == "error":
-            refuse_bad_boxes(request.boxes, table, trouble)
-        # As they stand in the file, ten million boxes are 400 MB; from here on only input pixels are wanted.
-        table = replace(table, boxes=np.empty((0, 4)))
-        plan = make_plan(boxes, images, trouble == 0, spec, request.box.on_bad_box == "drop", request.order == "image")
+        joined = joined_boxes(request.boxes, pyramid, request.box)
+        good = joined.invalid_reason == 0
+        drop = request.box.on_bad_box == "drop"
+        plan = make_plan(joined.boxes, joined.images, good, spec, drop, request.order == "image")
         part = None
         if request.shard is not None:
             part, plan = shard_of(plan, pyramid, request)
-        sources = {"pyramid": Source.of_file(pyramid.location.path), "boxes": boxes_source}
-        header = _header(request, pyramid, spec, plan, table, sources, part)
+        sources = {"pyramid": Source.of_file(pyramid.location.path), "boxes": joined.source}
+        header = _header(request, pyramid, spec, plan, joined, sources, part)
         budget = Budget.of(request.memory, header, plan, spec, pyramid)
         identity = _identity(
             header, budget, {"pyramid": pyramid.location.path, "boxes": Location.parse(request.boxes).path}
@@ -91,7 +84,7 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
             header,
             Output(output_path(request), header, identity, request.resume, request.overwrite),
             budget,
-            reason_counts(trouble),
+            reason_counts(joined.invalid_reason),
             BAD_BOX_POLICIES[request.box.on_bad_box],
         )
 
@@ -127,7 +120,7 @@ def _header(
     pyramid: Pyramid,
     spec: PoolSpec,
     plan: Plan,
-    table: BoxTable,
+    joined: JoinedBoxes,
     sources: Mapping[str, Source],
     part: Part | None,
 ) -> CropsHeader:
@@ -139,14 +132,8 @@ def _header(
         "level": plan.level,
         "status": np.where(plan.pooled, np.uint8(STATUS_POOLED), np.uint8(STATUS_INVALID)),
         "box_index": plan.box_index,
+        **joined.columns.take(plan.box_index),
     }
-    for name, values in (
-        ("score", table.score),
-        ("category_id", table.category_id),
-        ("annotation_id", table.annotation_id),
-    ):
-        if values is not None:
-            columns[name] = values[plan.box_index]
     row_shape = (pyramid.channels, *(() if request.reduce else spec.output_size))
     return CropsHeader(
         (len(plan), *row_shape),
@@ -154,7 +141,7 @@ def _header(
         columns,
         list(pyramid.image_ids[first:stop]),
         len(spec.spatial_scales),
-        _parameters(request, pyramid, spec, table),
+        _parameters(request, pyramid, spec, joined),
         sources,
         _compression(request, math.prod(row_shape) * dtype.itemsize, plan),
         part,
@@ -185,11 +172,11 @@ def _identity(header: CropsHeader, budget: Budget, inputs: Mapping[str, Path]) -
     }
 
 
-def _parameters(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, table: BoxTable) -> dict[str, Any]:
+def _parameters(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, joined: JoinedBoxes) -> dict[str, Any]:
     return {
         **spec.as_dict(),
         "levels": [level.name for level in pyramid.levels],
-        "box_format": request.box.box_format or table.box_format,
+        "box_format": joined.box_format,
         "box_space": request.box.box_space or "input",
         "normalized": request.box.normalized,
         "image_key": request.box.image_key,

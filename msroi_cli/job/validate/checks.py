@@ -184,7 +184,7 @@ def _bad_boxes(request: ValidateRequest, table: BoxTable, read: Reading) -> list
     tolerant = request.box.on_bad_box != "error"
     found: list[Finding] = []
     for code, reason in enumerate(REASONS, start=1):
-        found += of_boxes(reason, table, read.trouble == code, BAD_BOX_ADVICE, fatal=not tolerant)
+        found += of_boxes(reason, table, read.invalid_reason == code, BAD_BOX_ADVICE, fatal=not tolerant)
     found += of_boxes(
         "outside the input", table, read.outside, "their crops are zeros, or what is at the edge", fatal=False
     )

@@ -1,4 +1,4 @@
-"""What `msroi validate` has found, one kind of trouble each."""
+"""What `msroi validate` has found, one kind of problem each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of trouble.
+    """One kind of problem.
 
     check: what was looked for, in a few words. fatal: whether `extract` would refuse to work because of it.
     count: how many boxes, images or levels have it, of `of`; `what` says which of these. examples: the first few.

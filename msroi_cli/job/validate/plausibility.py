@@ -11,7 +11,7 @@ from msroi_cli.core.boxes import BOX_FORMATS
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.base import Pyramid
-from msroi_cli.job.join import UNKNOWN_IMAGE, to_input_pixels, trouble_of
+from msroi_cli.job.join import UNKNOWN_IMAGE, invalid_reasons, to_input_pixels
 from msroi_cli.job.request import BoxOptions
 from msroi_cli.job.validate.findings import EXAMPLES, Finding, example
 
@@ -25,12 +25,12 @@ SUSPICIOUS_SHARE, BETTER_BY = 0.05, 0.1
 class Reading:
     """What boxes (K, 4) are when they are read in one way; every mask is (K,).
 
-    trouble: as `trouble_of` says, 0 for boxes of unknown images. beyond: they reach beyond the input. outside: they do
-    not touch it. empty: they have no area.
+    invalid_reason: as `invalid_reasons`, 0 for boxes of unknown images. beyond: they reach beyond the input. outside:
+    they do not touch it. empty: they have no area.
     """
 
     boxes: NDArray[np.float32]
-    trouble: NDArray[np.uint8]
+    invalid_reason: NDArray[np.uint8]
     beyond: NDArray[np.bool_]
     outside: NDArray[np.bool_]
     empty: NDArray[np.bool_]
@@ -38,7 +38,7 @@ class Reading:
     @property
     def implausible(self) -> NDArray[np.bool_]:
         """Boxes that cannot be pooled or reach beyond the input."""
-        return (self.trouble > 0) | self.beyond
+        return (self.invalid_reason > 0) | self.beyond
 
 
 def reading(
@@ -46,16 +46,16 @@ def reading(
 ) -> Reading:
     """Reads the boxes; sizes: (N, 2), width and height of the inputs. Raises as `to_input_pixels` does."""
     boxes = to_input_pixels(table, images, pyramid, options)
-    trouble = trouble_of(boxes, images)
-    trouble[trouble == UNKNOWN_IMAGE] = 0
-    good = (trouble == 0) & (images >= 0)
+    reason = invalid_reasons(boxes, images)
+    reason[reason == UNKNOWN_IMAGE] = 0
+    good = (reason == 0) & (images >= 0)
     limit = sizes[np.where(images >= 0, images, 0)] if len(sizes) else np.full((len(images), 2), np.nan)
     with np.errstate(invalid="ignore"):
         slack = np.maximum(TOLERANCE_PIXELS, TOLERANCE * limit)
         beyond = ((boxes[:, :2] < -slack) | (boxes[:, 2:] > limit + slack)).any(axis=1)
         outside = ((boxes[:, 2:] < 0) | (boxes[:, :2] > limit)).any(axis=1)
         empty = (boxes[:, 2:] == boxes[:, :2]).any(axis=1)
-    return Reading(boxes, trouble, beyond & good, outside & good, empty & good)
+    return Reading(boxes, reason, beyond & good, outside & good, empty & good)
 
 
 def suspicions(

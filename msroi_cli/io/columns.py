@@ -1,0 +1,62 @@
+"""The columns that travel with boxes, from the box file through the crops file to exports: named here and nowhere else.
+
+A further column is one more line in `BOX_COLUMNS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class BoxColumn:
+    """A column with one value a box: its name in files of ours and in HDF5, its dtype, its key in a COCO record."""
+
+    name: str
+    dtype: np.dtype[Any]
+    coco_key: str
+
+
+BOX_COLUMNS = (
+    BoxColumn("score", np.dtype(np.float64), "score"),
+    BoxColumn("category_id", np.dtype(np.int64), "category_id"),
+    BoxColumn("annotation_id", np.dtype(np.int64), "id"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxColumns(Mapping[str, NDArray[Any]]):
+    """The columns that K boxes have, by name: arrays (K,), in the order of `BOX_COLUMNS`."""
+
+    values_by_name: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises TypeError for columns that are not in `BOX_COLUMNS`."""
+        ordered = {one.name: self.values_by_name[one.name] for one in BOX_COLUMNS if one.name in self.values_by_name}
+        if len(ordered) < len(self.values_by_name):
+            raise TypeError(f"expected columns of boxes, got {', '.join(self.values_by_name)}")
+        object.__setattr__(self, "values_by_name", ordered)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.values_by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_by_name)
+
+    def __len__(self) -> int:
+        return len(self.values_by_name)
+
+    def take(self, rows: Any) -> BoxColumns:
+        """The columns of the boxes `rows`: numbers or a mask."""
+        return BoxColumns({name: values[rows] for name, values in self.items()})
+
+    @classmethod
+    def joined(cls, parts: Sequence[BoxColumns]) -> BoxColumns:
+        """The columns that every one of `parts` has, one part after the other."""
+        names = [one.name for one in BOX_COLUMNS if parts and all(one.name in part for part in parts)]
+        return cls({name: np.concatenate([part[name] for part in parts]) for name in names})
