@@ -53,7 +53,7 @@ def oracle(call, box):
 
 @pytest.mark.parametrize("channels", [1, 16])
 @pytest.mark.parametrize(("size", "ratio"), [(7, 2), (7, 0), (14, 2), (14, 0), (1, 0), (2, 0), (3, 5)])
-def test_within_4_ulp_of_the_oracle(isa, size, ratio, channels):
+def test_within_4_ulp_on_ordinary_features(isa, size, ratio, channels):
     """In units in the last place of the largest number under the bin; also where all numbers have one sign."""
     worst = 0.0
     for seed, shift in ((0, 0), (1, 10), (2, 1000)):

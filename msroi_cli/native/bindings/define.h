@@ -8,6 +8,7 @@ namespace msroi {
 void define_pool(nanobind::module_& module);
 void define_weights(nanobind::module_& module);
 void define_moments(nanobind::module_& module);
+void define_memory(nanobind::module_& module);
 void define_filters(nanobind::module_& module);
 
 }  // namespace msroi

@@ -32,6 +32,7 @@ NB_MODULE(_native, module) {
     define_pool(module);
     define_weights(module);
     define_moments(module);
+    define_memory(module);
     define_filters(module);
     module.def("leave_at_second_signal", leave_at_second_signal, nb::arg("number"),
                "Has the second signal end the process at once, whatever it is doing.");

@@ -1,0 +1,38 @@
+// Memory for results, for Python: an array whose base owns a block and gives it back when nothing refers to it any more.
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include "bindings/define.h"
+#include "memory/result_memory.h"
+
+namespace nb = nanobind;
+
+namespace msroi {
+
+namespace {
+
+typedef nb::ndarray<nb::numpy, uint8_t, nb::ndim<1>> Bytes;
+
+Bytes result_bytes(size_t size) {
+    ResultBlock* block = take_result_block(size);
+    const auto give_back = [](void* owned) noexcept { give_back_result_block(static_cast<ResultBlock*>(owned)); };
+    nb::capsule owner;
+    try {
+        owner = nb::capsule(block, give_back);
+    } catch (...) {
+        give_back_result_block(block);
+        throw;
+    }
+    return Bytes(block->data, {size}, owner);
+}
+
+}  // namespace
+
+void define_memory(nb::module_& module) {
+    module.def("result_bytes", result_bytes, nb::arg("size"),
+               "An array (size,) of uint8, not cleared. Its memory is used again once no array refers to it.");
+    module.def("unused_result_bytes", unused_result_bytes, "The bytes that are kept for further results.");
+}
+
+}  // namespace msroi
