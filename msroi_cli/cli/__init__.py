@@ -30,7 +30,7 @@ def _version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
 
 @click.group(cls=Boundary, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.option(
-    "-v", "--verbose", is_flag=True, expose_value=False, callback=note_verbose, help="Print the causes of an error."
+    "-v", "--verbose", is_flag=True, expose_value=False, callback=note_verbose, help="Print what caused a failure."
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help=VERSION_HELP)
 def main() -> None:

@@ -16,6 +16,7 @@ from msroi_cli.io.boxes.open import read_boxes
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.files.location import Location
+from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.hdf5.describe import crops_storage, has_attribute, listing
 from msroi_cli.job.crops import FolderCrops, open_crops
 from msroi_cli.job.inspect_pyramid import pyramid_facts
@@ -29,6 +30,11 @@ def inspect(text: str) -> dict[str, Any]:
 
     Raises InputError, for a file of no known kind with what was looked for and what was found.
     """
+    with refusing(text):
+        return _inspect(text)
+
+
+def _inspect(text: str) -> dict[str, Any]:
     if text == "-":
         return _document(text, sys.stdin.buffer.read())
     location = Location.parse(text)

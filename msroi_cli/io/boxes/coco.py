@@ -20,9 +20,11 @@ def parse_data_set(name: str, data: dict[str, Any]) -> BoxTable:
     records = _records(f"{name}: annotations", data["annotations"])
     images = _records(f"{name}: images", data.get("images", []))
     ids = _image_ids(f"{name}: images", images, "id")
+    seen: set[str] = set()
     for row, key in enumerate(ids if len(set(ids)) < len(ids) else ()):
-        if key in ids[:row]:
-            raise InputError(f"{name}: images: row {row}: expected an id of its own, got {key!r} again")
+        if key in seen:
+            raise InputError(f"{name}: images: row {row}: expected an id of its own, got {key[:60]!r} again")
+        seen.add(key)
     sizes = [_size(f"{name}: images: row {row}", image) for row, image in enumerate(images)]
     return _table(
         f"{name}: annotations",

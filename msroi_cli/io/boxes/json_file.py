@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +17,8 @@ from msroi_cli.io.boxes.coco import parse_data_set, parse_results
 from msroi_cli.io.boxes.table import BoxTable, numbers, shortened, whole_numbers
 from msroi_cli.io.files.location import parse_json
 
+# What is read of an annotation.
+READ_KEYS = ("bbox", "id", "image_id", "score", "category_id")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -65,7 +68,7 @@ def _json_or_lines(name: str, content: bytes) -> Any:
     """The document; for JSON Lines, the list of its lines' values."""
     try:
         data = json.loads(content, object_hook=_without_details)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         numbered = enumerate(content.removeprefix(BYTE_ORDER_MARK).splitlines(), start=1)
         lines = [(number, line) for number, line in numbered if line.strip()]
         if len(lines) > 1 and _parses(lines[0][1]):
@@ -81,7 +84,7 @@ def _without_details(record: dict[str, Any]) -> dict[str, Any]:
     """
     if "bbox" in record and isinstance(record.get("image_id"), (int, str)):
         for key, value in record.items():
-            if key != "bbox" and isinstance(value, (list, dict)):
+            if key not in READ_KEYS and isinstance(value, (list, dict)):
                 record[key] = None
     return record
 
@@ -91,23 +94,22 @@ def _line(name: str, number: int, line: bytes) -> Any:
         return json.loads(line, object_hook=_without_details)
     except json.JSONDecodeError as error:
         raise InputError(f"{name}:{number}:{error.colno}: expected JSON, got: {error.msg}") from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{name}:{number}: expected JSON, got: {error}") from error
 
 
 def _different_keys(name: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise InputError(f"{name}: expected image ids that differ, got {twice!r} twice")
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise InputError(f"{name}: expected image ids that differ, got {twice[:60]!r} twice")
     return found
 
 
 def _parses(line: bytes) -> bool:
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

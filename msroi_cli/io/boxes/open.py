@@ -8,6 +8,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.json_file import parse_boxes
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.files.location import HDF5_SIGNATURE, Location, Source
+from msroi_cli.io.files.refusal import refusing
 
 
 def read_boxes(text: str) -> tuple[BoxTable, Source]:
@@ -15,6 +16,11 @@ def read_boxes(text: str) -> tuple[BoxTable, Source]:
 
     Raises InputError that says where the file is not what it should be.
     """
+    with refusing(text):
+        return _read(text)
+
+
+def _read(text: str) -> tuple[BoxTable, Source]:
     if text == "-":
         content = sys.stdin.buffer.read() if sys.stdin else b""
         if content.startswith(HDF5_SIGNATURE):

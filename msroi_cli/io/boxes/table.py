@@ -70,6 +70,9 @@ def _row(row: Any, width: int) -> list[float] | None:
 def whole_numbers(where: str, values: NDArray[Any], what: str) -> NDArray[np.int64]:
     """Values that must be whole, as int64; raises InputError that names the first that is not."""
     if values.dtype.kind in "iu":
+        beyond = np.flatnonzero(values > np.iinfo(np.int64).max)
+        if beyond.size:
+            raise InputError(f"{where}: row {beyond[0]}: expected {what} within 64 bits, got {values[beyond[0]]}")
         return values.astype(np.int64)
     bad = np.flatnonzero(~(np.abs(values) < 2.0**53) | (values != np.floor(values)))
     if bad.size:

@@ -17,11 +17,13 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.crops.parts import Part
 from msroi_cli.io.crops.rows import RowSource, open_rows, rows_meant
-from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, MOMENTS_DTYPE
+from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, MOMENTS_DTYPE, STATS_DTYPE
 from msroi_cli.io.files.location import Location
+from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.hdf5.read import attribute, dataset_in, dtype_of, open_group, read, texts
 
 BLOCK_BYTES = 8 << 20
+MOST_LEVELS = 1 << 16
 
 
 class Crops:
@@ -43,7 +45,8 @@ class Crops:
         location = Location(self.path)
         root = open_group(location, "a crops file")
         try:
-            self._read(root, location)
+            with refusing(location):
+                self._read(root, location)
         finally:
             root.file.close()
 
@@ -70,15 +73,15 @@ class Crops:
             raise InputError(
                 f"{location.at('image_index')}: expected -1 or indices into {len(self.image_ids)} image_ids, got others"
             )
-        self.stats = read(_dataset(root, location, "stats"), location.at("stats"))
+        self.stats = _stats(root, location)
         self.part = None
         if attribute(root, "part", str(location)) is not None:
             self.part = Part.parse(location, attribute(root, "part", str(location)))
             self.moments = _moments(root, location, len(self.stats))
-        self.checksums = read(_dataset(root, location, "checksums"), location.at("checksums"))
-        self.rows_per_block = int(attribute(root["checksums"], "rows_per_block", location.at("checksums")) or 1)
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = dtype_of(dataset, location.at("crops"))
+        self.rows_per_block = _rows_per_block(root, location)
+        self.checksums = _values(root, location, "checksums", (-(-len(self) // self.rows_per_block),), "u")
         self._rows: RowSource | None = open_rows(self.path, dataset)
 
     def __len__(self) -> int:
@@ -234,8 +237,40 @@ def _moments(root: h5py.Group, location: Location, levels: int) -> NDArray[Any]:
 
 
 def _column(root: h5py.Group, location: Location, name: str, count: int) -> NDArray[Any]:
-    values = read(_dataset(root, location, name), location.at(name))
-    shape = (count, 4) if name == "boxes" else (count,)
-    if values.shape != shape or values.dtype.kind not in "fiu":
-        raise InputError(f"{location.at(name)}: expected {shape} numbers, got {values.shape} {values.dtype}")
+    kinds = "fiu" if COLUMNS[name] in (np.float32, np.float64) else "iu"
+    values = _values(root, location, name, (count, 4) if name == "boxes" else (count,), kinds)
+    if values.dtype == np.uint64 and values.size and values.max() > np.iinfo(np.int64).max:
+        raise InputError(f"{location.at(name)}: expected integers within 64 bits, got {values.max()}")
     return values
+
+
+def _values(root: h5py.Group, location: Location, name: str, shape: tuple[int, ...], kinds: str) -> NDArray[Any]:
+    """A dataset of this shape and of one of these kinds of dtype, which are checked before anything is read."""
+    dataset, where = _dataset(root, location, name), location.at(name)
+    dtype = dtype_of(dataset, where)
+    if dataset.shape != shape or dtype.kind not in kinds:
+        raise InputError(f"{where}: expected {shape} numbers, got {dataset.shape} {dtype}")
+    return read(dataset, where)
+
+
+def _stats(root: h5py.Group, location: Location) -> NDArray[Any]:
+    """One record a level, with the fields of STATS_DTYPE at least."""
+    dataset, where = _dataset(root, location, "stats"), location.at("stats")
+    dtype = dtype_of(dataset, where)
+    fields: Any = dtype.fields or {}
+    missing = [name for name in STATS_DTYPE.names or () if name not in fields or fields[name][0].kind not in "fiu"]
+    if len(dataset.shape) != 1 or missing or len(dataset) > MOST_LEVELS:
+        lacks = f" without numbers {', '.join(missing[:3])}" if missing else ""
+        raise InputError(f"{where}: expected a record a level, got {dataset.shape}{lacks}")
+    return read(dataset, where)
+
+
+def _rows_per_block(root: h5py.Group, location: Location) -> int:
+    """How many rows a checksum is of; 1 unless the file says otherwise."""
+    where = location.at("checksums")
+    value: Any = attribute(_dataset(root, location, "checksums"), "rows_per_block", where)
+    if value is None:
+        return 1
+    if np.ndim(value) or not isinstance(value, (int, np.integer)) or not 1 <= value < 2**31:
+        raise InputError(f"{where}: rows_per_block: expected a number of rows from 1 on, got {str(value)[:60]}")
+    return int(value)

@@ -55,13 +55,15 @@ def safe_names(ids: Iterable[str]) -> list[str]:
     All of them differ, also to systems that see no difference between small and capital letters.
     """
     taken: set[str] = set()
+    # The number that the next name with the same beginning is tried with: counting on, each number is tried once.
+    following: dict[str, int] = {}
     names = []
     for text in ids:
-        name = _safe(text)
-        number = 1
+        name = safe = _safe(text)
         while name.lower() in taken:
-            number += 1
-            name = f"{_safe(text)}%{number}"
+            number = following.get(safe.lower(), 2)
+            following[safe.lower()] = number + 1
+            name = f"{safe}%{number}"
         taken.add(name.lower())
         names.append(name)
     return names

@@ -80,7 +80,8 @@ def parse_json(where: object, content: bytes, **options: Any) -> Any:
         return json.loads(content, **options)
     except json.JSONDecodeError as error:
         raise InputError(f"{where}:{error.lineno}:{error.colno}: expected JSON, got: {error.msg}") from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not UTF-8, a number of thousands of digits, or nested too deeply.
         raise InputError(f"{where}: expected JSON, got: {error}") from error
 
 

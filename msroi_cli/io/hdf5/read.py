@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.files.location import Location
+from msroi_cli.io.files.refusal import reason
 
-# h5py raises these for files that are damaged or hold what it does not support.
-H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
+# h5py raises these, and more, for files that are damaged or hold what it does not support.
+H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, ArithmeticError, IndexError)
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def guarded(where: object, doing: str = "cannot be read") -> Iterator[None]:
     try:
         yield
     except H5PY_ERRORS as error:
-        raise InputError(f"{where}: {doing}: {_reason(error)}") from error
+        raise InputError(f"{where}: {doing}: {reason(error)}") from error
 
 
 def open_group(location: Location, expected: str) -> h5py.Group:
@@ -109,9 +110,3 @@ def dtype_of(dataset: h5py.Dataset, where: object) -> np.dtype[Any]:
     with guarded(where, "expected numbers, got a type that cannot be read"):
         dtype: np.dtype[Any] = dataset.dtype
         return dtype
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of an HDF5 error, without its own quotes."""
-    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    return (text.strip().splitlines() or [type(error).__name__])[0].strip("'\"")

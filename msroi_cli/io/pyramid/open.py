@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.files.location import Location
+from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 
@@ -22,4 +23,5 @@ def open_pyramid(text: str, choice: LevelChoice | None = None) -> Pyramid:
     kind = location.kind()
     if kind != "HDF5" and location.group != "/":
         raise InputError(f"{location}: expected an HDF5 file, which has groups, got {kind}")
-    return {"HDF5": open_hdf5_pyramid, "NPZ": NpzPyramid, "JSON": JsonPyramid}[kind](location, choice)
+    with refusing(location):
+        return {"HDF5": open_hdf5_pyramid, "NPZ": NpzPyramid, "JSON": JsonPyramid}[kind](location, choice)

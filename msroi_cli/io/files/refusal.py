@@ -1,0 +1,32 @@
+"""Whatever a library raises while it reads an input becomes one error about the input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from msroi_cli.errors import InputError, MsroiError
+
+
+@contextmanager
+def refusing(where: object) -> Iterator[None]:
+    """Turns what the block raises into an InputError about `where`, with the original as its cause.
+
+    Damage makes parsers and decoders raise whatever they like, beyond what they document. Errors of msroi pass, and so
+    does a lack of memory, which says nothing of the input.
+    """
+    try:
+        yield
+    except (MsroiError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(f"{where}: cannot be read: {reason(error)}") from error
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error's text; its kind where it has none or says little by itself."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    first = (text.strip().splitlines() or [""])[0].strip("'\"")
+    return first if " " in first else f"{type(error).__name__} {first}".strip()
