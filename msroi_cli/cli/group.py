@@ -11,14 +11,13 @@ from typing import Any, NoReturn
 import click
 
 from msroi_cli.cli.options import wants_causes
-from msroi_cli.cli.output import say, shortened
+from msroi_cli.cli.output import LONGEST_LINE, say, shortened
 from msroi_cli.cli.signals import SignalCame, StopSignals
 from msroi_cli.errors import MsroiError, RunError
 
 BUG = "this is a bug in msroi, not in its input: please report it with the lines above and the command"
 
-# Of an error's line and of a cause, in characters: ids and values of a damaged file may be of any length.
-LONGEST_LINE, LONGEST_CAUSE = 4000, 300
+LONGEST_CAUSE = 300
 
 
 class Boundary(click.Group):

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 FIRST_LINE_AFTER = 10.0
 
+# Of a message, in characters: ids and values of a damaged file may be of any length.
+LONGEST_LINE = 4000
+
 
 def say(text: str, lines: bool = False) -> None:
     """Prints a line to standard error, or several, if anybody can see it."""

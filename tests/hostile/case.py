@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 Maker = Callable[[Path], "Path | str"]
@@ -16,7 +16,6 @@ class Case:
 
     kind: what it pretends to be: "pyramid", "boxes", "crops", "picture". rule: what it breaks, in words. only: the
     commands that can see it, empty for all that read the kind; damage in values cannot be seen without reading them.
-    fails: a reason for every command, or "*" for all, that does not refuse it yet.
     """
 
     kind: str
@@ -24,7 +23,6 @@ class Case:
     rule: str
     make: Maker
     only: Sequence[str] = ()
-    fails: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.name}"
@@ -33,11 +31,11 @@ class Case:
 CASES: list[Case] = []
 
 
-def case(kind: str, name: str, rule: str, *, only: Sequence[str] = (), fails: dict[str, str] | None = None):
+def case(kind: str, name: str, rule: str, *, only: Sequence[str] = ()):
     """Registers the decorated maker as a case."""
 
     def register(make: Maker) -> Maker:
-        CASES.append(Case(kind, name, rule, make, only, fails or {}))
+        CASES.append(Case(kind, name, rule, make, only))
         return make
 
     return register

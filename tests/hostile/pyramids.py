@@ -532,7 +532,7 @@ cases(
             lambda file: [file[key].__delitem__(name) for key in IDS for name in STRIDES]
         ),
     },
-    only=("extract", "validate", "preview boxes", "verify --against"),
+    only=("extract", "validate", "verify --against"),
 )
 
 

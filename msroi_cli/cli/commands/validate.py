@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from msroi_cli.cli import options
-from msroi_cli.cli.output import printable, say
+from msroi_cli.cli.output import LONGEST_LINE, printable, say, shortened
 from msroi_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,4 +71,4 @@ def _text(result: Validation) -> str:
             lines.append(f"  and {finding.count - len(finding.examples):,} more")
         if finding.advice:
             lines.append(f"  advice: {finding.advice}")
-    return "\n".join(lines)
+    return "\n".join(shortened(line, LONGEST_LINE) for line in lines)

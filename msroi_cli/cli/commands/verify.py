@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from msroi_cli.cli.output import printable, say
+from msroi_cli.cli.output import LONGEST_LINE, printable, say, shortened
 from msroi_cli.errors import InputError, UsageError
 
 EPILOG = """
@@ -38,12 +38,12 @@ def verify(crops: tuple[Path, ...], recompute: int | None, against: str | None, 
         count = 0
         try:
             for problem in problems_of(path, recompute or 0, against, seed):
-                click.echo(printable(f"{path}: {problem}"))
+                click.echo(printable(shortened(f"{path}: {problem}", LONGEST_LINE)))
                 count += 1
         except InputError as error:
             if len(crops) == 1:
                 raise
-            click.echo(printable(str(error)))
+            click.echo(printable(shortened(str(error), LONGEST_LINE)))
             count += 1
         bad += count > 0
         if not count and not quiet:

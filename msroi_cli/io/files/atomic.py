@@ -27,7 +27,7 @@ def same_file(one: Path, other: Path) -> bool:
     """Whether two names are, or would be, of one file."""
     if one.exists() and other.exists():
         return one.samefile(other)
-    return one.resolve() == other.resolve()
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.files.atomic import failures_named, whole_file
+from msroi_cli.io.files.refusal import refusing
 
 # The values of EXIF's orientation that make rows of columns.
 TURNED = (5, 6, 7, 8)
@@ -35,17 +36,18 @@ def picture_size(path: Path) -> tuple[int, int]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """A picture of which only the first bytes have been read; what is wrong with it in the block is an InputError."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with refusing(path), warnings.catch_warnings():
+        # What Pillow warns of besides is an error by itself where it matters.
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
             with Image.open(path) as picture:
                 yield picture
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: expected at most {Image.MAX_IMAGE_PIXELS:,} pixels, got more: {error}") from error
-    except UnidentifiedImageError as error:
-        raise InputError(f"{path}: expected a picture, got something else") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            most = f"{Image.MAX_IMAGE_PIXELS:,}"
+            raise InputError(f"{path}: expected at most {most} pixels, got more: {error}") from error
+        except UnidentifiedImageError as error:
+            raise InputError(f"{path}: expected a picture, got something else") from error
 
 
 def write_png(path: Path, picture: Image.Image, overwrite: bool) -> None:
