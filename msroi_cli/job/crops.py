@@ -27,6 +27,13 @@ def open_crops(path: str | Path) -> Crops:
     return FolderCrops(path) if Path(path).is_dir() else Crops(path)
 
 
+def open_parts(path: str | Path) -> FolderCrops:
+    """Opens a folder of parts; raises InputError as `open_crops` does, and for a crops file."""
+    if not Path(path).is_dir():
+        raise InputError(f"{path}: expected a folder of parts, got {'a file' if Path(path).exists() else 'none'}")
+    return FolderCrops(path)
+
+
 class FolderCrops(Crops):
     """The crops of all parts of a folder, in the order in which one job would have written them.
 
@@ -87,7 +94,18 @@ class FolderCrops(Crops):
         self.checksums = np.concatenate([file.checksums for file in files])[order]
         part = np.repeat(np.arange(len(files), dtype=np.int32), lengths)
         row = np.concatenate([np.arange(length) for length in lengths])
-        self._rows = PartRows(self.paths, part[order], row[order], self.shape, self.dtype)
+        self._rows = self._part_rows = PartRows(self.paths, part[order], row[order], self.shape, self.dtype)
+        self._ends = np.cumsum(lengths)
+        self._place = np.empty(len(order), np.int64)
+        self._place[order] = np.arange(len(order))
+
+    def rows_of_parts(self) -> list[NDArray[np.int64]]:
+        """The rows (k,) of the whole job that each part has, in the part's order."""
+        return np.split(self._place, self._ends[:-1])
+
+    def of_part(self, part: int, start: int, stop: int) -> NDArray[Any]:
+        """The crops of one part, from its row `start` to its row `stop`."""
+        return self._part_rows.source(part).slice(start, stop)
 
     def _order(self, files: Sequence[Crops]) -> NDArray[np.int64]:
         """Where each row of the whole job is among the rows of all parts, (K,) int64."""
@@ -113,6 +131,9 @@ class FolderCrops(Crops):
         names = [str(name) for name in self.parameters["levels"]]
         strides = [(1 / y, 1 / x) for y, x in self.parameters["spatial_scales"]]
         return Summary(names, strides, levels, whole, {}, math.nan).records()
+
+    def __enter__(self) -> FolderCrops:
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_crops, (self.path.absolute(),)

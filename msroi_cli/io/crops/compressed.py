@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.io.crops.header import write_header
-from msroi_cli.io.crops.writer import CropsWriter, Output, Record, row_checksums
+from msroi_cli.io.crops.writer import CropsWriter, Output, Record
 from msroi_cli.io.files.atomic import failures_named, publish
 from msroi_cli.io.files.durability import sync, sync_data, write_all
 from msroi_cli.io.files.journal import Journal
@@ -70,10 +70,9 @@ class SpoolWriter(CropsWriter):
         if not resumed:
             sync(self._path.parent)
 
-    def write(self, rows: NDArray[np.int64], crops: NDArray[Any]) -> Record:
+    def write(self, rows: NDArray[np.int64], crops: NDArray[Any], sums: NDArray[np.uint32]) -> Record:
         """Compresses and appends the chunks of `rows`, which begin and end with one or at the end of the file."""
         step = self._compression.rows
-        sums = row_checksums(crops)
         encode = ENCODERS[self._compression.name]
         index = np.zeros(-(-len(rows) // step), INDEX)
         chunks = []

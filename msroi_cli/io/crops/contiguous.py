@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.io.crops.header import lay_out, places
-from msroi_cli.io.crops.writer import CropsWriter, Record, row_checksums
+from msroi_cli.io.crops.writer import CropsWriter, Record
 from msroi_cli.io.files.atomic import failures_named, publish
 from msroi_cli.io.files.durability import reserve_space, sync, sync_data, write_all
 
@@ -31,9 +31,8 @@ class PlainWriter(CropsWriter):
             os.fsync(self._file)
             sync(partial.parent)
 
-    def write(self, rows: NDArray[np.int64], crops: NDArray[Any]) -> Record:
+    def write(self, rows: NDArray[np.int64], crops: NDArray[Any], sums: NDArray[np.uint32]) -> Record:
         """Writes rows that follow each other at once."""
-        sums = row_checksums(crops)
         edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
         with failures_named(self._output.path):
             for start, stop in pairwise(edges):

@@ -39,7 +39,7 @@ class PartRows(RowSource):
         self._shape, self._dtype = shape, dtype
         self._open: OrderedDict[int, RowSource] = OrderedDict()
 
-    def _source(self, part: int) -> RowSource:
+    def source(self, part: int) -> RowSource:
         """The rows of a part; the file that was not used for the longest time is closed for it."""
         if part in self._open:
             self._open.move_to_end(part)
@@ -61,7 +61,7 @@ class PartRows(RowSource):
             part, row = int(self._part[start]), int(self._row[start])
             same = self._part[stop - 1] == part and self._row[stop - 1] == row + stop - 1 - start
             if same and (np.diff(self._row[start:stop]) == 1).all() and (self._part[start:stop] == part).all():
-                return self._source(part).slice(row, row + stop - start)
+                return self.source(part).slice(row, row + stop - start)
         rows = self.take(np.arange(start, stop))
         rows.flags.writeable = False
         return rows
@@ -72,7 +72,7 @@ class PartRows(RowSource):
         part = self._part[rows]
         order = np.argsort(part, kind="stable")
         for places in np.split(order, np.flatnonzero(np.diff(part[order])) + 1) if len(rows) else ():
-            out[places] = self._source(int(part[places[0]])).take(self._row[rows[places]])
+            out[places] = self.source(int(part[places[0]])).take(self._row[rows[places]])
         return out
 
     def close(self) -> None:

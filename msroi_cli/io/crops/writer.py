@@ -71,8 +71,8 @@ class CropsWriter(ABC):
         """Makes the files to write to, or opens those of an earlier run."""
 
     @abstractmethod
-    def write(self, rows: NDArray[np.int64], crops: NDArray[Any]) -> Record:
-        """Writes `crops` (k, C, Ho, Wo), C-contiguous, of the file's dtype, as the rows `rows`.
+    def write(self, rows: NDArray[np.int64], crops: NDArray[Any], sums: NDArray[np.uint32]) -> Record:
+        """Writes `crops` (k, C, Ho, Wo), C-contiguous, of the file's dtype, as the rows `rows`; sums: their checksums.
 
         Returns what its record must say for the crops to be found again.
         """

@@ -19,7 +19,7 @@ from msroi_cli.core.reduce import REDUCTIONS
 from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import StoppedError
 from msroi_cli.io.crops.output import crops_writer, is_done
-from msroi_cli.io.crops.writer import CropsWriter, Record
+from msroi_cli.io.crops.writer import CropsWriter, Record, row_checksums
 from msroi_cli.io.files.atomic import check_room, failures_named
 from msroi_cli.job.extract.plan import Batch
 from msroi_cli.job.extract.pooling import Pooler
@@ -134,7 +134,7 @@ class _Crew:
         stats = stats_of(crops[pooled] if not pooled.all() else crops, job.plan.level[rows][pooled], job.header.levels)
         if job.request.reduce:
             crops = REDUCTIONS[job.request.reduce](crops)
-        place = self._writer.write(rows, crops)
+        place = self._writer.write(rows, crops, row_checksums(crops))
         return {"batch": batch.number, "rows": len(rows), "stats": stats.as_list(), **place}
 
     def seconds(self) -> NDArray[np.float64]:

@@ -1,0 +1,50 @@
+"""`msroi merge`: the parts of a folder as one crops file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from msroi_cli.cli import options
+from msroi_cli.cli.output import byte_size, duration, progress, say
+from msroi_cli.cli.signals import StopSignals
+
+EPILOG = """
+\b
+Example:
+  msroi merge parts/ -o crops.h5
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("parts", type=click.Path(path_type=Path))
+@options.output_option
+@options.progress_options
+@click.pass_obj
+def merge(
+    signals: StopSignals,
+    /,
+    parts: Path,
+    out: Path,
+    resume: bool,
+    overwrite: bool,
+    bar: bool | None,
+    quiet: bool,
+) -> None:
+    """Write the crops file OUT that one job would have written, from the folder PARTS that `extract --shard` filled.
+
+    Rows are in the order of that job (--order). Checksums are carried over, and checked on the way. Without merging,
+    every command reads PARTS as it is.
+    """
+    from msroi_cli.job.crops import open_parts
+    from msroi_cli.job.merge import MergeRequest
+    from msroi_cli.job.merge import merge as merged
+
+    with open_parts(parts) as crops, progress(len(crops), bar, quiet) as advance, signals.gently():
+        done = merged(crops, MergeRequest(out, resume, overwrite), advance, signals.came)
+    if done is None:
+        if not quiet:
+            say(f"{out}: whole already, nothing to do")
+    elif not quiet:
+        say(f"{out}: {done.crops:,} crops of {done.parts:,} parts, {byte_size(done.size)}, in {duration(done.elapsed)}")
