@@ -67,13 +67,14 @@ def _columns(crops: Crops) -> Iterator[str]:
     if not whole:
         return
     pooled = crops.status == STATUS_POOLED
+    by_image = crops.parameters.get("order") == "image"
     for name, good, what in (
         ("status", pooled | (crops.status == STATUS_INVALID), f"{STATUS_POOLED} or {STATUS_INVALID}"),
         ("image_index", (crops.image_index >= -1) & (crops.image_index < images), f"-1 to {images - 1}"),
         ("image_index", (crops.image_index >= 0) | ~pooled, "an image for every pooled box"),
         ("level", (crops.level >= -1) & (crops.level < levels), f"-1 to {levels - 1}"),
         ("level", (crops.level >= 0) == pooled, "a level for every pooled box, and for no other"),
-        ("box_index", np.diff(crops.box_index, prepend=-1) > 0, "ascending rows"),
+        ("box_index", _numbered(crops), "a box of its own" if by_image else "ascending rows"),
     ):
         bad = np.flatnonzero(~good)
         if bad.size:
@@ -81,6 +82,17 @@ def _columns(crops: Crops) -> Iterator[str]:
     boxes = [int((crops.level[pooled] == level).sum()) for level in range(levels)]
     if boxes != crops.stats["boxes"].tolist():
         yield f"stats: expected {boxes} boxes a level, got {crops.stats['boxes'].tolist()}"
+
+
+def _numbered(crops: Crops) -> NDArray[np.bool_]:
+    """Which rows have a box of their own, behind that of the row before where rows are in the order of the boxes."""
+    if crops.parameters.get("order") != "image":
+        ascending: NDArray[np.bool_] = np.diff(crops.box_index, prepend=-1) > 0
+        return ascending
+    _, first = np.unique(crops.box_index, return_index=True)
+    good = np.zeros(len(crops), np.bool_)
+    good[first] = True
+    return good & (crops.box_index >= 0)
 
 
 def _unreadable(crops: Crops, rows: range) -> Iterator[str]:
