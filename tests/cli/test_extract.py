@@ -314,8 +314,8 @@ def test_output_is_not_there_until_it_is_whole(tmp_path, inputs, monkeypatch):
     seen = []
     write = PlainWriter.write
 
-    def watched(self, rows, crops):
-        record = write(self, rows, crops)
+    def watched(self, rows, crops, sums):
+        record = write(self, rows, crops, sums)
         seen.append((tmp_path / "o.h5").exists())
         return record
 

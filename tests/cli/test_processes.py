@@ -130,8 +130,8 @@ class Parting:
 
 write = PlainWriter.write
 
-def last_write(self, rows, crops):
-    record = write(self, rows, crops)
+def last_write(self, rows, crops, sums):
+    record = write(self, rows, crops, sums)
     Parting()
     return record
 
