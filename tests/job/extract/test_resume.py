@@ -74,7 +74,7 @@ def test_resumed_output_is_that_of_an_undisturbed_job(tmp_path, job, monkeypatch
     written = []
     write = writer.write
     monkeypatch.setattr(
-        writer, "write", lambda self, rows, crops: written.extend(rows.tolist()) or write(self, rows, crops, sums)
+        writer, "write", lambda self, rows, *values: written.extend(rows.tolist()) or write(self, rows, *values)
     )
     assert extract(tmp_path, job, *options, "--resume").exit_code == 0
     assert 0 < before < COUNT
