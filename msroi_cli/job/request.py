@@ -23,13 +23,17 @@ class PoolOptions:
 
 @dataclass(frozen=True, slots=True)
 class BoxOptions:
-    """How the boxes of a file are meant, and what becomes of those that cannot be pooled."""
+    """How the boxes of a file are meant, and what becomes of those that cannot be pooled.
+
+    image_key: "index", "id" or "file_name"; None takes numbers for indices and names for ids where they mean one image.
+    """
 
     box_format: str | None = None
     box_space: str | None = None
     normalized: bool = False
-    image_key: str = "id"
+    image_key: str | None = None
     on_bad_box: str = "error"
+    on_unknown_image: str = "error"
 
 
 @dataclass(frozen=True, slots=True)

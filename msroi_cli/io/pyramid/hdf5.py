@@ -30,6 +30,7 @@ from msroi_cli.io.hdf5.read import (
 from msroi_cli.io.pyramid.base import BatchedPyramid, Pyramid
 from msroi_cli.io.pyramid.checks import FLOATS, check_map, different_ids, pairs_beside
 from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, pair_of, scale_of
+from msroi_cli.io.pyramid.order import natural_order
 
 EXPECTED = "a pyramid: float datasets (N, C, H, W), or one group per image with datasets (C, H, W)"
 
@@ -80,6 +81,11 @@ def _level_datasets(
     if not found:
         return {}
     return {name: dataset_in(group, name, location.at(*inside, name), "a dataset (C, H, W)") for name in choice.names}
+
+
+def _stated(datasets: dict[str, h5py.Dataset]) -> tuple[int, int]:
+    """How many levels there are, and how many of them have a scale of their own."""
+    return len(datasets), sum("stride" in item.attrs or "spatial_scale" in item.attrs for item in datasets.values())
 
 
 def _own_scale(dataset: h5py.Dataset, where: str) -> tuple[float, float] | None:
@@ -168,7 +174,7 @@ class PerImageHdf5Pyramid(_Hdf5Pyramid):
     def __init__(self, file: OpenFile, location: Location, choice: LevelChoice) -> None:
         super().__init__(file, location)
         self._opening = threading.Lock()
-        self.image_ids = names(self.root, location)
+        self.image_ids = natural_order(names(self.root, location))
         self._own_scales = choice.strides is None and choice.scales is None
         samples = self._samples(choice)
         if not samples:
@@ -177,7 +183,7 @@ class PerImageHdf5Pyramid(_Hdf5Pyramid):
             wanted = f"datasets {among}, at the top or in each group" if among else EXPECTED
             raise InputError(f"{location}: expected {wanted}, got {actual}")
         self._sampled = tuple(samples)
-        self.sample_image, datasets = max(samples.items(), key=lambda item: (len(item[1]), -item[0]))
+        self.sample_image, datasets = max(samples.items(), key=lambda item: (*_stated(item[1]), -item[0]))
         for image, others in samples.items():
             for name in datasets:
                 if name not in others:
