@@ -64,6 +64,22 @@ def names(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple
     return found
 
 
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "space": " ", "pipe": "|"}
+
+
+def columns(ctx: click.Context, param: click.Parameter, text: str | None) -> dict[str, str]:
+    """`x1=left,score=p,delimiter=semicolon`: names by meaning; an empty name leaves a column out."""
+    pairs = [part.partition("=") for part in text.split(",")] if text else []
+    found = {key.strip(): name.strip() for key, _, name in pairs}
+    if not all(equals for _, equals, _ in pairs) or len(found) < len(pairs):
+        raise click.BadParameter(f"expected MEANING=NAME separated by commas, such as x1=left,y1=top, got {text!r}")
+    if "delimiter" in found:
+        if found["delimiter"] not in DELIMITERS:
+            raise click.BadParameter(f"delimiter: expected {', '.join(DELIMITERS)}, got {found['delimiter']!r}")
+        found["delimiter"] = DELIMITERS[found["delimiter"]]
+    return found
+
+
 def numbers(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[tuple[float, float], ...] | None:
     """`4,8,16` or, with the y and the x axis apart, `4x4.2,8x8.4`; fractions such as 1/4 too."""
     if text is None:

@@ -89,6 +89,13 @@ def pool_options(command: F) -> F:
     )
 
 
+group_option = click.option(
+    "--group",
+    metavar="TEMPLATE",
+    help="Where the group of an image lies in HDF5: images/{id}/features.  [default: {id}]",
+)
+
+
 def level_options(command: F) -> F:
     """Which datasets are levels, and how large a cell is."""
     return _with(
@@ -119,15 +126,25 @@ def level_choice(given: dict[str, Any]) -> LevelChoice:
     from msroi_cli.io.pyramid.levels import LevelChoice
 
     names, strides, scales = (given.pop(name) for name in ("levels", "strides", "scales"))
+    group = given.pop("group", None)
     if strides and scales:
         raise UsageError("--strides: expected without --scales, got both")
-    return LevelChoice(names, strides, scales)
+    return LevelChoice(names, strides, scales, group=group)
 
 
 box_format_option = click.option(
     "--box-format",
     type=click.Choice(["xyxy", "xywh", "cxcywh"]),
     help="What four numbers mean.  [default: xyxy; xywh for COCO]",
+)
+
+
+columns_option = click.option(
+    "--columns",
+    callback=option_values.columns,
+    metavar="NAMES",
+    help="Columns of CSV, TSV or Parquet that have names of their own: image_id=pic,x1=left,delimiter=semicolon; "
+    "score= leaves one out.",
 )
 
 
@@ -144,9 +161,16 @@ def box_reading_options(command: F) -> F:
         click.option("--normalized", is_flag=True, help="Boxes are fractions of the image's width and height."),
         click.option(
             "--image-key",
-            type=click.Choice(["index", "id", "file_name"]),
-            help="How boxes name their image: by its index in the pyramid, its id there, or a file name that is "
-            "its id, with or without folders and suffix.  [default: numbers are indices, names are ids]",
+            type=click.Choice(["id", "file_name"]),
+            default="id",
+            show_default=True,
+            help="What the pyramid's image ids are: the boxes' image ids, or file names or their stems.",
+        ),
+        columns_option,
+        click.option(
+            "--coco-images",
+            metavar="FILE",
+            help="The COCO data set that COCO results belong to: file names, sizes and categories.",
         ),
     )
 
@@ -162,14 +186,6 @@ def box_options(command: F) -> F:
                 default="error",
                 show_default=True,
                 help="Boxes that cannot be pooled: stop, leave them out, or fill their crops.",
-            ),
-            click.option(
-                "--on-unknown-image",
-                type=click.Choice(["error", "skip"]),
-                default="error",
-                show_default=True,
-                help="Boxes of images that are not in the pyramid: stop, or leave them out; with --on-bad-box zero or "
-                "nan their crops are filled, too.",
             ),
         )
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from msroi_cli.core.boxes import BOX_FORMATS, REASONS
 from msroi_cli.core.levels import box_sizes, levels_of
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import UsageError
-from msroi_cli.io.boxes.open import read_boxes
+from msroi_cli.io.boxes.open import BoxFileOptions, read_boxes
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.job.join import invalid_reasons, refuse_bad_boxes
@@ -38,6 +38,7 @@ class AssignRequest:
     box_format: str | None = None
     scale_factor: tuple[float, float] = (1.0, 1.0)
     on_bad_box: str = "error"
+    file: BoxFileOptions = field(default_factory=BoxFileOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,11 @@ class Assignment:
 def assign(request: AssignRequest) -> Assignment:
     """Reads the boxes and assigns their levels; raises InputError or UsageError."""
     spec, names = _spec(request)
-    table, _ = read_boxes(request.boxes)
+    table, _ = read_boxes(request.boxes, request.file)
+    if table.normalized and request.scale_factor == (1.0, 1.0):
+        raise UsageError(
+            f"--scale-factor: expected WxH, the size of the network's input, for fractions as in {request.boxes}"
+        )
     with np.errstate(over="ignore", invalid="ignore"):
         corners = BOX_FORMATS[request.box_format or table.box_format](table.boxes)
         boxes = (corners * np.tile(request.scale_factor, 2)).astype(np.float32)

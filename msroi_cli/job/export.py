@@ -112,7 +112,9 @@ def _pyramid(text: str, crops: Crops) -> Pyramid:
     said = crops.parameters
     try:
         choice = LevelChoice(
-            tuple(said["levels"]), scales=tuple((float(y), float(x)) for y, x in said["spatial_scales"])
+            tuple(said["levels"]),
+            scales=tuple((float(y), float(x)) for y, x in said["spatial_scales"]),
+            group=said.get("group"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.core.boxes import BOX_FORMATS
 from msroi_cli.errors import InputError
+from msroi_cli.io.boxes.content import is_stream
 from msroi_cli.io.boxes.json_file import box_document, boxes_of, collector_paused
 from msroi_cli.io.boxes.open import read_boxes
 from msroi_cli.io.boxes.table import BoxTable
@@ -39,16 +40,26 @@ def _inspect(text: str) -> dict[str, Any]:
         return _document(text, sys.stdin.buffer.read())
     location = Location.parse(text)
     if location.path.is_dir():
-        return _crops(text, location)
+        return _folder(text, location)
+    if is_stream(location):
+        return _boxes(text, read_boxes(text)[0])
     kind = location.kind()
     if kind == "NPZ":
-        return pyramid_facts(text)
+        return _either(text, f"{text}: expected a pyramid or boxes in NPZ")
     if location.is_hdf5():
         return _hdf5(text, location)
-    start = location.content(16)
-    if kind != "JSON" and start:
-        raise InputError(f"{text}: expected a pyramid, boxes or crops in HDF5, NPZ or JSON, got {start!r}...")
-    return _document(text, location.content())
+    if kind == "JSON":
+        return _document(text, location.content())
+    return _boxes(text, read_boxes(text)[0])
+
+
+def _folder(text: str, location: Location) -> dict[str, Any]:
+    """A folder of crops in parts, of YOLO labels, or of pyramids."""
+    if any(location.path.glob("part-*-of-*.h5")):
+        return _crops(text, location)
+    if any(location.path.glob("*.txt")):
+        return _boxes(text, read_boxes(text)[0])
+    return pyramid_facts(text)
 
 
 def _document(text: str, content: bytes) -> dict[str, Any]:
@@ -56,38 +67,29 @@ def _document(text: str, content: bytes) -> dict[str, Any]:
         data = box_document(text, content)
         if isinstance(data, dict) and "levels" in data:
             return pyramid_facts(text)
-        table = boxes_of(text, data, content)
-        named = data.get("categories") if table.kind == "COCO data set" else None
-        return _boxes(text, table, _category_names(named))
+        return _boxes(text, boxes_of(text, data, content))
 
 
 def _hdf5(text: str, location: Location) -> dict[str, Any]:
     if has_attribute(location, "format"):
         return _crops(text, location)
+    return _either(
+        text, f"{text}: expected a pyramid, boxes or crops, got {listing(location)}; as crops: no attribute format"
+    )
+
+
+def _either(text: str, expected: str) -> dict[str, Any]:
+    """What is in a pyramid, or in a box file; raises InputError that says why it is neither."""
     errors = []
-    for look in (pyramid_facts, lambda name: _boxes(name, read_boxes(name)[0], {})):
+    for look in (pyramid_facts, lambda name: _boxes(name, read_boxes(name)[0])):
         try:
             return look(text)
         except InputError as error:
             errors.append(str(error))
-    raise InputError(
-        f"{text}: expected a pyramid, boxes or crops, got {listing(location)}; as crops: no attribute format; "
-        f"as a pyramid: {errors[0]}; as boxes: {errors[1]}"
-    )
+    raise InputError(f"{expected}; as a pyramid: {errors[0]}; as boxes: {errors[1]}")
 
 
-def _category_names(categories: Any) -> dict[int, str]:
-    """The names of COCO categories by id, of those that have both."""
-    if not isinstance(categories, list):
-        return {}
-    return {
-        entry["id"]: str(entry["name"])
-        for entry in categories
-        if isinstance(entry, dict) and isinstance(entry.get("id"), int) and "name" in entry
-    }
-
-
-def _boxes(text: str, table: BoxTable, names: dict[int, str]) -> dict[str, Any]:
+def _boxes(text: str, table: BoxTable) -> dict[str, Any]:
     with np.errstate(over="ignore", invalid="ignore"):
         corners = BOX_FORMATS[table.box_format](table.boxes)
         sides = corners[:, 2:] - corners[:, :2]
@@ -112,7 +114,7 @@ def _boxes(text: str, table: BoxTable, names: dict[int, str]) -> dict[str, Any]:
         "not_poolable": reason_counts(reasons),
         "columns": list(table.columns),
         "image_sizes": len(table.image_sizes),
-        "categories": _categories(table, names),
+        "categories": _categories(table),
     }
 
 
@@ -127,14 +129,14 @@ def _extent(values: NDArray[np.float64]) -> list[float] | None:
     return [float(values.min()), float(values.max())] if values.size else None
 
 
-def _categories(table: BoxTable, names: dict[int, str]) -> list[dict[str, Any]] | None:
+def _categories(table: BoxTable) -> list[dict[str, Any]] | None:
     """Every category that boxes have, the most frequent first."""
     if "category_id" not in table.columns:
         return None
     ids, counts = np.unique(table.columns["category_id"], return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return [
-        {"id": int(ids[index]), "name": names.get(int(ids[index])), "boxes": int(counts[index])}
+        {"id": int(ids[index]), "name": table.category_names.get(int(ids[index])), "boxes": int(counts[index])}
         for index in order.tolist()
     ]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msroi_cli.io.boxes.open import BoxFileOptions
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.job.cluster.shards import Shard
 
@@ -25,15 +27,21 @@ class PoolOptions:
 class BoxOptions:
     """How the boxes of a file are meant, and what becomes of those that cannot be pooled.
 
-    image_key: "index", "id" or "file_name"; None takes numbers for indices and names for ids where they mean one image.
+    columns and coco_images: as in BoxFileOptions.
     """
 
     box_format: str | None = None
     box_space: str | None = None
     normalized: bool = False
-    image_key: str | None = None
+    image_key: str = "id"
     on_bad_box: str = "error"
-    on_unknown_image: str = "error"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    coco_images: str | None = None
+
+    @property
+    def file(self) -> BoxFileOptions:
+        """What concerns the reading of the file."""
+        return BoxFileOptions(self.columns, self.coco_images)
 
 
 @dataclass(frozen=True, slots=True)

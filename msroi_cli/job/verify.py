@@ -14,7 +14,7 @@ from msroi_cli.core.reduce import REDUCTIONS
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import InputError
 from msroi_cli.io.crops.reader import Crops
-from msroi_cli.io.crops.schema import STATUS_POOLED, STATUS_UNKNOWN_IMAGE
+from msroi_cli.io.crops.schema import STATUS_INVALID, STATUS_POOLED
 from msroi_cli.io.crops.writer import row_checksums
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
@@ -69,7 +69,7 @@ def _columns(crops: Crops) -> Iterator[str]:
     pooled = crops.status == STATUS_POOLED
     by_image = crops.parameters.get("order") == "image"
     for name, good, what in (
-        ("status", crops.status <= STATUS_UNKNOWN_IMAGE, f"{STATUS_POOLED} to {STATUS_UNKNOWN_IMAGE}"),
+        ("status", pooled | (crops.status == STATUS_INVALID), f"{STATUS_POOLED} or {STATUS_INVALID}"),
         ("image_index", (crops.image_index >= -1) & (crops.image_index < images), f"-1 to {images - 1}"),
         ("image_index", (crops.image_index >= 0) | ~pooled, "an image for every pooled box"),
         ("level", (crops.level >= -1) & (crops.level < levels), f"-1 to {levels - 1}"),
@@ -143,7 +143,9 @@ def _recomputed(crops: Crops, recompute: int, against: str, seed: int | None) ->
     pooled = np.flatnonzero(crops.status == STATUS_POOLED)
     rows = np.sort(np.random.default_rng(seed).permutation(pooled)[:recompute])
     scales = tuple((float(y), float(x)) for y, x in spec.spatial_scales)
-    with open_pyramid(against, LevelChoice(names=tuple(parameters["levels"]), scales=scales)) as pyramid:
+    with open_pyramid(
+        against, LevelChoice(tuple(parameters["levels"]), scales=scales, group=parameters.get("group"))
+    ) as pyramid:
         yield from _compared(crops, rows.tolist(), pyramid, spec)
 
 

@@ -22,8 +22,7 @@ from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.crops import open_crops
-from msroi_cli.job.images import images_of
-from msroi_cli.job.join import invalid_reasons, to_input_pixels
+from msroi_cli.job.join import images_of, invalid_reasons, to_input_pixels
 from msroi_cli.job.request import BoxOptions, PoolOptions
 from msroi_cli.preview.boxes_picture import boxes_picture, heat_picture
 from msroi_cli.preview.contact_sheet import Tile, contact_sheet, cut_of
@@ -46,8 +45,8 @@ class BoxesRequest:
 def preview_boxes(request: BoxesRequest) -> Image.Image:
     """The boxes of an image over its picture, or over the mean of its finest level; raises InputError or UsageError."""
     with open_pyramid(request.pyramid, request.levels) as pyramid:
-        table, _ = read_boxes(request.boxes)
-        images = images_of(table, pyramid, request.box.image_key)
+        table, _ = read_boxes(request.boxes, request.box.file)
+        images = images_of(table, pyramid, request.box)
         boxes = to_input_pixels(table, images, pyramid, request.box)
         image = _image_shown(pyramid.location, pyramid.image_ids, images, request.image)
         mine = images == image
@@ -169,7 +168,8 @@ def _cuts(crops: Crops, rows: NDArray[np.int64], request: CropsRequest) -> list[
     picture = read_picture(request.picture)
     said = crops.parameters
     scales = tuple((float(y), float(x)) for y, x in said["spatial_scales"])
-    with open_pyramid(request.pyramid, LevelChoice(tuple(said["levels"]), scales=scales)) as pyramid:
+    choice = LevelChoice(tuple(said["levels"]), scales=scales, group=said.get("group"))
+    with open_pyramid(request.pyramid, choice) as pyramid:
         name = crops.image_ids[int(crops.image_index[rows[0]])]
         if name not in pyramid.image_ids:
             raise InputError(f"{pyramid.location}: expected the image {name!r} of the crops, got none of that name")

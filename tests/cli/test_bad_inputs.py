@@ -192,7 +192,7 @@ EMPTY = h5py.Empty("f4")
 
 PYRAMIDS = {
     "missing": (pyramid_missing("no.h5"), 3, r"no\.h5: cannot be read: No such file"),
-    "a folder": (pyramid_missing("out"), 3, r"out: cannot be read: Is a directory"),
+    "a folder": (pyramid_missing("out"), 3, r"out: expected pyramid files .*got none"),
     "below a file": (pyramid_missing("boxes.json/maps.h5"), 3, r"boxes\.json/maps\.h5: cannot be read"),
     "empty": (pyramid_text(b""), 3, r"maps\.h5: expected a pyramid.*no readable HDF5"),
     "cut at the start": (truncated(0.01), 3, r"maps\.h5: expected a pyramid.*truncated"),
@@ -231,7 +231,7 @@ PYRAMIDS = {
     "first level of rank 3": (
         level_replaced(np.ones((3, 16, 24), F4), "--levels", "p2,p3", name="p2"),
         3,
-        r"/p2: expected \(N, C, H, W\).*got \(3, 16, 24\)",
+        r"/p3: expected \(1, C, H, W\) like p2, got \(3, 3, 8, 12\)",
     ),
     "stride 0": (stride_replaced(0), 3, r"/p3: stride: expected .*above 0, got 0$"),
     "stride -4": (stride_replaced(-4), 3, r"/p3: stride: expected .*above 0, got -4$"),
@@ -248,7 +248,7 @@ PYRAMIDS = {
     "too few ids": (batched_with(ids=["a"]), 3, r"/image_ids: expected 3 ids, got 1"),
     "ids are floats": (batched_with(ids=[0.5, 1, 2]), 3, r"/image_ids: expected a list of strings or integers"),
     "ids in Latin-1": (batched_with(ids=[b"\xe9", b"a", b"b"]), 3, r"/image_ids: expected UTF-8"),
-    "ids repeated": (batched_with(BY_ID, ids=["17", "17", "4"]), 3, "ids that differ, got '17' for images 0 and 1"),
+    "ids repeated": (batched_with(BY_ID, ids=["17", "17", "4"]), 3, r"expected image ids that differ.*1 repeated"),
     "scale factors of a wrong shape": (
         batched_with(scale_factors=np.ones((3, 1))),
         3,
@@ -415,7 +415,7 @@ TWO = [[1, 2, 3, 4], [5, 6, 7, 8]]
 
 BOXES = {
     "missing": (boxes_missing("no.json"), 3, r"no\.json: cannot be read: No such file"),
-    "a folder": (boxes_missing("out"), 3, r"out: cannot be read: Is a directory"),
+    "a folder": (boxes_missing("out"), 3, r"out: expected a folder of YOLO labels.*got none"),
     "empty": (boxes_text(b""), 3, r"boxes\.json: expected boxes .*got an empty file"),
     "blank": (boxes_text(b" \n\n"), 3, r"boxes\.json: expected boxes .*got an empty file"),
     "random bytes": (boxes_text(np.random.default_rng(1).bytes(999)), 3, r"boxes\.json: expected JSON"),
@@ -437,8 +437,8 @@ BOXES = {
     "spoilt tree": (spoilt_index("boxes", b"TREE"), 3, r"boxes\.h5: "),
     "spoilt heap": (spoilt_index("boxes", b"HEAP"), 3, r"boxes\.h5: "),
     "spoilt table": (spoilt_index("boxes", b"SNOD"), 3, r"boxes\.h5: "),
-    "null": (boxes_json(None), 3, r"boxes\.json: expected rows .*got null"),
-    "a number": (boxes_json(3), 3, r"boxes\.json: expected rows .*got 3"),
+    "null": (boxes_json(None), 3, r"boxes\.json: expected JSON .*begins .null"),
+    "a number": (boxes_json(3), 3, r"boxes\.json: expected JSON .*begins .3"),
     "an object of something else": (
         boxes_json({"info": 1, "version": 2}),
         3,
@@ -522,7 +522,7 @@ BOXES = {
     ),
     "standard input empty": (standard_input(b""), 3, r"-: expected boxes .*got an empty"),
     "standard input cut short": (standard_input(b"[[0, 1"), 3, r"-:1:\d+: expected JSON"),
-    "HDF5 on standard input": (hdf5_on_standard_input, 3, r"-: expected JSON .*got HDF5; name the file"),
+    "HDF5 on standard input": (hdf5_on_standard_input, 3, r"-: expected text.*got HDF5; name the file"),
     "box space not said": (
         factors_and(),
         2,
@@ -722,7 +722,7 @@ def test_incomplete_commands(arguments):
         assert result.exit_code in (0, 2)
         assert "Usage:" in result.output
         assert "extract" in result.output
-        assert "error:" not in result.output
+        assert "error" not in result.output
         assert len(result.output.splitlines()) > 5
 
 

@@ -80,7 +80,7 @@ def test_batched_pyramids(tmp_path, layout):
 def test_a_pyramid_by_image(tmp_path):
     maps = differing_maps("float16")
     got = facts(write_per_image(tmp_path / "p.h5", maps, sizes=dict.fromkeys(IDS, (50, 60))))
-    assert (got["layout"], got["image_ids"]) == ("per image", sorted(IDS, key=int))
+    assert (got["layout"], got["image_ids"]) == ("per image", sorted(IDS))
     assert (got["scale_factor"], got["image_size"]) == (None, {"x": [50, 50], "y": [60, 60]})
     assert got["levels"][0]["height"] == [8, 32]
     assert got["levels"][0]["width"] == [16, 40]
@@ -120,9 +120,9 @@ def test_storage(tmp_path, name):
 def test_storage_that_differs(tmp_path):
     path = write_per_image(tmp_path / "p.h5", {key: image_maps() for key in IDS})
     with h5py.File(path, "a") as file:
-        values = file["4/p2"][:]
-        del file["4/p2"]
-        file["4"].create_dataset("p2", data=values, chunks=(1, 4, 4), compression="gzip").attrs["stride"] = 4
+        values = file["17/p2"][:]
+        del file["17/p2"]
+        file["17"].create_dataset("p2", data=values, chunks=(1, 4, 4), compression="gzip").attrs["stride"] = 4
     level = facts(path)["levels"][0]
     assert level["chunks"] == [[1, 4, 4], None]
     assert level["filters"] == [["gzip 4"], []]
@@ -269,12 +269,15 @@ def other_hdf5(path):
 NEITHER = {
     "hdf5": (other_hdf5, r"a pyramid, boxes or crops, got table \(3, 3\) int32, things group of 1; as crops: .*boxes"),
     "empty hdf5": (lambda path: h5py.File(path, "w").close() or path, "got nothing; as crops"),
-    "picture": (lambda path: path.write_bytes(b"\x89PNG\r\n") and path, "in HDF5, NPZ or JSON, got b'.x89PNG"),
+    "picture": (
+        lambda path: path.write_bytes(b"\x89PNG\r\n") and path,
+        r"expected JSON or JSON Lines .*got a file that begins b'.x89PNG",
+    ),
     "json": (lambda path: path.write_text('{"a": 3}') and path, r"expected rows .*got an object with a"),
     "half json": (lambda path: path.write_text('{"a": ') and path, r":1:7: expected JSON"),
     "empty": (lambda path: path.touch() or path, "got an empty file"),
     "nothing": (lambda path: path, "cannot be read: No such file"),
-    "folder": (lambda path: path.mkdir() or path, "expected a crops file, or a folder of part-00001-of-00002.h5"),
+    "folder": (lambda path: path.mkdir() or path, "expected pyramid files .*got none"),
     "not our crops": (
         lambda path: extracted_with_version(path, 2),
         "expected format version 1, got 2",
@@ -326,5 +329,5 @@ def test_a_pyramid_of_100_gigabytes_takes_no_time(tmp_path):
 def test_sample_data():
     result = run("inspect", SAMPLE_DATA / "pyramid.h5", SAMPLE_DATA / "words.json")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "shuffle+gzip 4 or none" in result.stdout
+    assert "none or shuffle+gzip" in result.stdout
     assert "word         96" in result.stdout

@@ -23,6 +23,7 @@ Examples:
 @options.level_options
 @options.rule_options
 @options.box_format_option
+@options.columns_option
 @click.option(
     "--scale-factor",
     callback=option_values.factor,
@@ -54,11 +55,13 @@ def assign(form: str, histogram: bool, quiet: bool, **given: Any) -> None:
     Needs the --strides (or --scales) of the levels, finest first; --levels may name them. BOXES as for extract. How
     many boxes each level has is said on standard error.
     """
+    from msroi_cli.io.boxes.open import BoxFileOptions
     from msroi_cli.job.assign import FORMATS, AssignRequest
     from msroi_cli.job.assign import assign as assigned
 
     levels = options.level_choice(given)
-    result = assigned(AssignRequest(levels=levels, **given))
+    file = BoxFileOptions(given.pop("columns"))
+    result = assigned(AssignRequest(levels=levels, file=file, **given))
     if not histogram:
         for text in FORMATS[form](result):
             click.echo(text, nl=False)

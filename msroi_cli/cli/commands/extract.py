@@ -33,6 +33,7 @@ Example:
 @options.output_option
 @options.pool_options
 @options.level_options
+@options.group_option
 @options.box_options
 @click.option(
     "--dtype", type=click.Choice(["float16", "float32", "float64"]), help="Of the crops.  [default: the features']"
@@ -150,16 +151,11 @@ def _request(
     overwrite: bool,
     reduce: str | None,
     order: str,
-    levels: tuple[str, ...] | None,
-    strides: tuple[tuple[float, float], ...] | None,
-    scales: tuple[tuple[float, float], ...] | None,
     **given: Any,
 ) -> ExtractRequest:
-    from msroi_cli.io.pyramid.levels import LevelChoice
     from msroi_cli.job.request import BoxOptions, ExtractRequest, PoolOptions
 
-    if strides and scales:
-        raise UsageError("--strides: expected without --scales, got both")
+    choice = options.level_choice(given)
     box = {name: given.pop(name) for name in BoxOptions.__dataclass_fields__}
     return ExtractRequest(
         pyramid,
@@ -167,7 +163,7 @@ def _request(
         out,
         PoolOptions(**given),
         BoxOptions(**box),
-        LevelChoice(levels, strides, scales),
+        choice,
         dtype,
         threads,
         compression,

@@ -45,6 +45,7 @@ def preview() -> None:
 @_picture
 @options.rule_options
 @options.level_options
+@options.group_option
 @options.box_reading_options
 @options.overwrite_option
 def boxes(out: Path, overwrite: bool, **given: Any) -> None:
@@ -60,7 +61,8 @@ def boxes(out: Path, overwrite: bool, **given: Any) -> None:
     check_target(out, overwrite)
     levels = options.level_choice(given)
     rule = {name: given.pop(name) for name in ("compat", "canonical_level", "canonical_scale")}
-    box = {name: given.pop(name) for name in ("box_format", "box_space", "normalized", "image_key")}
+    reading = ("box_format", "box_space", "normalized", "image_key", "columns", "coco_images")
+    box = {name: given.pop(name) for name in reading}
     request = BoxesRequest(pool=PoolOptions(**rule), box=BoxOptions(**box), levels=levels, **given)
     write_png(out, preview_boxes(request), overwrite)
 

@@ -30,6 +30,7 @@ Exit codes: 0 extract would work; 3 it would not.
 @click.option("--json", "as_json", is_flag=True, help="All findings as one JSON object.")
 @options.pool_options
 @options.level_options
+@options.group_option
 @options.box_options
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing where nothing was found.")
 @click.pass_context

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.errors import InputError
+from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.table import BoxTable, numbers, shortened, whole_numbers
 from msroi_cli.io.columns import BOX_COLUMNS, BoxColumn, BoxColumns
+from msroi_cli.io.files.location import parse_json
 
 BBOX = "[x, y, width, height]"
 LARGEST_SIDE = 1e9
@@ -18,6 +20,28 @@ LARGEST_SIDE = 1e9
 def parse_data_set(name: str, data: dict[str, Any]) -> BoxTable:
     """The annotations of a COCO data set, in the order of the file; ids of annotations travel along."""
     records = _records(f"{name}: annotations", data["annotations"])
+    return _table(f"{name}: annotations", "COCO data set", records, **_of_images(name, data))
+
+
+def with_images(table: BoxTable, name: str, content: bytes) -> BoxTable:
+    """COCO results with the names, sizes and categories of the data set `content`.
+
+    Raises InputError for what is no data set, or lacks an image of the boxes; UsageError for boxes of another format.
+    """
+    if table.kind != "COCO results":
+        raise UsageError(f"--coco-images: expected with COCO results, got {table.kind}")
+    data = parse_json(name, content)
+    if not isinstance(data, dict) or "images" not in data:
+        raise InputError(f"{name}: expected a COCO data set with images, got {shortened(data)}")
+    known = {str(image.get("id")) for image in _records(f"{name}: images", data["images"])}
+    unknown = next((image for image in table.image_ids or () if image not in known), None)
+    if unknown is not None:
+        raise InputError(f"{name}: images: expected the images of the boxes, got none with the id {unknown!r}")
+    return replace(table, **_of_images(name, data))
+
+
+def _of_images(name: str, data: dict[str, Any]) -> dict[str, Any]:
+    """What a data set says of its images and categories: fields of BoxTable."""
     images = _records(f"{name}: images", data.get("images", []))
     ids = _image_ids(f"{name}: images", images, "id")
     seen: set[str] = set()
@@ -26,13 +50,23 @@ def parse_data_set(name: str, data: dict[str, Any]) -> BoxTable:
             raise InputError(f"{name}: images: row {row}: expected an id of its own, got {key[:60]!r} again")
         seen.add(key)
     sizes = [_size(f"{name}: images: row {row}", image) for row, image in enumerate(images)]
-    return _table(
-        f"{name}: annotations",
-        "COCO data set",
-        records,
-        file_names={i: str(image["file_name"]) for i, image in zip(ids, images, strict=True) if "file_name" in image},
-        image_sizes={key: size for key, size in zip(ids, sizes, strict=True) if size is not None},
-    )
+    pairs = list(zip(ids, images, strict=True))
+    return {
+        "file_names": {key: str(image["file_name"]) for key, image in pairs if "file_name" in image},
+        "image_sizes": {key: size for key, size in zip(ids, sizes, strict=True) if size is not None},
+        "category_names": _category_names(data.get("categories")),
+    }
+
+
+def _category_names(categories: Any) -> dict[int, str]:
+    """The names of categories by id, of those that have both."""
+    if not isinstance(categories, list):
+        return {}
+    return {
+        entry["id"]: str(entry["name"])
+        for entry in categories
+        if isinstance(entry, dict) and isinstance(entry.get("id"), int) and "name" in entry
+    }
 
 
 def _size(where: str, image: dict[str, Any]) -> tuple[float, float] | None:

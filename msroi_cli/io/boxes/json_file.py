@@ -14,6 +14,7 @@ import numpy as np
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.coco import parse_data_set, parse_results
+from msroi_cli.io.boxes.detections import is_detections, parse_detections
 from msroi_cli.io.boxes.table import BoxTable, numbers, shortened, whole_numbers
 from msroi_cli.io.files.location import parse_json
 
@@ -51,6 +52,8 @@ def boxes_of(name: str, data: Any, content: bytes) -> BoxTable:
     """The boxes that the JSON values of `content` are; raises InputError where they are none."""
     if _is_rows(data):
         return _parse_rows(name, data)
+    if is_detections(data):
+        return parse_detections(name, data)
     if isinstance(data, list) and isinstance(data[0], dict):
         return parse_results(name, data)
     if isinstance(data, dict) and "annotations" in data:
@@ -59,8 +62,8 @@ def boxes_of(name: str, data: Any, content: bytes) -> BoxTable:
         return _parse_id_map(name, parse_json(name, content, object_pairs_hook=partial(_different_keys, name)))
     actual = f"an object with {', '.join(list(data)[:4])}" if isinstance(data, dict) else shortened(data)
     raise InputError(
-        f"{name}: expected rows [i, x1, y1, x2, y2], a COCO data set, COCO results or "
-        f'{{"image id": [[x1, y1, x2, y2], ...]}}, got {actual}'
+        f"{name}: expected rows [i, x1, y1, x2, y2], a COCO data set, COCO results, "
+        f'{{"image id": [[x1, y1, x2, y2], ...]}} or [{{"image_id", "boxes", "scores", "labels"}}, ...], got {actual}'
     )
 
 
@@ -117,7 +120,7 @@ def _parses(line: bytes) -> bool:
 def _is_single_line(data: Any) -> bool:
     """Whether a document is one row or one COCO result: JSON Lines of one line."""
     if isinstance(data, dict):
-        return "bbox" in data
+        return "bbox" in data or ("boxes" in data and "image_id" in data)
     return isinstance(data, list) and len(data) == 5 and all(isinstance(v, (int, float)) for v in data)
 
 

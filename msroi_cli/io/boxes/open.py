@@ -2,36 +2,110 @@
 
 from __future__ import annotations
 
-import sys
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from msroi_cli.errors import InputError
+from msroi_cli.errors import InputError, UsageError
+from msroi_cli.io.boxes.arrays import NPY_SIGNATURE, NPZ_SIGNATURE, parse_npy, parse_npz
+from msroi_cli.io.boxes.coco import with_images
+from msroi_cli.io.boxes.content import is_stream, read_content, refuse_binary, unpacked
 from msroi_cli.io.boxes.json_file import parse_boxes
 from msroi_cli.io.boxes.table import BoxTable
-from msroi_cli.io.files.location import HDF5_SIGNATURE, Location, Source
+from msroi_cli.io.boxes.tabular.csv_file import parse_csv
+from msroi_cli.io.boxes.tabular.parquet import SIGNATURE as PARQUET_SIGNATURE
+from msroi_cli.io.boxes.tabular.parquet import read_parquet
+from msroi_cli.io.boxes.yolo import label_files, read_yolo_folder
+from msroi_cli.io.files.location import Location, Source
 from msroi_cli.io.files.refusal import refusing
 
+READ = (
+    'JSON or JSON Lines (rows [i, x1, y1, x2, y2], COCO data sets and results, {"image id": [[x1, y1, x2, y2], ...]}, '
+    "lists of {image_id, boxes, scores, labels}), CSV or TSV with a header, all of them gzipped too, NPY, NPZ, "
+    "Parquet, HDF5, or a folder of YOLO labels"
+)
 
-def read_boxes(text: str) -> tuple[BoxTable, Source]:
-    """Reads the boxes of `FILE`, `FILE::/group` (HDF5) or `-`, standard input (JSON or JSON Lines).
 
-    Raises InputError that says where the file is not what it should be.
+@dataclass(frozen=True, slots=True)
+class BoxFileOptions:
+    """What the user says of a box file.
+
+    columns: the header's name of a column by its meaning, and `delimiter`. coco_images: a COCO data set whose images
+    are those of the boxes.
     """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    coco_images: str | None = None
+
+
+def read_boxes(text: str, options: BoxFileOptions | None = None) -> tuple[BoxTable, Source]:
+    """Reads the boxes of a file, a folder of labels, `FILE::/group` (HDF5), a pipe, or `-`, standard input.
+
+    Raises InputError that says where the file is not what it should be, UsageError for options it has no use for.
+    """
+    options = options or BoxFileOptions()
     with refusing(text):
-        return _read(text)
+        table, source = _read(text, options)
+    if options.columns and table.kind not in ("CSV", "TSV", "Parquet"):
+        raise UsageError(f"--columns: expected with CSV, TSV or Parquet, got {table.kind} in {text}")
+    if options.coco_images is None:
+        return table, source
+    content = unpacked(options.coco_images, read_content(Location(Location.parse(options.coco_images).path)))
+    return with_images(table, options.coco_images, content), source
 
 
-def _read(text: str) -> tuple[BoxTable, Source]:
-    if text == "-":
-        content = sys.stdin.buffer.read() if sys.stdin else b""
-        if content.startswith(HDF5_SIGNATURE):
-            raise InputError("-: expected JSON or JSON Lines on standard input, got HDF5; name the file instead")
-        return parse_boxes("-", content), Source.of_bytes("-", content)
+def _read(text: str, options: BoxFileOptions) -> tuple[BoxTable, Source]:
     location = Location.parse(text)
-    if location.is_hdf5():
-        from msroi_cli.io.boxes.hdf5 import read_hdf5_boxes
+    if location.path.is_dir():
+        table, content = read_yolo_folder(location.path)
+        return table, Source.of_bytes(location.path.name, content)
+    if not is_stream(location):
+        if location.is_hdf5():
+            from msroi_cli.io.boxes.hdf5 import read_hdf5_boxes
 
-        return read_hdf5_boxes(location), Source.of_file(location.path)
-    if location.group != "/":
-        raise InputError(f"{location}: expected an HDF5 file, which has groups, got another file")
-    content = location.content()
-    return parse_boxes(text, content), Source.of_bytes(location.path.name, content)
+            return read_hdf5_boxes(location), Source.of_file(location.path)
+        if location.group != "/":
+            raise InputError(f"{location}: expected an HDF5 file, which has groups, got another file")
+        if location.content(4) == PARQUET_SIGNATURE:
+            return read_parquet(location.path, options.columns), Source.of_file(location.path)
+    content = read_content(location)
+    name = "-" if text == "-" else location.path.name
+    return parse(text, content, options), Source.of_bytes(name, content)
+
+
+def box_files(text: str) -> list[Path]:
+    """The files that hold the boxes; none for what can be read only once."""
+    location = Location.parse(text)
+    if location.path.is_dir():
+        return label_files(location.path)
+    return [location.path] if location.path.is_file() else []
+
+
+def parse(name: str, content: bytes, options: BoxFileOptions | None = None) -> BoxTable:
+    """The boxes of a file that was read whole; raises InputError."""
+    options = options or BoxFileOptions()
+    content = unpacked(name, content)
+    refuse_binary(name, content)
+    binary: dict[bytes, Callable[[str, bytes], BoxTable]] = {NPY_SIGNATURE: parse_npy, NPZ_SIGNATURE: parse_npz}
+    for signature, read in binary.items():
+        if content.startswith(signature):
+            return read(name, content)
+    if is_json(content) or not content.strip():
+        return parse_boxes(name, content)
+    table = parse_csv(name, content, options.columns)
+    if table is None:
+        raise InputError(f"{name}: expected {READ}; got a file that begins {_start(content)}")
+    return table
+
+
+def is_json(content: bytes) -> bool:
+    """Whether a text begins as JSON does."""
+    start: Any = content[:64]
+    return start.decode(json.detect_encoding(start), errors="ignore").lstrip("\ufeff \t\r\n")[:1] in ("{", "[")
+
+
+def _start(content: bytes) -> str:
+    line = content.split(b"\n", 1)[0][:60]
+    return repr(line.decode()) if line.isascii() else repr(line)

@@ -23,22 +23,21 @@ class BoxTable:
     kind: the format found, in words. box_format: how the four numbers are meant unless the user says otherwise.
     boxes: (K, 4) float64. image: (K,) int64, indices into `image_ids`, or into the pyramid's images if that is None.
     columns: what else the file says of each box.
+    normalized: whether the numbers are fractions of the image's width and height.
     file_names and image_sizes (width, height): what a COCO data set says of its images, by image id.
+    category_names: names of categories by id, where the file has them.
     """
 
     kind: str
     boxes: NDArray[np.float64]
     image: NDArray[np.int64]
     box_format: str = "xyxy"
+    normalized: bool = False
     image_ids: list[str] | None = None
     columns: BoxColumns = field(default_factory=BoxColumns)
     file_names: Mapping[str, str] = field(default_factory=dict)
     image_sizes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-
-    def image_name(self, row: int) -> str:
-        """The image of a box as the file names it."""
-        image = int(self.image[row])
-        return str(image) if self.image_ids is None else self.image_ids[image]
+    category_names: Mapping[int, str] = field(default_factory=dict)
 
 
 def numbers(where: str, rows: Any, width: int, like: str) -> NDArray[np.float64]:

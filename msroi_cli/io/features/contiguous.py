@@ -69,9 +69,9 @@ class ContiguousMap(MapSource):
 
 
 def read_contiguous(requests: Sequence[ReadRequest[ContiguousMap]], channel: int) -> None:
-    """Reads the channels from `channel` on; small maps that lie close together in one call, gaps included."""
+    """Reads the channels from `channel` on; small maps close together in one file in one call."""
     near: list[_Span] = []
-    for span in sorted((_span(request, channel) for request in requests), key=lambda span: span.start):
+    for span in sorted((_span(request, channel) for request in requests), key=_Span.place):
         if near and not near[-1].is_near(span):
             _read_spans(near, channel)
             near = []
@@ -103,8 +103,14 @@ class _Span(NamedTuple):
     small: bool
     request: ReadRequest[ContiguousMap]
 
+    def place(self) -> tuple[int, int]:
+        """What spans are sorted by: those of one file by their offset."""
+        return id(self.request.source.file), self.start
+
     def is_near(self, following: _Span) -> bool:
         """Whether reading both in one call is cheaper."""
+        if self.request.source.file is not following.request.source.file:
+            return False
         return self.small and following.small and 0 <= following.start - self.stop <= SMALL_GAP
 
 

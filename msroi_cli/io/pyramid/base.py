@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.io.features.reading import read_map
 from msroi_cli.io.features.source import MapSource
-from msroi_cli.io.files.location import Location
+from msroi_cli.io.files.location import Location, Source
 from msroi_cli.io.pyramid.levels import Level
 
 
@@ -21,6 +22,7 @@ class Pyramid(ABC):
 
     location: where it lies. layout: "batched" or "per image". image_ids: N strings.
     sample_image: the image that channels, dtype and scales were taken from.
+    named_by_file: whether it is one image, whose id is the stem of the file's name.
     """
 
     location: Location
@@ -30,6 +32,7 @@ class Pyramid(ABC):
     channels: int
     dtype: np.dtype[Any]
     sample_image: int = 0
+    named_by_file: bool = False
 
     def shapes(self, image: int) -> list[tuple[int, int]]:
         """The size (H, W) of each level of an image; raises InputError where the image does not fit the others."""
@@ -70,6 +73,14 @@ class Pyramid(ABC):
     def check(self, image: int) -> None:
         """Checks everything about an image but its values; raises InputError."""
         self.shapes(image)
+
+    def files(self) -> list[Path]:
+        """The files that hold the features."""
+        return [self.location.path]
+
+    def fingerprint(self) -> Source:
+        """What stands for the content of the files."""
+        return Source.of_file(self.location.path)
 
     @abstractmethod
     def close(self) -> None:

@@ -21,12 +21,14 @@ class LevelChoice:
     """What the user says about the levels: their names, and their strides or their scales, finest first.
 
     scales_needed: whether a level without a scale is an error; else its scale is NaN, for those who only look.
+    group: where the group of an image lies in an HDF5 file, such as `images/{id}/features`.
     """
 
     names: tuple[str, ...] | None = None
     strides: tuple[tuple[float, float], ...] | None = None
     scales: tuple[tuple[float, float], ...] | None = None
     scales_needed: bool = True
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,21 @@ def scale_of(where: str, stride: Any, spatial_scale: Any) -> tuple[float, float]
     if scale is not None and not np.allclose(scale, from_stride, rtol=1e-6):
         raise InputError(f"{where}: expected stride and spatial_scale to agree, got {stride} and {spatial_scale}")
     return from_stride if scale is None else scale
+
+
+def scales_in_order(
+    where: str, strides: Any, spatial_scales: Any, names: Sequence[str]
+) -> dict[str, tuple[float, float] | None]:
+    """The (y, x) scales of levels from one value, or one a level in the order of `names`; raises InputError."""
+    columns: list[list[Any]] = []
+    for key, values in (("stride", strides), ("spatial_scale", spatial_scales)):
+        rows = [values] if values is not None and len(names) == 1 else values
+        if rows is not None and (np.ndim(rows) not in (1, 2) or len(rows) != len(names)):
+            raise InputError(f"{where}: {key}: expected one value a level, {len(names)}, got {np.shape(values)}")
+        columns.append([None] * len(names) if rows is None else list(rows))
+    return {
+        name: scale_of(f"{where}: {name}", stride, scale) for name, stride, scale in zip(names, *columns, strict=True)
+    }
 
 
 def pair_of(where: str, value: Any) -> tuple[float, float]:

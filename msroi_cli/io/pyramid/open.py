@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
-from msroi_cli.errors import InputError
+from collections.abc import Callable
+from pathlib import Path
+
+from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
+from msroi_cli.io.pyramid.many.joined import JoinedPyramid
+from msroi_cli.io.pyramid.many.paths import member_locations
 
 
 def open_pyramid(text: str, choice: LevelChoice | None = None) -> Pyramid:
-    """Opens the pyramid `FILE` or `FILE::/group`: HDF5, NPZ or JSON, told apart by content.
+    """Opens the pyramid `FILE` or `FILE::/group`: HDF5, NPZ, safetensors or JSON, told apart by content.
 
+    Also a folder of `.npy` files; or several pyramids as one: a folder of them, a glob pattern, `@list.txt`.
     Raises InputError, or UsageError where the strides are not known.
     """
-    from msroi_cli.io.pyramid.hdf5 import open_hdf5_pyramid
-    from msroi_cli.io.pyramid.json_file import JsonPyramid
-    from msroi_cli.io.pyramid.npz import NpzPyramid
-
-    location = Location.parse(text)
     choice = choice or LevelChoice()
-    kind = location.kind()
+    members = member_locations(text)
+    if members is not None and (len(members) > 1 or str(members[0].path) != text):
+        return JoinedPyramid(Location(Path(text)), members, choice, open_one)
+    return open_one(Location.parse(text), choice)
+
+
+def open_one(location: Location, choice: LevelChoice) -> Pyramid:
+    """Opens the pyramid that one file or one folder of `.npy` files is; raises InputError or UsageError."""
+    from msroi_cli.io.pyramid.arrays.json_file import JsonPyramid
+    from msroi_cli.io.pyramid.arrays.npy_folder import open_npy_folder
+    from msroi_cli.io.pyramid.arrays.npz import NpzPyramid
+    from msroi_cli.io.pyramid.arrays.safetensors import is_safetensors, open_safetensors
+    from msroi_cli.io.pyramid.hdf5.open import open_hdf5_pyramid
+
+    if location.path.is_dir():
+        return open_npy_folder(location, choice)
+    kind = "safetensors" if is_safetensors(location.path) else location.kind()
     if kind != "HDF5" and location.group != "/":
         raise InputError(f"{location}: expected an HDF5 file, which has groups, got {kind}")
+    if kind != "HDF5" and choice.group is not None:
+        raise UsageError(f"--group: expected with an HDF5 file, which has groups, got {kind} in {location}")
+    openers: dict[str, Callable[[Location, LevelChoice], Pyramid]] = {
+        "HDF5": open_hdf5_pyramid,
+        "NPZ": NpzPyramid,
+        "JSON": JsonPyramid,
+        "safetensors": open_safetensors,
+    }
     with refusing(location):
-        return {"HDF5": open_hdf5_pyramid, "NPZ": NpzPyramid, "JSON": JsonPyramid}[kind](location, choice)
+        return openers[kind](location, choice)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import UsageError
+from msroi_cli.io.boxes.open import box_files
 from msroi_cli.io.crops.parts import Part
-from msroi_cli.io.crops.schema import STATUS_INVALID, STATUS_POOLED, STATUS_UNKNOWN_IMAGE, Compression, CropsHeader
+from msroi_cli.io.crops.schema import STATUS_INVALID, STATUS_POOLED, Compression, CropsHeader
 from msroi_cli.io.crops.writer import OVERWRITE_OR_RESUME, Output
 from msroi_cli.io.files.atomic import check_target, same_file
-from msroi_cli.io.files.location import Location, Source
+from msroi_cli.io.files.location import Location, Source, last_modified
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.extract.memory import Budget
 from msroi_cli.job.extract.part import check_folder, output_path, shard_of
 from msroi_cli.job.extract.plan import NO_IMAGE, PLAN_VERSION, Plan, make_plan
-from msroi_cli.job.join import UNKNOWN_IMAGE, JoinedBoxes, joined_boxes, reason_counts
+from msroi_cli.job.join import JoinedBoxes, joined_boxes, reason_counts
 from msroi_cli.job.request import ExtractRequest
 
 # What becomes of a box that cannot be pooled: the value of its crop, or None where it has no crop.
@@ -62,21 +63,19 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
     """
     _check_output(request)
     with open_pyramid(request.pyramid, request.levels) as pyramid:
+        _check_apart(request, pyramid)
         spec = _spec(request, pyramid)
         joined = joined_boxes(request.boxes, pyramid, request.box)
         good = joined.invalid_reason == 0
-        # Where invalid boxes keep their rows, filled, boxes of unknown images do, too.
-        drop = request.box.on_bad_box in ("error", "drop")
+        drop = request.box.on_bad_box == "drop"
         plan = make_plan(joined.boxes, joined.images, good, spec, drop, request.order == "image")
         part = None
         if request.shard is not None:
             part, plan = shard_of(plan, pyramid, request)
-        sources = {"pyramid": Source.of_file(pyramid.location.path), "boxes": joined.source}
+        sources = {"pyramid": pyramid.fingerprint(), "boxes": joined.source}
         header = _header(request, pyramid, spec, plan, joined, sources, part)
         budget = Budget.of(request.memory, header, plan, spec, pyramid)
-        identity = _identity(
-            header, budget, {"pyramid": pyramid.location.path, "boxes": Location.parse(request.boxes).path}
-        )
+        identity = _identity(header, budget, {"pyramid": pyramid.files(), "boxes": box_files(request.boxes)})
         yield Extraction(
             request,
             pyramid,
@@ -101,6 +100,16 @@ def _check_output(request: ExtractRequest) -> None:
         path = Location.parse(text).path
         if same_file(request.out, path):
             raise UsageError(f"{request.out}: expected an output apart from the inputs, got the input {text}")
+
+
+def _check_apart(request: ExtractRequest, pyramid: Pyramid) -> None:
+    """Raises UsageError if the output is one of the files of a pyramid of several."""
+    if request.out.is_file():
+        for path in pyramid.files():
+            if same_file(request.out, path):
+                raise UsageError(
+                    f"{request.out}: expected an output apart from the inputs, got a file of {request.pyramid}"
+                )
 
 
 def _spec(request: ExtractRequest, pyramid: Pyramid) -> PoolSpec:
@@ -131,7 +140,7 @@ def _header(
         "boxes": plan.boxes,
         "image_index": np.where(plan.image >= 0, plan.image - first, NO_IMAGE),
         "level": plan.level,
-        "status": _status(joined.invalid_reason[plan.box_index]),
+        "status": np.where(plan.pooled, np.uint8(STATUS_POOLED), np.uint8(STATUS_INVALID)),
         "box_index": plan.box_index,
         **joined.columns.take(plan.box_index),
     }
@@ -149,15 +158,6 @@ def _header(
     )
 
 
-def _status(reasons: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The status of rows by why their boxes were not pooled."""
-    return np.select(
-        [reasons == 0, reasons == UNKNOWN_IMAGE],
-        [np.uint8(STATUS_POOLED), np.uint8(STATUS_UNKNOWN_IMAGE)],
-        np.uint8(STATUS_INVALID),
-    )
-
-
 def _compression(request: ExtractRequest, row_bytes: int, plan: Plan) -> Compression | None:
     """Chunks of one crop, or of some small ones if they are made in the order in which they are written.
 
@@ -169,11 +169,11 @@ def _compression(request: ExtractRequest, row_bytes: int, plan: Plan) -> Compres
     return Compression(*request.compression, rows=max(1, rows))
 
 
-def _identity(header: CropsHeader, budget: Budget, inputs: Mapping[str, Path]) -> dict[str, Any]:
+def _identity(header: CropsHeader, budget: Budget, inputs: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
     """What a job must have in common with one that goes on with its work."""
     return {
         "inputs": header.sources_as_dict(),
-        "modified": {role: path.stat().st_mtime_ns for role, path in inputs.items() if path.exists()},
+        "modified": {role: last_modified(paths) for role, paths in inputs.items()},
         "options": dict(header.parameters),
         "part": None if header.part is None else asdict(header.part),
         "crops": {"shape": list(header.shape), "dtype": header.dtype.str},
@@ -188,10 +188,10 @@ def _parameters(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, joine
         "levels": [level.name for level in pyramid.levels],
         "box_format": joined.box_format,
         "box_space": request.box.box_space or "input",
-        "normalized": request.box.normalized,
-        "image_key": joined.image_key,
+        "normalized": joined.normalized,
+        "image_key": request.box.image_key,
         "on_bad_box": request.box.on_bad_box,
-        "on_unknown_image": request.box.on_unknown_image,
         **({"reduce": request.reduce} if request.reduce else {}),
+        **({"group": request.levels.group} if request.levels.group else {}),
         **({"order": request.order} if request.order != "input" else {}),
     }

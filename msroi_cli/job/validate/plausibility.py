@@ -121,7 +121,7 @@ def _alternatives(
 
 def _within_a_pixel(table: BoxTable, images: NDArray[np.int64], options: BoxOptions) -> list[Finding]:
     """Boxes that are all within (0, 0) and (1, 1) are fractions."""
-    if options.normalized or not len(table.boxes) or not (images >= 0).any():
+    if options.normalized or table.normalized or not len(table.boxes) or not (images >= 0).any():
         return []
     boxes = BOX_FORMATS[options.box_format or table.box_format](table.boxes)
     if not (boxes.min() >= 0 and boxes.max() <= 1 and boxes.max() > 0):

@@ -43,8 +43,7 @@ def good(*args):
 
 
 def extract(inputs, out, *options):
-    policy = ("--on-bad-box", "zero", "--on-unknown-image", "skip")
-    good("extract", inputs / "p.h5", inputs / "b.json", "-o", out, *policy, *SPREAD, *options)
+    good("extract", inputs / "p.h5", inputs / "b.json", "-o", out, "--on-bad-box", "zero", *SPREAD, *options)
 
 
 def shards(inputs, out, count, *options, order=None):

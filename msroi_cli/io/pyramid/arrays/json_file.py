@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from msroi_cli.errors import InputError
 from msroi_cli.io.features.source import ArrayMap, MapSource
 from msroi_cli.io.files.location import Location, parse_json
-from msroi_cli.io.pyramid.arrays import BatchedArrays, array_storage, chosen_levels
+from msroi_cli.io.pyramid.arrays.batched import BatchedArrays, array_storage, chosen_levels
 from msroi_cli.io.pyramid.levels import LevelChoice, level_scales, scale_of
 
 

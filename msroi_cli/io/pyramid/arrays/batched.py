@@ -28,7 +28,8 @@ class BatchedArrays(BatchedPyramid):
             check_map(where, shape, dtype, (self.channels, self.dtype))
             if len(shape) != 4 or shape[0] != first[0]:
                 raise InputError(f"{where}: expected ({first[0]}, C, H, W) like {self.levels[0].name}, got {shape}")
-        ids = side.get("image_ids", list(range(first[0])))
+        self.named_by_file = first[0] == 1 and side.get("image_ids") is None
+        ids = side.get("image_ids", [self.location.path.stem] if self.named_by_file else list(range(first[0])))
         self.image_ids = different_ids(f"{self.location}: image_ids", ids, first[0])
         self.factors, self.sizes = (
             None if side.get(name) is None else pairs_beside(f"{self.location}: {name}", side[name], first[0])

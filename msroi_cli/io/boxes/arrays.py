@@ -1,0 +1,89 @@
+"""Boxes in NumPy's formats: NPY with rows, NPZ with `rois`, or `boxes` and the image of each."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.errors import InputError
+from msroi_cli.io.boxes.table import BoxTable, whole_numbers
+from msroi_cli.io.columns import BoxColumns
+
+NPY_SIGNATURE, NPZ_SIGNATURE = b"\x93NUMPY", b"PK\x03\x04"
+COLUMNS = {"score": ("score", "scores"), "category_id": ("category_id", "labels"), "annotation_id": ("annotation_id",)}
+"""The columns that travel along, and the names of their arrays."""
+
+
+def parse_npy(name: str, content: bytes) -> BoxTable:
+    """Rows (K, 5): image index, x1 y1 x2 y2."""
+    rows = _numbers(name, _loaded(name, content), 5)
+    return BoxTable("NPY rows", rows[:, 1:], whole_numbers(name, rows[:, 0], "image index"))
+
+
+def parse_npz(name: str, content: bytes) -> BoxTable:
+    """`rois` (K, 5), or `boxes` (K, 4) with `image_ids` or `image_index` (K,); `score`, `category_id` beside them."""
+    arrays = dict(_loaded(name, content))
+    if "rois" in arrays and "boxes" in arrays:
+        raise InputError(f"{name}: expected rois or boxes, got both")
+    if "rois" in arrays:
+        rois = _numbers(f"{name}: rois", arrays["rois"], 5)
+        image, ids = whole_numbers(f"{name}: rois", rois[:, 0], "image index"), None
+        boxes = rois[:, 1:]
+    elif "boxes" in arrays:
+        boxes = _numbers(f"{name}: boxes", arrays["boxes"], 4)
+        image, ids = _images(name, arrays, len(boxes))
+    else:
+        came = ", ".join(arrays) or "no arrays"
+        raise InputError(f"{name}: expected rois (K, 5), or boxes (K, 4) with image_ids or image_index, got {came}")
+    return BoxTable("NPZ boxes", boxes, image, image_ids=ids, columns=_columns(name, arrays, len(boxes)))
+
+
+def _loaded(name: str, content: bytes) -> Any:
+    try:
+        loaded = np.load(io.BytesIO(content), allow_pickle=False)
+        return {key: loaded[key] for key in loaded.files} if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{name}: expected arrays of numbers in NumPy's format, got: {error}") from error
+
+
+def _numbers(where: str, values: NDArray[Any], width: int) -> NDArray[np.float64]:
+    if values.size == 0 and values.ndim in (1, 2):
+        return np.empty((0, width))
+    if values.ndim != 2 or values.shape[1] != width or values.dtype.kind not in "fiu":
+        raise InputError(f"{where}: expected (K, {width}) numbers, got {values.shape} {values.dtype}")
+    return values.astype(np.float64)
+
+
+def _images(name: str, arrays: dict[str, NDArray[Any]], count: int) -> tuple[NDArray[np.int64], list[str] | None]:
+    """The image of each box, and the image ids unless they are indices."""
+    found = [key for key in ("image_ids", "image_id", "image_index") if key in arrays]
+    if len(found) != 1:
+        came = " and ".join(found) or "none of them"
+        raise InputError(f"{name}: expected image_ids or image_index ({count},) beside boxes, got {came}")
+    values = _beside(f"{name}: {found[0]}", arrays[found[0]], count, "iuU" if found[0] != "image_index" else "iuf")
+    if found[0] == "image_index":
+        return whole_numbers(f"{name}: image_index", values, "image index"), None
+    different, codes = np.unique(values, return_inverse=True)
+    return codes.astype(np.int64), [str(value) for value in different.tolist()]
+
+
+def _columns(name: str, arrays: dict[str, NDArray[Any]], count: int) -> BoxColumns:
+    columns = {}
+    for column, names in COLUMNS.items():
+        found = [key for key in names if key in arrays]
+        if len(found) > 1:
+            raise InputError(f"{name}: expected one of {' and '.join(found)}, got both")
+        if found:
+            values = _beside(f"{name}: {found[0]}", arrays[found[0]], count, "iuf")
+            columns[column] = values.astype(np.float64) if column == "score" else whole_numbers(name, values, column)
+    return BoxColumns(columns)
+
+
+def _beside(where: str, values: NDArray[Any], count: int, kinds: str) -> NDArray[Any]:
+    if values.shape != (count,) or values.dtype.kind not in kinds:
+        raise InputError(f"{where}: expected ({count},) values, one a box, got {values.shape} {values.dtype}")
+    return values

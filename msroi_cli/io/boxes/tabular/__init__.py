@@ -1,0 +1,1 @@
+"""Boxes as a table with named columns: CSV, TSV, Parquet."""

@@ -1,0 +1,1 @@
+"""Pyramids in HDF5: one module a layout."""

@@ -1,0 +1,90 @@
+"""The level datasets of an HDF5 pyramid: which they are, and their scales."""
+
+from __future__ import annotations
+
+import h5py
+
+from msroi_cli.io.features.dataset import OpenFile
+from msroi_cli.io.files.location import Location
+from msroi_cli.io.hdf5.read import attribute, dataset_in, dtype_of, member, names
+from msroi_cli.io.pyramid.base import Pyramid
+from msroi_cli.io.pyramid.checks import FLOATS, check_map
+from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, scale_of, scales_in_order
+
+# A pyramid has a handful of levels: a group with more members than this holds images.
+MEMBERS_SAMPLED = 32
+
+
+def level_datasets(
+    group: h5py.Group, location: Location, choice: LevelChoice, ranks: tuple[int, ...], *inside: str
+) -> dict[str, h5py.Dataset]:
+    """The level datasets in a group, finest first: those of the user's names, or all float ones of the right rank.
+
+    Empty if the group holds none of the user's names at all.
+    """
+    found = {}
+    for name in choice.names or names(group, location.at(*inside), MEMBERS_SAMPLED):
+        item = member(group, name, location.at(*inside, name))
+        if isinstance(item, h5py.Dataset):
+            found[name] = item
+    if choice.names is None:
+        fits = {
+            name: item.shape
+            for name, item in found.items()
+            if len(item.shape or ()) in ranks and dtype_of(item, location.at(*inside, name)).name in FLOATS
+        }
+        return {name: found[name] for name in finest_first(fits)}
+    if not found:
+        return {}
+    return {name: dataset_in(group, name, location.at(*inside, name), "a dataset (C, H, W)") for name in choice.names}
+
+
+Scales = dict[str, tuple[float, float] | None]
+
+
+def own_scales(datasets: dict[str, h5py.Dataset], where: Location, group: h5py.Group) -> Scales:
+    """The scale that the file gives for each level: on its dataset, else on the group of the levels, else on the file.
+
+    A group or the file has one value, or one a level in the order of all levels of the group, finest first.
+    Raises InputError for values that are no scales.
+    """
+    own = {
+        name: scale_of(
+            where.at(name), *(attribute(dataset, key, where.at(name)) for key in ("stride", "spatial_scale"))
+        )
+        for name, dataset in datasets.items()
+    }
+    if all(scale is not None for scale in own.values()):
+        return own
+    for holder, at in ((group, str(where)), (group.file, str(where.path))):
+        stride, scale = (attribute(holder, key, at) for key in ("stride", "spatial_scale"))
+        if stride is not None or scale is not None:
+            every = level_datasets(group, where, LevelChoice(), (3, 4)) or datasets
+            beside = scales_in_order(at, stride, scale, list(every))
+            return {name: found if found is not None else beside.get(name) for name, found in own.items()}
+    return own
+
+
+class Hdf5Pyramid(Pyramid):
+    """What both layouts share: the file, the levels and their scales."""
+
+    def __init__(self, file: OpenFile, location: Location) -> None:
+        self.root = file.root
+        self.location = location
+        self._file = file
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def _set_levels(self, datasets: dict[str, h5py.Dataset], choice: LevelChoice, where: Location) -> None:
+        """Takes channels, dtype and scales from the sample image's levels."""
+        name, first = next(iter(datasets.items()))
+        check_map(where.at(name), first.shape, dtype_of(first, where.at(name)))
+        self.channels = first.shape[-3]
+        self.dtype = first.dtype
+        for name, dataset in datasets.items():
+            check_map(where.at(name), dataset.shape, dtype_of(dataset, where.at(name)), (self.channels, self.dtype))
+        given = choice.strides or choice.scales
+        own: Scales = {} if given else own_scales(datasets, where, first.parent)
+        self.levels = level_scales(list(datasets), [own.get(name) for name in datasets], choice, where)

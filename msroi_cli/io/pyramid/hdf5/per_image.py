@@ -1,0 +1,160 @@
+"""Pyramids in HDF5 with one group an image."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import h5py
+import numpy as np
+
+from msroi_cli.errors import InputError
+from msroi_cli.io.features.dataset import FeatureDataset, OpenFile
+from msroi_cli.io.features.source import MapSource
+from msroi_cli.io.files.location import Location
+from msroi_cli.io.hdf5.describe import dataset_storage
+from msroi_cli.io.hdf5.read import attribute, dataset_in, dtype_of, guarded, member, names, open_dataset
+from msroi_cli.io.pyramid.checks import check_map
+from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, Hdf5Pyramid, Scales, level_datasets, own_scales
+from msroi_cli.io.pyramid.hdf5.template import PLAIN, GroupTemplate
+from msroi_cli.io.pyramid.levels import LevelChoice, pair_of
+
+EXPECTED = "a pyramid: float datasets (N, C, H, W), one group per image with datasets (C, H, W), or those of one image"
+
+# The levels are found from the first images that have any, this many of them.
+IMAGES_SAMPLED = 8
+
+
+class PerImageHdf5Pyramid(Hdf5Pyramid):
+    """One group an image, named by its id, with one dataset (C, H, W) or (1, C, H, W) a level.
+
+    Group attributes, both optional: `scale_factor` (sx, sy) and `image_size` (width, height). With `--group` the groups
+    lie deeper, and these attributes are those of the levels' group, or else of the image's.
+    """
+
+    layout = "per image"
+
+    def __init__(self, file: OpenFile, location: Location, choice: LevelChoice) -> None:
+        super().__init__(file, location)
+        self._opening = threading.Lock()
+        self._template = PLAIN if choice.group is None else GroupTemplate.parse(choice.group)
+        self.image_ids = self._find_images()
+        self._own_scales = choice.strides is None and choice.scales is None
+        samples = self._samples(choice)
+        if not samples:
+            actual = ", ".join(self.image_ids[:5]) or "an empty group"
+            among = ", ".join(choice.names or ())
+            wanted = f"datasets {among}, at the top or in each group" if among else EXPECTED
+            raise InputError(f"{location}: expected {wanted}, got {actual}")
+        self._sampled = tuple(samples)
+        self.sample_image, datasets = max(samples.items(), key=lambda item: (len(item[1]), -item[0]))
+        for image, others in samples.items():
+            for name in datasets:
+                if name not in others:
+                    self._refuse_level(image, name)
+        path = self._path(self.sample_image)
+        self._set_levels(datasets, choice, Location(location.path, f"{location.group.rstrip('/')}/{path}"))
+
+    def _find_images(self) -> list[str]:
+        """The image ids, from the names of the groups."""
+        parent = self._template.parent
+        group = member(self.root, parent, self.location.at(parent)) if parent else self.root
+        if not isinstance(group, h5py.Group):
+            raise InputError(f"{self.location.at(parent)}: expected a group with the groups of the images, got none")
+        found = names(group, self.location)
+        if self._template is PLAIN:
+            return found
+        return [image for image in map(self._template.id_of, found) if image is not None]
+
+    def _path(self, image: int) -> str:
+        """The path of the group of an image's levels."""
+        return self._template.levels(self.image_ids[image])
+
+    def _refuse_level(self, image: int, name: str) -> NoReturn:
+        """Raises InputError that says what an image has in place of a level."""
+        where = self.location.at(self._path(image), name)
+        expected = f"a dataset like that of image {self.image_ids[self.sample_image]}"
+        dataset = dataset_in(self._group(image), name, where, expected)
+        raise InputError(f"{where}: expected {expected}, got {dataset.shape} {dtype_of(dataset, where)}")
+
+    def _samples(self, choice: LevelChoice) -> dict[int, dict[str, h5py.Dataset]]:
+        """The level datasets of the first images, by image."""
+        samples = {}
+        for index in range(len(self.image_ids)):
+            path = self._path(index)
+            group = member(self.root, path, self.location.at(path))
+            if isinstance(group, h5py.Group):
+                datasets = level_datasets(group, self.location, choice, (3, 4), path)
+                if datasets:
+                    samples[index] = datasets
+            if index >= MEMBERS_SAMPLED or len(samples) == IMAGES_SAMPLED:
+                break
+        return samples
+
+    def _group(self, image: int) -> h5py.Group:
+        path = self._path(image)
+        group = member(self.root, path, self.location.at(path))
+        if not isinstance(group, h5py.Group):
+            actual = "none" if group is None else "a dataset"
+            raise InputError(f"{self.location.at(path)}: expected a group with the levels of an image, got {actual}")
+        return group
+
+    def storage(self, image: int, level: int) -> dict[str, Any]:
+        """The level's dataset in the image's group."""
+        return dataset_storage(self.root[self._path(image)][self.levels[level].name])
+
+    def source(self, image: int, level: int) -> MapSource:
+        """A level's dataset in the image's group, opened by its path alone: opening is what tiny images cost."""
+        inside = f"{self._path(image)}/{self.levels[level].name}"
+        where = self.location.at(inside)
+        dataset = open_dataset(self.root, inside, where, f"a dataset ({self.channels}, H, W)")
+        with guarded(where):
+            storage = FeatureDataset(dataset, self._file)
+        check_map(where, storage.shape, storage.dtype, (self.channels, self.dtype))
+        if len(storage.shape) == 4 and storage.shape[0] != 1:
+            raise InputError(f"{where}: expected (1, {self.channels}, H, W), got {storage.shape}")
+        return storage.map(0, where)
+
+    def sources(self, wanted: Sequence[tuple[int, int]]) -> list[MapSource]:
+        """Opened by one thread at a time: HDF5 lets no two work, and taking turns costs them more than waiting."""
+        with self._opening:
+            return super().sources(wanted)
+
+    def check(self, image: int) -> None:
+        """Checks the image's levels, and that their scales are those of the sample image."""
+        group, path = self._group(image), self._path(image)
+        wheres = [self.source(image, index).where for index in range(len(self.levels))]
+        datasets = {level.name: group[level.name] for level in self.levels}
+        scales: Scales = {}
+        if self._own_scales:
+            scales = own_scales(
+                datasets, Location(self.location.path, f"{self.location.group.rstrip('/')}/{path}"), group
+            )
+        for level, where in zip(self.levels, wheres, strict=True):
+            own = scales.get(level.name)
+            if own is not None and not np.allclose(own, level.scale, rtol=1e-6):
+                stride, wanted = (" x ".join(f"{1 / side:g}" for side in scale) for scale in (own, level.scale))
+                raise InputError(f"{where}: expected stride {wanted} as on other images, got {stride}")
+
+    @property
+    def has_scale_factors(self) -> bool:
+        """Whether one of the first images has one."""
+        return any(self.scale_factor(image) is not None for image in self._sampled)
+
+    def scale_factor(self, image: int) -> tuple[float, float] | None:
+        """The group's `scale_factor`."""
+        return self._pair(image, "scale_factor")
+
+    def image_size(self, image: int) -> tuple[float, float] | None:
+        """The group's `image_size`."""
+        return self._pair(image, "image_size")
+
+    def _pair(self, image: int, name: str) -> tuple[float, float] | None:
+        where = self.location.at(self._path(image))
+        value: Any = attribute(self._group(image), name, where)
+        if value is None and self._template.inside:
+            path = self._template.member(self.image_ids[image])
+            where = self.location.at(path)
+            value = attribute(self.root[path], name, where)
+        return None if value is None else pair_of(f"{where}: {name}", value)

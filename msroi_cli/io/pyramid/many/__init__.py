@@ -1,0 +1,1 @@
+"""Several pyramid files as one pyramid."""
