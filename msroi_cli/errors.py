@@ -1,5 +1,7 @@
 """The exceptions that msroi raises on purpose, and the exit code each one becomes."""
 
+from __future__ import annotations
+
 
 class MsroiError(Exception):
     """Base of everything msroi raises on purpose; its text is one line for people."""
@@ -19,6 +21,9 @@ class StoppedError(MsroiError):
     def __init__(self, message: str, signal: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal
+
+    def __reduce__(self) -> tuple[type[StoppedError], tuple[str, int]]:
+        return type(self), (str(self), self.exit_code - 128)
 
 
 class UsageError(MsroiError):

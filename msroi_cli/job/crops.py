@@ -121,6 +121,10 @@ class FolderCrops(Crops):
     @cached_property
     def stats(self) -> NDArray[Any]:  # type: ignore[override]
         """The statistics of the whole job, as it would have written them."""
+        return self.summary().records()
+
+    def summary(self) -> Summary:
+        """What the whole job did; without times and without the boxes that could not be pooled."""
         total = stats_from_records(self._moments[0])
         for moments in self._moments[1:]:
             total.add(stats_from_records(moments))
@@ -130,7 +134,7 @@ class FolderCrops(Crops):
         )
         names = [str(name) for name in self.parameters["levels"]]
         strides = [(1 / y, 1 / x) for y, x in self.parameters["spatial_scales"]]
-        return Summary(names, strides, levels, whole, {}, math.nan).records()
+        return Summary(names, strides, levels, whole, {}, math.nan)
 
     def __enter__(self) -> FolderCrops:
         return self

@@ -49,7 +49,7 @@ class ExtractRequest:
     """One `msroi extract`. compression: "gzip" or "lzf", and the level of gzip. memory: bytes for work under way.
 
     reduce: "mean" or "max" for vectors instead of crops. order: "input" or "image", of the rows. shard: makes `out` a
-    folder, and writes the part of this shard.
+    folder, and writes the part of this shard. workers: processes, None for as many as are worth it.
     """
 
     pyramid: str
@@ -67,3 +67,4 @@ class ExtractRequest:
     reduce: str | None = None
     order: str = "input"
     shard: Shard | None = None
+    workers: int | None = None

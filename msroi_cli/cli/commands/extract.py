@@ -65,6 +65,13 @@ Example:
     help="Make part I of N, counted from 1, in the folder OUT. I,J/N: several. auto, auto/N or auto+OFFSET/N: that of "
     "the task of an array job. A folder with all parts is read as one crops file.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes, each with its threads, that make parts of OUT.  [default: 1; one a thread for very many small "
+    "images]",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would be done, but do not do it.")
 @options.memory_option
 @options.talk_options
@@ -89,9 +96,14 @@ def extract(
     shards = given.pop("shard")
     if len(shards) > 1 and stats is not None:
         raise UsageError("--stats: expected without several shards, of which each has its own, got both")
+    workers = given.pop("workers")
+    if workers is not None and shards != (None,):
+        raise UsageError("--workers: expected without --shard, got both")
     request = _request(**given)
     for shard in shards:
-        _extract(replace(request, shard=shard), signals, stats, dry_run, bar, quiet, verbose)
+        # A shard is one process's work.
+        some = replace(request, shard=shard, workers=workers if shard is None else 1)
+        _extract(some, signals, stats, dry_run, bar, quiet, verbose)
 
 
 def _extract(
@@ -177,10 +189,14 @@ def _request(
 
 def _run(job: Extraction, bar: bool | None, quiet: bool, signals: StopSignals) -> Summary | None:
     from msroi_cli.core.backends.environment import keep_freed_memory
+    from msroi_cli.job.cluster.run import default_workers, extract_with_workers
     from msroi_cli.job.extract.run import extract
 
     keep_freed_memory()
+    workers = job.request.workers or default_workers(job)
     with progress(len(job.plan), bar, quiet) as advance, signals.gently():
+        if workers > 1:
+            return extract_with_workers(job, workers, advance, signals.came)
         return extract(job, advance, signals.came)
 
 

@@ -1,0 +1,90 @@
+"""One crops file by way of shards in several processes: their parts, then the merged file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+from msroi_cli.core.backends.environment import default_threads
+from msroi_cli.errors import UsageError
+from msroi_cli.io.crops.output import is_done
+from msroi_cli.io.crops.parts import NAME, UNFINISHED
+from msroi_cli.io.files.atomic import failures_named
+from msroi_cli.job.cluster.engine import run_shards
+from msroi_cli.job.cluster.processes import processes
+from msroi_cli.job.crops import open_parts
+from msroi_cli.job.extract.prepare import Extraction
+from msroi_cli.job.extract.run import CHECKED_FIRST, check
+from msroi_cli.job.merge import MergeRequest, merge
+from msroi_cli.job.summary import Summary
+
+SHARDS_PER_WORKER = 4
+
+# Opening images is what takes time where there are so many, so small: HDF5 opens one at a time in a process.
+MANY_IMAGES, SMALL_IMAGE = 20_000, 1 << 20
+
+
+def extract_with_workers(
+    job: Extraction,
+    workers: int,
+    progress: Callable[[int], None] = lambda boxes: None,
+    stop: Callable[[], int] = lambda: 0,
+) -> Summary | None:
+    """Does what `job.extract.run.extract` does, in `workers` processes; None if the output was whole already.
+
+    Raises what it raises, UsageError for boxes from standard input, and RunError for workers that die again and again.
+    """
+    if job.request.boxes == "-":
+        raise UsageError("--workers: expected BOXES in a file, which every worker can read, got standard input")
+    if is_done(job.output):
+        return None
+    started = perf_counter()
+    check(job, CHECKED_FIRST)
+    folder = parts_folder(job.output.path)
+    _take(folder, job)
+    threads = job.request.threads or max(1, default_threads() // workers)
+    request = replace(job.request, out=folder, threads=threads)
+    run_shards(request, workers * SHARDS_PER_WORKER, processes(workers), progress, stop)
+    with open_parts(folder) as crops:
+        merge(crops, MergeRequest(job.output.path, job.request.resume, job.request.overwrite), stop=stop)
+        summary = crops.summary()
+    with suppress(OSError):
+        shutil.rmtree(folder)
+    return replace(summary, invalid=job.invalid, elapsed=perf_counter() - started)
+
+
+def parts_folder(out: Path) -> Path:
+    """Where the parts of `out` are until they are merged."""
+    target = out.resolve()
+    return target.with_name(f".{target.name}.parts")
+
+
+def _take(folder: Path, job: Extraction) -> None:
+    """Makes the folder for parts, or takes over that of an interrupted job; raises UsageError for what is not ours."""
+    out = job.output.path
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise UsageError(f"{folder}: expected a folder for the parts of {out.name}, got something else")
+    for entry in folder.iterdir() if folder.exists() else ():
+        if not NAME.fullmatch(entry.name) and not UNFINISHED.fullmatch(entry.name):
+            raise UsageError(f"{entry}: expected the parts of an interrupted job, got another file")
+    if folder.exists() and not job.request.resume:
+        if not job.request.overwrite:
+            raise UsageError(f"{out}: interrupted job found: --resume continues it, --overwrite starts again")
+        with failures_named(out):
+            shutil.rmtree(folder)
+    with failures_named(out):
+        folder.mkdir(exist_ok=True)
+
+
+def default_workers(job: Extraction) -> int:
+    """How many processes are worth their start: one, but for very many small images in groups of their own."""
+    pyramid = job.pyramid
+    if pyramid.layout != "per image" or job.request.boxes == "-" or len(job.plan.images()) < MANY_IMAGES:
+        return 1
+    sources = [pyramid.source(pyramid.sample_image, level) for level in range(len(pyramid.levels))]
+    size = sum(source.shape[0] * source.channel_bytes for source in sources)
+    return (job.request.threads or default_threads()) if size <= SMALL_IMAGE else 1

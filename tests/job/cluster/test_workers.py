@@ -1,0 +1,162 @@
+"""Workers make the bytes of one process, whatever happens to them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from msroi_cli.errors import InputError, RunError, StoppedError
+from msroi_cli.job.cluster import engine
+from msroi_cli.job.cluster.engine import Engine, run_shards
+from msroi_cli.job.request import BoxOptions, ExtractRequest, PoolOptions
+from tests.builders import SPREAD, process, refused, run
+from tests.job.cluster.test_parts import datasets, extract, good, inputs  # noqa: F401
+
+POOL = PoolOptions(canonical_scale=16, canonical_level=1)
+
+
+@pytest.fixture
+def request_of(inputs, tmp_path):  # noqa: F811
+    box = BoxOptions(on_bad_box="zero")
+    return ExtractRequest(str(inputs / "p.h5"), str(inputs / "b.json"), tmp_path / "parts", pool=POOL, box=box)
+
+
+def whole(inputs, request_of, tmp_path):  # noqa: F811
+    """Whether the parts, merged, are the file of one run."""
+    extract(inputs, tmp_path / "one.h5")
+    good("merge", request_of.out, "-o", tmp_path / "merged.h5")
+    assert datasets(tmp_path / "merged.h5") == datasets(tmp_path / "one.h5")
+
+
+def prepare_folder(request_of):
+    request_of.out.mkdir()
+    return request_of
+
+
+@pytest.mark.parametrize("options", [(), ("--compression", "gzip:1"), ("--order", "image")])
+def test_the_file_of_one_process(inputs, tmp_path, options):  # noqa: F811
+    extract(inputs, tmp_path / "one.h5", *options)
+    before = set(tmp_path.iterdir())
+    extract(inputs, tmp_path / "many.h5", "--workers", "2", *options)
+    assert datasets(tmp_path / "many.h5") == datasets(tmp_path / "one.h5")
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "many.h5"}
+
+
+def test_any_executor(inputs, request_of, tmp_path):  # noqa: F811
+    done = []
+    run_shards(prepare_folder(request_of), 5, Engine(lambda: ThreadPoolExecutor(3), 3), done.append)
+    assert sum(done) == 60
+    whole(inputs, request_of, tmp_path)
+
+
+class Dying(ThreadPoolExecutor):
+    """An executor whose workers die when a shard is given to them, as often as `deaths` says."""
+
+    deaths: dict[int, int] = {}  # noqa: RUF012
+
+    def submit(self, function, request):
+        return super().submit(self.work, function, request)
+
+    def work(self, function, request):
+        if self.deaths.get(request.shard.index, 0):
+            self.deaths[request.shard.index] -= 1
+            raise BrokenExecutor("a worker died")
+        return function(request)
+
+
+def test_shards_of_dead_workers_are_tried_again(inputs, request_of, tmp_path):  # noqa: F811
+    Dying.deaths = {2: 1, 4: 2}
+    run_shards(prepare_folder(request_of), 5, Engine(lambda: Dying(2), 2))
+    assert Dying.deaths == {2: 0, 4: 0}
+    whole(inputs, request_of, tmp_path)
+
+
+def test_a_shard_that_kills_its_workers_is_named_and_all_others_are_made(request_of):
+    Dying.deaths = {3: 99}
+    with pytest.raises(RunError, match=r"shards 3/5: their workers died 3 times; all other parts are there"):
+        run_shards(prepare_folder(request_of), 5, Engine(lambda: Dying(2), 2))
+    assert Dying.deaths == {3: 96}
+    parts = sorted(path.name for path in request_of.out.glob("part-*.h5"))
+    assert parts == [f"part-{index:05d}-of-00005.h5" for index in (1, 2, 4, 5)]
+
+
+def test_a_worker_that_dies_behind_its_whole_part_has_done_it(inputs, request_of, tmp_path, monkeypatch):  # noqa: F811
+    make = engine.make_part
+
+    def dies_late(request):
+        make(request)
+        if request.shard.index == 2:
+            raise BrokenExecutor("too late")
+        return 0
+
+    monkeypatch.setattr(engine, "make_part", dies_late)
+    run_shards(prepare_folder(request_of), 3, Engine(lambda: ThreadPoolExecutor(1), 1))
+    whole(inputs, request_of, tmp_path)
+
+
+def test_bad_input_is_not_tried_again(request_of):
+    request = replace(prepare_folder(request_of), pyramid="nowhere.h5")
+    with pytest.raises(InputError, match="nowhere"):
+        run_shards(request, 5, Engine(lambda: ThreadPoolExecutor(1), 1))
+
+
+def test_a_signal_keeps_what_is_done(inputs, request_of, tmp_path):  # noqa: F811
+    done = []
+    prepare_folder(request_of)
+    with pytest.raises(StoppedError):
+        run_shards(request_of, 5, Engine(lambda: ThreadPoolExecutor(1), 1), done.append, lambda: 2 * (len(done) > 1))
+    assert list(request_of.out.glob("part-*.h5"))
+    run_shards(request_of, 5, Engine(lambda: ThreadPoolExecutor(1), 1))
+    whole(inputs, request_of, tmp_path)
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers by /proc")
+@pytest.mark.parametrize("victim", ["worker", "parent"])
+def test_killed_with_sigkill(inputs, tmp_path, victim):  # noqa: F811
+    extract(inputs, tmp_path / "one.h5")
+    arguments = ("--workers", "2", "--on-bad-box", "zero", *SPREAD)
+    command = ("extract", inputs / "p.h5", inputs / "b.json", "-o", tmp_path / "many.h5", *arguments)
+    running = process(*command)
+    deadline = time.monotonic() + 120
+    while not (workers := [pid for pid in children(running.pid) if spawned(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(workers[0] if victim == "worker" else running.pid, signal.SIGKILL)
+    _, errors = running.communicate(timeout=300)
+    if victim == "worker":
+        assert running.returncode == 0, errors
+    else:
+        done = subprocess.run([sys.executable, "-m", "msroi_cli", *map(str, command), "--resume"], timeout=300)
+        assert done.returncode == 0
+    assert datasets(tmp_path / "many.h5") == datasets(tmp_path / "one.h5")
+
+
+def spawned(pid):
+    """Whether a child is a worker, and not the process that tracks resources."""
+    try:
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def test_what_is_refused(inputs, tmp_path):  # noqa: F811
+    command = ("extract", inputs / "p.h5", inputs / "b.json", "-o", tmp_path / "o.h5", "--on-bad-box", "zero")
+    refused(run(*command, "--workers", "2", "--shard", "1/2"), 2, "without --shard")
+    from_input = ("extract", inputs / "p.h5", "-", "-o", tmp_path / "o.h5", "--workers", "2", "--on-bad-box", "zero")
+    refused(run(*from_input, stdin=(inputs / "b.json").read_text()), 2, "got standard input")
+    mine = tmp_path / ".o.h5.parts"
+    mine.mkdir()
+    (mine / "letter.txt").write_text("dear")
+    refused(run(*command, "--workers", "2", "--overwrite"), 2, "letter.txt: expected the parts of an interrupted job")
+    assert (mine / "letter.txt").read_text() == "dear"
