@@ -55,6 +55,10 @@ class CropMoments:
             moments._set(rows, crops[rows].astype(np.float64).reshape(-1, size))
         return moments
 
+    def take(self, rows: NDArray[np.bool_]) -> CropMoments:
+        """The moments of some of the crops."""
+        return CropMoments(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
     def _set(self, rows: slice, values: NDArray[np.float64]) -> None:
         finite = np.isfinite(values)
         count = finite.sum(axis=1)

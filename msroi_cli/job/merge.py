@@ -15,7 +15,8 @@ from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import InputError, StoppedError, UsageError
 from msroi_cli.io.crops.output import crops_writer, is_done
 from msroi_cli.io.crops.schema import COLUMNS, CropsHeader
-from msroi_cli.io.crops.writer import CropsWriter, Output, row_checksums
+from msroi_cli.io.crops.writer import CropsWriter, Output
+from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.io.files.location import Source
 from msroi_cli.job.crops import FolderCrops
 from msroi_cli.job.summary import moments_records

@@ -15,7 +15,7 @@ from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import InputError
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.schema import STATUS_INVALID, STATUS_POOLED
-from msroi_cli.io.crops.writer import row_checksums
+from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid

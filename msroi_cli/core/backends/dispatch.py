@@ -69,11 +69,38 @@ def moments_of(crops: NDArray[Any]) -> CropMoments:
     """The moments of each of `crops` (K, ...), C-contiguous."""
     if backend_name() != "native":
         return CropMoments.of(crops)
-    rows = crops.reshape(len(crops), math.prod(crops.shape[1:])).astype(
-        np.promote_types(crops.dtype, np.float32), copy=False
-    )
-    counts, values = np.zeros((len(rows), 3), np.int64), np.zeros((len(rows), 4))
-    _native.add_moments(counts, values, rows, np.arange(len(rows)))
+    choose_isa()
+    rows = _rows(crops)
+    counts, values = _room_for_moments(len(rows))
+    _native.row_moments(counts, values, rows)
+    return _moments(counts, values)
+
+
+def digests_of(crops: NDArray[Any]) -> tuple[CropMoments, NDArray[np.uint32] | None]:
+    """The moments of each of `crops` (K, ...), C-contiguous in native byte order, and with them its CRC32, (K,).
+
+    None for checksums where they would take a pass of their own.
+    """
+    if backend_name() != "native":
+        return CropMoments.of(crops), None
+    choose_isa()
+    rows = _rows(crops)
+    counts, values = _room_for_moments(len(rows))
+    checksums = np.empty(len(rows), np.uint32)
+    _native.row_digests(counts, values, checksums, rows)
+    return _moments(counts, values), checksums
+
+
+def _rows(crops: NDArray[Any]) -> NDArray[Any]:
+    """`crops` (K, M), in native byte order."""
+    return crops.reshape(len(crops), math.prod(crops.shape[1:])).astype(crops.dtype.newbyteorder("="), copy=False)
+
+
+def _room_for_moments(rows: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    return np.empty((rows, 3), np.int64), np.empty((rows, 4))
+
+
+def _moments(counts: NDArray[np.int64], values: NDArray[np.float64]) -> CropMoments:
     mean, squares, low, high = values.T
     return CropMoments(counts[:, 0], mean, squares, low, high, counts[:, 1], counts[:, 2])
 

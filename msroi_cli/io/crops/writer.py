@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -105,9 +104,3 @@ class CropsWriter(ABC):
     def present(self) -> bool:
         """Whether the files of an earlier run are there."""
         return self._output.partial.exists()
-
-
-def row_checksums(crops: NDArray[Any]) -> NDArray[np.uint32]:
-    """The CRC32 of each of `crops` (k, ...), C-contiguous."""
-    rows = crops.reshape(len(crops), -1).view(np.uint8) if crops.size else np.empty((len(crops), 0), np.uint8)
-    return np.fromiter((zlib.crc32(row.data) for row in rows), np.uint32, len(rows))

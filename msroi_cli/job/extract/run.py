@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.core.backends.dispatch import stats_of
+from msroi_cli.core.backends.dispatch import digests_of
 from msroi_cli.core.backends.environment import default_threads
 from msroi_cli.core.reduce import REDUCTIONS
 from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import StoppedError
 from msroi_cli.io.crops.output import crops_writer, is_done
-from msroi_cli.io.crops.writer import CropsWriter, Record, row_checksums
+from msroi_cli.io.crops.writer import CropsWriter, Record
 from msroi_cli.io.files.atomic import check_room, failures_named
+from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.job.extract.plan import Batch
 from msroi_cli.job.extract.pooling import Pooler
 from msroi_cli.job.extract.prepare import Extraction
@@ -131,10 +132,12 @@ class _Crew:
         crops: NDArray[Any] = self._own.crops[: len(rows)]
         self._own.pooler.pool(batch, crops)
         pooled = job.plan.pooled[rows]
-        stats = stats_of(crops[pooled] if not pooled.all() else crops, job.plan.level[rows][pooled], job.header.levels)
+        moments, checksums = digests_of(crops)
+        stats = CropStats.of_moments(moments.take(pooled), job.plan.level[rows][pooled], job.header.levels)
         if job.request.reduce:
-            crops = REDUCTIONS[job.request.reduce](crops)
-        place = self._writer.write(rows, crops, row_checksums(crops))
+            crops, checksums = REDUCTIONS[job.request.reduce](crops), None
+        sums = row_checksums(crops) if checksums is None else checksums
+        place = self._writer.write(rows, crops, sums)
         return {"batch": batch.number, "rows": len(rows), "stats": stats.as_list(), **place}
 
     def seconds(self) -> NDArray[np.float64]:

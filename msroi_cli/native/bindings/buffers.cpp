@@ -54,9 +54,10 @@ Type Buffer::float_type(bool& swapped) const {
 
 void Buffer::expect(char kind, int64_t itemsize) const {
     const Format format = format_of(view_.format);
-    const bool right = format.code && strchr(kind == 'f' ? "fd" : "ilq", format.code);
-    if (!right || format.swapped || view_.itemsize != itemsize)
-        fail((kind == 'f' ? "float" : "int") + std::to_string(itemsize * 8));
+    const char* codes = kind == 'f' ? "fd" : kind == 'u' ? "ILQ" : "ilq";
+    const char* name = kind == 'f' ? "float" : kind == 'u' ? "uint" : "int";
+    if (!format.code || !strchr(codes, format.code) || format.swapped || view_.itemsize != itemsize)
+        fail(name + std::to_string(itemsize * 8));
 }
 
 void Buffer::expect_length(int64_t length) const {

@@ -29,7 +29,7 @@ public:
     // The float type of the elements, and whether their bytes are in the other order than this machine's.
     Type float_type(bool& swapped) const;
 
-    // Throws nanobind::value_error unless the elements are of that kind: 'f' float or 'i' integer, in native order.
+    // Throws nanobind::value_error unless the elements are of that kind: 'f' float, 'i' integer or 'u' unsigned, in native order.
     void expect(char kind, int64_t itemsize) const;
     void expect_length(int64_t length) const;
 

@@ -7,7 +7,7 @@ namespace msroi {
 
 void define_pool(nanobind::module_& module);
 void define_weights(nanobind::module_& module);
-void define_moments(nanobind::module_& module);
+void define_digests(nanobind::module_& module);
 void define_memory(nanobind::module_& module);
 void define_filters(nanobind::module_& module);
 

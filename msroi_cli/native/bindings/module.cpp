@@ -31,7 +31,7 @@ NB_MODULE(_native, module) {
     module.doc() = "The native kernel of msroi.";
     define_pool(module);
     define_weights(module);
-    define_moments(module);
+    define_digests(module);
     define_memory(module);
     define_filters(module);
     module.def("leave_at_second_signal", leave_at_second_signal, nb::arg("number"),

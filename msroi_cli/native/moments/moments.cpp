@@ -1,57 +1,42 @@
 #include "moments/moments.h"
 
+#include <string.h>
+
 #include <cmath>
 #include <limits>
+
+#include "pooling/isa.h"
 
 namespace msroi {
 
 namespace {
 
-// Sums run in so many lanes that the compiler can keep them in vectors; the order of additions is part of the result.
-constexpr int lanes = 16;
+constexpr double INFINITE = std::numeric_limits<double>::infinity();
+constexpr Moments NONE = {0, 0, 0, 0.0, 0.0, INFINITE, -INFINITE};
 
-// Values shifted by one of them lose nothing to cancellation when the mean is far from 0.
-template <class T>
-Moments finite_moments(const T* values, int64_t length) {
-    const double shift = double(values[0]);
-    double sum[lanes] = {}, squares[lanes] = {};
-    T low[lanes], high[lanes];
-    int64_t zeros[lanes] = {};
-    for (int i = 0; i < lanes; ++i) low[i] = high[i] = values[0];
-    const auto add = [&](int i, T value) {
-        const double away = double(value) - shift;
-        sum[i] += away;
-        squares[i] += away * away;
-        low[i] = value < low[i] ? value : low[i];
-        high[i] = value > high[i] ? value : high[i];
-        zeros[i] += value == 0;
-    };
-    int64_t start = 0;
-    for (; start + lanes <= length; start += lanes)
-        for (int i = 0; i < lanes; ++i) add(i, values[start + i]);
-    for (int i = 0; start + i < length; ++i) add(i, values[start + i]);
-    Moments all = no_moments();
-    double total = 0, total_squares = 0;
-    for (int i = 0; i < lanes; ++i) {
-        total += sum[i];
-        total_squares += squares[i];
-        all.low = std::fmin(all.low, double(low[i]));
-        all.high = std::fmax(all.high, double(high[i]));
-        all.zeros += zeros[i];
+Moments of_sums(const MomentSums& sums, int64_t count) {
+    const double spread = sums.squares - sums.sum * sums.sum / double(count);
+    return {count, sums.zeros, 0, sums.shift + sums.sum / double(count), spread < 0 ? 0 : spread, sums.low, sums.high};
+}
+
+// All bits of the exponent are set in NaN and infinities.
+bool is_finite(const char* value, Type type) {
+    if (type == Type::f16) {
+        uint16_t bits;
+        memcpy(&bits, value, sizeof bits);
+        return (bits & 0x7c00u) != 0x7c00u;
     }
-    all.count = length;
-    all.mean = shift + total / double(length);
-    const double spread = total_squares - total * total / double(length);
-    all.squares = spread < 0 ? 0 : spread;
-    return all;
+    if (type == Type::f32) {
+        float number;
+        memcpy(&number, value, sizeof number);
+        return std::isfinite(number);
+    }
+    double number;
+    memcpy(&number, value, sizeof number);
+    return std::isfinite(number);
 }
 
 }  // namespace
-
-Moments no_moments() {
-    constexpr double infinity = std::numeric_limits<double>::infinity();
-    return {0, 0, 0, 0.0, 0.0, infinity, -infinity};
-}
 
 void Moments::add(const Moments& other) {
     const int64_t total = count + other.count;
@@ -61,30 +46,30 @@ void Moments::add(const Moments& other) {
         mean += delta * share;
     }
     count = total;
-    low = std::fmin(low, other.low);
-    high = std::fmax(high, other.high);
+    low = other.low < low ? other.low : low;
+    high = other.high > high ? other.high : high;
     zeros += other.zeros;
     nonfinite += other.nonfinite;
 }
 
-template <class T>
-Moments moments_of(const T* values, int64_t length) {
-    Moments all = no_moments();
+Moments moments_of(const char* values, int64_t length, Type type) {
+    Moments all = NONE;
     if (!length) return all;
-    const Moments finite = finite_moments(values, length);
-    if (std::isfinite(finite.squares)) return finite;
+    const auto finite = [type, sums = isa_kernels().moments](const char* from, int64_t count) {
+        return of_sums(sums(from, count, type), count);
+    };
+    const Moments whole = finite(values, length);
+    if (std::isfinite(whole.squares)) return whole;
     // Runs of finite values between the others.
+    const int64_t size = bytes_of(type);
     int64_t start = 0;
     while (start < length) {
         int64_t stop = start;
-        while (stop < length && std::isfinite(values[stop])) ++stop;
-        if (stop > start) all.add(finite_moments(values + start, stop - start));
-        for (start = stop; start < length && !std::isfinite(values[start]); ++start) ++all.nonfinite;
+        while (stop < length && is_finite(values + stop * size, type)) ++stop;
+        if (stop > start) all.add(finite(values + start * size, stop - start));
+        for (start = stop; start < length && !is_finite(values + start * size, type); ++start) ++all.nonfinite;
     }
     return all;
 }
-
-template Moments moments_of(const float*, int64_t);
-template Moments moments_of(const double*, int64_t);
 
 }  // namespace msroi

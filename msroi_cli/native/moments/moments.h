@@ -1,7 +1,9 @@
 // The twin of core/stats.py: count, mean, sum of squared deviations, extremes and zeros of a crop's values.
 #pragma once
 
-#include <cstdint>
+#include <stdint.h>
+
+#include "pooling/sweep.h"
 
 namespace msroi {
 
@@ -14,10 +16,7 @@ struct Moments {
     void add(const Moments& other);
 };
 
-Moments no_moments();
-
-// The moments of `length` values. Those of the same values are the same bits, wherever they lie.
-template <class T>
-Moments moments_of(const T* values, int64_t length);
+// The moments of `length` values of `type`, in this machine's byte order. The same bits on every instruction set.
+Moments moments_of(const char* values, int64_t length, Type type);
 
 }  // namespace msroi

@@ -11,13 +11,16 @@ namespace msroi {
 
 namespace baseline {
 void sweep(const Unit& unit);
+MomentSums moments(const char* values, int64_t count, Type type);
 }
 #if defined(MSROI_X86)
 namespace v3 {
 void sweep(const Unit& unit);
+MomentSums moments(const char* values, int64_t count, Type type);
 }
 namespace v4 {
 void sweep(const Unit& unit);
+MomentSums moments(const char* values, int64_t count, Type type);
 }
 #endif
 
@@ -25,7 +28,7 @@ namespace {
 
 struct Isa {
     const char* name;
-    Sweep sweep;
+    Kernels kernels;
     bool usable;
 };
 
@@ -38,7 +41,7 @@ bool has_f16c() {
 
 // The compiler's run-time library asks the processor, and the system whether it saves the wider registers.
 std::vector<Isa> ask_the_processor() {
-    std::vector<Isa> known{{"baseline", baseline::sweep, true}};
+    std::vector<Isa> known{{"baseline", {baseline::sweep, baseline::moments}, true}};
 #if defined(MSROI_X86)
     __builtin_cpu_init();
     const bool v3_usable = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
@@ -46,8 +49,8 @@ std::vector<Isa> ask_the_processor() {
     const bool v4_usable = v3_usable && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                            __builtin_cpu_supports("avx512vl");
-    known.push_back({"v3", v3::sweep, v3_usable});
-    known.push_back({"v4", v4::sweep, v4_usable});
+    known.push_back({"v3", {v3::sweep, v3::moments}, v3_usable});
+    known.push_back({"v4", {v4::sweep, v4::moments}, v4_usable});
 #endif
     return known;
 }
@@ -91,6 +94,6 @@ void choose_isa(const std::string& name) {
 }
 
 std::string isa_name() { return current().load()->name; }
-Sweep isa_sweep() { return current().load()->sweep; }
+const Kernels& isa_kernels() { return current().load()->kernels; }
 
 }  // namespace msroi

@@ -8,6 +8,19 @@
 
 namespace msroi {
 
+// The sums of `count` finite values: of values less `shift`, one of them, and of the squares of these. Values that far
+// from 0 lose nothing to cancellation that way.
+struct MomentSums {
+    double shift, sum, squares, low, high;
+    int64_t zeros;
+};
+
+// What is compiled once per instruction set.
+struct Kernels {
+    Sweep sweep;
+    MomentSums (*moments)(const char* values, int64_t count, Type type);
+};
+
 // The names of the copies that run on this machine, the best last.
 std::vector<std::string> usable_isas();
 
@@ -17,6 +30,6 @@ void choose_isa(const std::string& name);
 
 // The copy in use.
 std::string isa_name();
-Sweep isa_sweep();
+const Kernels& isa_kernels();
 
 }  // namespace msroi

@@ -177,7 +177,7 @@ private:
 
     const Call& call_;
     const int64_t first_;
-    const Sweep sweep_ = isa_sweep();
+    const Sweep sweep_ = isa_kernels().sweep;
     std::vector<Box> boxes_;
     std::vector<Arena> arenas_;
     std::vector<Job> jobs_;

@@ -1,5 +1,5 @@
 // Boxes on a block of channels, channels in the lanes: Mode::rows and Mode::window.
-// Included by sweep.cpp alone, as lanes-inl.h is.
+// Included in this folder alone, as lanes-inl.h is.
 #pragma once
 
 #include "simd/deliver-inl.h"

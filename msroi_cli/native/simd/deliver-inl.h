@@ -1,5 +1,5 @@
 // From sums to crops: channels out of the lanes, into the type, byte order and strides of the caller's array.
-// Included by sweep.cpp alone, as lanes-inl.h is.
+// Included in this folder alone, as lanes-inl.h is.
 #pragma once
 
 #include "simd/half-inl.h"

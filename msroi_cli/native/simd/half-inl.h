@@ -1,5 +1,5 @@
 // float16 to float32 and back, four at a time or one, rounded to nearest, ties to even.
-// Included by sweep.cpp alone, as lanes-inl.h is.
+// Included in this folder alone, as lanes-inl.h is.
 #pragma once
 
 #include "simd/lanes-inl.h"

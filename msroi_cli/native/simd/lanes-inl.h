@@ -1,5 +1,5 @@
 // Vectors of one instruction set: loads, stores, transposes and half floats, in GCC and Clang vector extensions.
-// Included by sweep.cpp alone, inside its namespace: nothing here may be shared between instruction sets.
+// Included by the .cpp files of this folder alone, inside their namespace: nothing may be shared between instruction sets.
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // Packing: from planes, [channel][x], to cells, [x][channel], by register transposes.
-// Included by sweep.cpp alone, as lanes-inl.h is.
+// Included in this folder alone, as lanes-inl.h is.
 #pragma once
 
 #include "simd/source-inl.h"

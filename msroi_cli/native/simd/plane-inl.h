@@ -1,5 +1,5 @@
 // Boxes on one channel after the other, columns in the lanes: Mode::plane.
-// Included by sweep.cpp alone, as lanes-inl.h is.
+// Included in this folder alone, as lanes-inl.h is.
 #pragma once
 
 #include "simd/deliver-inl.h"

@@ -1,4 +1,4 @@
-// Where elements come from: planes as they lie in the caller's memory. Included by sweep.cpp alone, as lanes-inl.h is.
+// Where elements come from: planes as they lie in the caller's memory. Included in this folder alone, as lanes-inl.h is.
 //
 // A source knows the sum's type `Sum`, whether rows can be used as they lie (`direct`), one element (`at`), and QUAD
 // neighbours in a row (`quad`). `x` is an offset in bytes from the row's first cell.

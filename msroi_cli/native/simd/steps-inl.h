@@ -1,4 +1,4 @@
-// Small things that all ways through a box share. Included by sweep.cpp alone, as lanes-inl.h is.
+// Small things that all ways through a box share. Included in this folder alone, as lanes-inl.h is.
 #pragma once
 
 #include "simd/lanes-inl.h"

@@ -4,7 +4,7 @@
 // ones would round otherwise than an instruction set that has none. Beyond MOST_TAPS taps it is a sum of such sums, in
 // order: weights and pointers of one group stay in registers, and a long sum loses less to rounding.
 // A sum of m taps so rounds a term at most min(m, 8) + ceil(m / 8) - 2 times, which the error bound counts on.
-// Included by sweep.cpp alone, as lanes-inl.h is.
+// Included in this folder alone, as lanes-inl.h is.
 #pragma once
 
 #include "pooling/scratch.h"

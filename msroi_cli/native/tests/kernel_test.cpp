@@ -1,5 +1,6 @@
 // The kernel without Python, for the sanitizers: awkward shapes beside a naive loop, every instruction set, every way
-// through a box, several threads and several callers. Prints what failed; the exit code is 0 if nothing did.
+// through a box, several threads and several callers; and moments, checksums and the memory of results. Prints what
+// failed; the exit code is 0 if nothing did.
 
 #include <algorithm>
 #include <atomic>
@@ -15,6 +16,9 @@
 
 #include "weights/bands.h"
 #include "threads/thread_pool.h"
+#include "checksum/crc32.h"
+#include "memory/result_memory.h"
+#include "moments/moments.h"
 #include "pooling/isa.h"
 #include "pooling/kernel.h"
 #include "pooling/schedule.h"
@@ -211,15 +215,68 @@ void check_errors() {
     }
 }
 
+// The checksum of `length` bytes, bit by bit.
+uint32_t crc32_by_bits(const uint8_t* bytes, int64_t length) {
+    uint32_t state = ~uint32_t(0);
+    for (int64_t i = 0; i < length; ++i) {
+        state ^= bytes[i];
+        for (int bit = 0; bit < 8; ++bit) state = state >> 1 ^ (state & 1 ? 0xedb88320u : 0u);
+    }
+    return ~state;
+}
+
+void check_checksums() {
+    std::mt19937 random(3);
+    for (int64_t length = 0; length < 400; ++length) {
+        const std::unique_ptr<uint8_t[]> bytes(new uint8_t[size_t(length)]);
+        for (int64_t i = 0; i < length; ++i) bytes[size_t(i)] = uint8_t(random());
+        const uint32_t expected = crc32_by_bits(bytes.get(), length);
+        expect(crc32(bytes.get(), length) == expected, "crc32 of " + std::to_string(length) + " bytes");
+        expect(crc32_by_tables(bytes.get(), length) == expected, "crc32 by tables of " + std::to_string(length) + " bytes");
+    }
+}
+
+template <class T>
+void check_moments(Type type) {
+    for (int64_t length = 1; length < 100; ++length) {
+        const std::unique_ptr<T[]> values(new T[size_t(length)]);
+        double sum = 0;
+        for (int64_t i = 0; i < length; ++i) sum += double(values[size_t(i)] = T(i % 7));
+        const Moments found = moments_of(reinterpret_cast<const char*>(values.get()), length, type);
+        expect(found.count == length && std::fabs(found.mean - sum / double(length)) < 1e-12, "moments: mean");
+        expect(found.low == 0 && found.high == double(std::min<int64_t>(length - 1, 6)), "moments: extremes");
+        expect(found.zeros == (length + 6) / 7, "moments: zeros");
+    }
+}
+
+void check_result_memory() {
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i)
+        threads.emplace_back([i] {
+            for (int turn = 0; turn < 200; ++turn) {
+                ResultBlock* block = take_result_block(size_t(1 + i) << 20);
+                std::memset(block->data, i, size_t(1) << 12);
+                expect(block->data[4095] == i, "a block belongs to one owner");
+                give_back_result_block(block);
+            }
+        });
+    for (std::thread& thread : threads) thread.join();
+    expect(unused_result_bytes() <= size_t(16) << 20, "few blocks are kept");
+}
+
 }  // namespace
 
 int main() {
     check_modes();
     check_errors();
+    check_checksums();
+    check_result_memory();
     for (const std::string& isa : usable_isas()) {
         choose_isa(isa);
         check_shapes();
         check_callers();
+        check_moments<float>(Type::f32);
+        check_moments<double>(Type::f64);
         std::printf("%s: %d failures\n", isa.c_str(), failures.load());
     }
     return failures ? 1 : 0;
