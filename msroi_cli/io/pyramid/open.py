@@ -23,7 +23,9 @@ def open_pyramid(text: str, choice: LevelChoice | None = None) -> Pyramid:
     choice = choice or LevelChoice()
     members = member_locations(text)
     if members is not None and (len(members) > 1 or str(members[0].path) != text):
-        return JoinedPyramid(Location(Path(text)), members, choice, open_one)
+        from msroi_cli.io.pyramid.hdf5.quick import QuickLocator
+
+        return JoinedPyramid(Location(Path(text)), members, choice, open_one, QuickLocator.like)
     return open_one(Location.parse(text), choice)
 
 

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from msroi_cli.errors import InputError, MsroiError, UsageError
+from msroi_cli.io.features.contiguous import ContiguousMap
 from msroi_cli.io.files.handles import Handles
+from msroi_cli.io.pyramid.hdf5.quick import QuickLocator
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
 from tests.builders import (
@@ -499,3 +501,43 @@ def test_extract_from_many_files(tmp_path):
         r"7\.h5: expected an output apart from the inputs, got a file of",
     )
     assert run("inspect", folder).exit_code == 0
+
+
+UNUSUAL = {
+    "plain": ({}, {}),
+    "with an axis": ({"lead": True}, {}),
+    "without attributes": ({"factor": None}, {}),
+    "chunked": ({"chunks": (1, 2, 2)}, {}),
+    "without strides": ({"strides": {}}, {"strides": ((4, 4), (8, 8), (16, 16))}),
+}
+
+
+@pytest.mark.parametrize("case", UNUSUAL)
+def test_quick_location_gives_what_opening_gives(tmp_path, monkeypatch, case):
+    storage, choice = UNUSUAL[case]
+    for name in NAMES:
+        write_one(tmp_path / f"{name}.h5", maps_of(name), **storage)
+    found = []
+    for quick in (True, False):
+        if not quick:
+            monkeypatch.setattr(QuickLocator, "locate", lambda self, path: None)
+        with open_pyramid(str(tmp_path), LevelChoice(**choice)) as pyramid:
+            assert_images(pyramid)
+            images = range(len(NAMES))
+            found.append(
+                [
+                    (pyramid.scale_factor(image), pyramid.image_size(image), *vars_of(pyramid.source(image, level)))
+                    for image in images
+                    for level in range(3)
+                ]
+            )
+            for image in images:
+                pyramid.check(image)
+    assert found[0] == found[1]
+
+
+def vars_of(source):
+    """What a contiguous map says of itself."""
+    yield from (type(source).__name__, source.where, source.shape, source.dtype)
+    if isinstance(source, ContiguousMap):
+        yield source.offset

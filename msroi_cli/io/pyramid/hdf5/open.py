@@ -15,6 +15,10 @@ from msroi_cli.io.pyramid.hdf5.per_image import EXPECTED, PerImageHdf5Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 
 
+# A file with one of these at the top is a box file, whatever the shape.
+OF_BOXES = {"rois", "boxes"}
+
+
 def open_hdf5_pyramid(location: Location, choice: LevelChoice) -> Pyramid:
     """Opens a pyramid and finds out its layout; raises InputError or UsageError."""
     root = open_group(location, EXPECTED)
@@ -38,7 +42,7 @@ def _opened(file: OpenFile, location: Location, choice: LevelChoice) -> Pyramid:
     if batched:
         return BatchedHdf5Pyramid(file, location, batched, choice)
     single = level_datasets(file.root, location, choice, ranks=(3,))
-    if not single:
+    if not single or (choice.names is None and not OF_BOXES.isdisjoint(single)):
         return PerImageHdf5Pyramid(file, location, choice)
     if choice.names is None and _has_images(file, location):
         raise InputError(

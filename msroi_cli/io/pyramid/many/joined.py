@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,13 @@ MOST_REMEMBERED = 1 << 16
 """Images of which sizes and offsets are kept once their file has been open."""
 
 
+class Locator(Protocol):
+    """Finds where the image of a file lies."""
+
+    def locate(self, path: str) -> Any:
+        """Its `offsets`, `shapes`, `factor` and `size`; None for a file that is to be opened as a pyramid."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """What is known of an image once its file has been open: its sources last longer than the file is open."""
@@ -51,8 +58,19 @@ class JoinedPyramid(Pyramid):
 
     layout = "several files"
 
-    def __init__(self, location: Location, members: Sequence[Location], choice: LevelChoice, opener: Opener) -> None:
-        """Opens some of the `members` or all; raises InputError or UsageError, naming the file."""
+    def __init__(
+        self,
+        location: Location,
+        members: Sequence[Location],
+        choice: LevelChoice,
+        opener: Opener,
+        locator_like: Callable[[Pyramid, bool], Locator | None],
+    ) -> None:
+        """Opens some of the `members` or all; raises InputError or UsageError, naming the file.
+
+        locator_like: gives what finds images like one quickly, for files whose strides are to be checked or not.
+        """
+        self._locator_like = locator_like
         self.location = location
         self._members = list(members)
         self._opener, self._choice = opener, choice
@@ -62,6 +80,7 @@ class JoinedPyramid(Pyramid):
         self._records: dict[int, ImageRecord] = {}
         self._levels: tuple[Level, ...] = ()
         self._one_each = False
+        self._locator: Locator | None = None
         try:
             self._take_levels()
             self._number_images()
@@ -109,6 +128,10 @@ class JoinedPyramid(Pyramid):
         sampled = np.unique(np.linspace(0, count - 1, SAMPLES).astype(int)).tolist()
         self._one_each = all(self._is_one_image(number) for number in sampled)
         if self._one_each:
+            with self._open.using(0) as first:
+                own_scales = self._choice.strides is None and self._choice.scales is None
+                self._locator = self._locator_like(first, own_scales)
+        if self._one_each:
             contents = [(False, [member.path.stem]) for member in self._members]
         else:
             contents = [self._contents(number) for number in range(count)]
@@ -143,7 +166,7 @@ class JoinedPyramid(Pyramid):
 
     def _record(self, image: int) -> ImageRecord:
         """What is known of an image; its file is opened the first time."""
-        record = self._records.get(image)
+        record = self._records.get(image) or self._quick_record(image)
         if record is None:
             number, entry = self._owner[image], self._entry[image]
             with self._open.using(number) as pyramid:
@@ -157,6 +180,23 @@ class JoinedPyramid(Pyramid):
             # The chunks of an image are too many to be kept.
             if len(self._records) < MOST_REMEMBERED and all(isinstance(s, ContiguousMap) for s in record.sources):
                 self._records[image] = record
+        return record
+
+    def _quick_record(self, image: int) -> ImageRecord | None:
+        """The same for a file of one image like those looked at; None for any other."""
+        path = str(self._members[self._owner[image]].path)
+        located = self._locator.locate(path) if self._locator is not None else None
+        if located is None:
+            return None
+        file = OpenedByName.of(path, self._files)
+        sources = [
+            ContiguousMap(shape, self.dtype, f"{path}:/{level.name}", file, offset)
+            for level, shape, offset in zip(self.levels, located.shapes, located.offsets, strict=True)
+        ]
+        shapes = tuple((height, width) for _, height, width in located.shapes)
+        record = ImageRecord(shapes, located.factor, located.size, tuple(sources))
+        if len(self._records) < MOST_REMEMBERED:
+            self._records[image] = record
         return record
 
     def _outliving(self, image: int, level: int, source: MapSource) -> MapSource:
@@ -209,7 +249,9 @@ class JoinedPyramid(Pyramid):
             return pyramid.storage(self._entry[image], level)
 
     def check(self, image: int) -> None:
-        """As the image's file checks it."""
+        """As the image's file checks it; what was located quickly was checked then."""
+        if self._quick_record(image) is not None:
+            return
         with self._open.using(self._owner[image]) as pyramid:
             pyramid.check(self._entry[image])
 
