@@ -14,7 +14,6 @@ from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, level_datasets
 from msroi_cli.io.pyramid.hdf5.per_image import EXPECTED, PerImageHdf5Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 
-
 # A file with one of these at the top is a box file, whatever the shape.
 OF_BOXES = {"rois", "boxes"}
 
