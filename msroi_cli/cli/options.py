@@ -161,10 +161,9 @@ def box_reading_options(command: F) -> F:
         click.option("--normalized", is_flag=True, help="Boxes are fractions of the image's width and height."),
         click.option(
             "--image-key",
-            type=click.Choice(["id", "file_name"]),
-            default="id",
-            show_default=True,
-            help="What the pyramid's image ids are: the boxes' image ids, or file names or their stems.",
+            type=click.Choice(["index", "id", "file_name"]),
+            help="How boxes name their image: by its index in the pyramid, its id there, or a file name that is "
+            "its id, with or without folders and suffix.  [default: numbers are indices, names are ids]",
         ),
         columns_option,
         click.option(
@@ -186,6 +185,14 @@ def box_options(command: F) -> F:
                 default="error",
                 show_default=True,
                 help="Boxes that cannot be pooled: stop, leave them out, or fill their crops.",
+            ),
+            click.option(
+                "--on-unknown-image",
+                type=click.Choice(["error", "skip"]),
+                default="error",
+                show_default=True,
+                help="Boxes of images that are not in the pyramid: stop, or leave them out; with --on-bad-box zero or "
+                "nan their crops are filled, too.",
             ),
         )
     )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +14,14 @@ from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.columns import BoxColumns
 from msroi_cli.io.files.location import Source
 from msroi_cli.io.pyramid.base import Pyramid
+from msroi_cli.job.images import advice_on_unknown, images_of
 from msroi_cli.job.request import BoxOptions
 
 UNKNOWN_IMAGE = len(REASONS) + 1
 LISTED = 5
+
+BAD_BOX_ADVICE = "--on-bad-box drop, zero or nan goes on without them"
+UNKNOWN_IMAGE_ADVICE = "--on-unknown-image skip goes on without them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class JoinedBoxes:
     """The K boxes of a file, joined with a pyramid.
 
     boxes: (K, 4) float32, x1 y1 x2 y2, input pixels. images: (K,) int64, as `images_of`. invalid_reason: (K,) uint8, as
-    `invalid_reasons`. columns: what travels along. box_format and normalized: how the file's numbers were read.
+    `invalid_reasons`. columns: what travels along. box_format, normalized, image_key: how the file was read.
     source: the file.
     """
 
@@ -37,6 +39,7 @@ class JoinedBoxes:
     columns: BoxColumns
     box_format: str
     normalized: bool
+    image_key: str
     source: Source
 
 
@@ -47,51 +50,16 @@ def joined_boxes(name: str, pyramid: Pyramid, options: BoxOptions) -> JoinedBoxe
     Raises InputError or UsageError, also for boxes that cannot be pooled unless the options say what to do with them.
     """
     table, source = read_boxes(name, options.file)
-    images = images_of(table, pyramid, options)
+    images = images_of(table, pyramid, options.image_key)
+    if options.on_unknown_image == "error":
+        refuse_unknown_images(name, table, images, pyramid, options.image_key)
     boxes = to_input_pixels(table, images, pyramid, options)
     reason = invalid_reasons(boxes, images)
     if options.on_bad_box == "error":
-        refuse_bad_boxes(name, table, reason)
+        refuse_bad_boxes(name, table, np.where(reason == UNKNOWN_IMAGE, 0, reason))
+    key = options.image_key or ("index" if table.image_ids is None else "id")
     box_format, normalized = options.box_format or table.box_format, options.normalized or table.normalized
-    return JoinedBoxes(boxes, images, reason, table.columns, box_format, normalized, source)
-
-
-def images_of(table: BoxTable, pyramid: Pyramid, options: BoxOptions) -> NDArray[np.int64]:
-    """The image of each box, (K,) int64 indices into the pyramid's images, -1 where it has none such."""
-    count = len(pyramid.image_ids)
-    if table.image_ids is None:
-        if options.image_key != "id":
-            raise UsageError(f"--image-key {options.image_key}: expected boxes with image ids, got indices of images")
-        return np.where((table.image >= 0) & (table.image < count), table.image, -1)
-    known = {image: index for index, image in enumerate(pyramid.image_ids)}
-    if len(known) < count:
-        raise InputError(f"{pyramid.location}: expected image ids that differ, got {count - len(known)} repeated")
-    by_id = [
-        next((known[key] for key in _keys(image, table, options) if key in known), -1) for image in table.image_ids
-    ]
-    _check_one_name(table, by_id, pyramid, options)
-    return np.array([*by_id, -1], dtype=np.int64)[table.image]
-
-
-def _check_one_name(table: BoxTable, by_id: list[int], pyramid: Pyramid, options: BoxOptions) -> None:
-    """Raises InputError where two images of the box file would be one of the pyramid's."""
-    first: dict[int, str] = {}
-    for image, index in zip(table.image_ids or (), by_id, strict=True):
-        if index >= 0 and first.setdefault(index, image) != image:
-            names = " and ".join(repr(table.file_names.get(key, key)) for key in (first[index], image))
-            raise InputError(
-                f"--image-key {options.image_key}: expected one image for {pyramid.image_ids[index]!r} of "
-                f"{pyramid.location}, got {names}"
-            )
-
-
-def _keys(image: str, table: BoxTable, options: BoxOptions) -> tuple[str, ...]:
-    """The names under which the pyramid may know an image."""
-    if options.image_key == "id":
-        return (image,)
-    name = table.file_names.get(image, image)
-    path = PurePosixPath(name.replace("\\", "/"))
-    return (name, path.name, path.stem)
+    return JoinedBoxes(boxes, images, reason, table.columns, box_format, normalized, key, source)
 
 
 def to_input_pixels(
@@ -165,21 +133,34 @@ def _reason(code: int) -> str:
     return "image unknown" if code == UNKNOWN_IMAGE else REASONS[code - 1]
 
 
+def refuse_unknown_images(
+    name: str, table: BoxTable, images: NDArray[np.int64], pyramid: Pyramid, image_key: str | None
+) -> None:
+    """Raises InputError if a box is of no image of the pyramid: the first few, and what would find their images."""
+    bad = np.flatnonzero(images < 0)
+    if bad.size:
+        listed = [f"row {row}: image {table.image_name(int(row))!r} is not in the pyramid" for row in bad[:LISTED]]
+        advice = f"{advice_on_unknown(table, pyramid, images, image_key)}; {UNKNOWN_IMAGE_ADVICE}"
+        raise InputError(
+            f"{name}: expected boxes of images in {pyramid.location}, got {bad.size} of {len(images)} of others: "
+            f"{_list(listed, int(bad.size))} ({advice})"
+        )
+
+
 def refuse_bad_boxes(name: str, table: BoxTable, reasons: NDArray[np.uint8]) -> None:
     """Raises InputError if any box is invalid: the first few with their rows, and how many more there are."""
     bad = np.flatnonzero(reasons)
-    if not bad.size:
-        return
-    listed = [f"row {row}: {_described(table, int(row), int(reasons[row]))}" for row in bad[:LISTED]]
-    more = f"; and {bad.size - LISTED} more" if bad.size > LISTED else ""
-    raise InputError(
-        f"{name}: expected boxes that can be pooled, got {bad.size} of {len(reasons)} that cannot: "
-        f"{'; '.join(listed)}{more} (--on-bad-box drop, zero or nan goes on without them)"
-    )
+    if bad.size:
+        listed = [f"row {row}: {_described(table, int(row), int(reasons[row]))}" for row in bad[:LISTED]]
+        raise InputError(
+            f"{name}: expected boxes that can be pooled, got {bad.size} of {len(reasons)} that cannot: "
+            f"{_list(listed, int(bad.size))} ({BAD_BOX_ADVICE})"
+        )
+
+
+def _list(listed: list[str], count: int) -> str:
+    return "; ".join(listed) + (f"; and {count - len(listed)} more" if count > len(listed) else "")
 
 
 def _described(table: BoxTable, row: int, code: int) -> str:
-    if code == UNKNOWN_IMAGE:
-        image: Any = table.image[row] if table.image_ids is None else table.image_ids[table.image[row]]
-        return f"image {str(image)!r} is not in the pyramid"
     return f"{_reason(code)} ({', '.join(f'{value:g}' for value in table.boxes[row])})"

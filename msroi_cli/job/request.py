@@ -28,15 +28,17 @@ class BoxOptions:
     """How the boxes of a file are meant, and what becomes of those that cannot be pooled.
 
     columns and coco_images: as in BoxFileOptions.
+    image_key: "index", "id" or "file_name"; None takes numbers for indices and names for ids where they mean one image.
     """
 
     box_format: str | None = None
     box_space: str | None = None
     normalized: bool = False
-    image_key: str = "id"
+    image_key: str | None = None
     on_bad_box: str = "error"
     columns: Mapping[str, str] = field(default_factory=dict)
     coco_images: str | None = None
+    on_unknown_image: str = "error"
 
     @property
     def file(self) -> BoxFileOptions:

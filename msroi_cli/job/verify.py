@@ -14,7 +14,7 @@ from msroi_cli.core.reduce import REDUCTIONS
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import InputError
 from msroi_cli.io.crops.reader import Crops
-from msroi_cli.io.crops.schema import STATUS_INVALID, STATUS_POOLED
+from msroi_cli.io.crops.schema import STATUS_POOLED, STATUS_UNKNOWN_IMAGE
 from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
@@ -69,7 +69,7 @@ def _columns(crops: Crops) -> Iterator[str]:
     pooled = crops.status == STATUS_POOLED
     by_image = crops.parameters.get("order") == "image"
     for name, good, what in (
-        ("status", pooled | (crops.status == STATUS_INVALID), f"{STATUS_POOLED} or {STATUS_INVALID}"),
+        ("status", crops.status <= STATUS_UNKNOWN_IMAGE, f"{STATUS_POOLED} to {STATUS_UNKNOWN_IMAGE}"),
         ("image_index", (crops.image_index >= -1) & (crops.image_index < images), f"-1 to {images - 1}"),
         ("image_index", (crops.image_index >= 0) | ~pooled, "an image for every pooled box"),
         ("level", (crops.level >= -1) & (crops.level < levels), f"-1 to {levels - 1}"),

@@ -22,7 +22,8 @@ from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.crops import open_crops
-from msroi_cli.job.join import images_of, invalid_reasons, to_input_pixels
+from msroi_cli.job.images import images_of
+from msroi_cli.job.join import invalid_reasons, to_input_pixels
 from msroi_cli.job.request import BoxOptions, PoolOptions
 from msroi_cli.preview.boxes_picture import boxes_picture, heat_picture
 from msroi_cli.preview.contact_sheet import Tile, contact_sheet, cut_of
@@ -46,7 +47,7 @@ def preview_boxes(request: BoxesRequest) -> Image.Image:
     """The boxes of an image over its picture, or over the mean of its finest level; raises InputError or UsageError."""
     with open_pyramid(request.pyramid, request.levels) as pyramid:
         table, _ = read_boxes(request.boxes, request.box.file)
-        images = images_of(table, pyramid, request.box)
+        images = images_of(table, pyramid, request.box.image_key)
         boxes = to_input_pixels(table, images, pyramid, request.box)
         image = _image_shown(pyramid.location, pyramid.image_ids, images, request.image)
         mine = images == image

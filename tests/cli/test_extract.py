@@ -157,6 +157,7 @@ def test_box_options_are_recorded(tmp_path):
         "box_space": "original",
         "image_key": "file_name",
         "on_bad_box": "zero",
+        "on_unknown_image": "skip",
     }
     flags = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
     crops = extracted(tmp_path / "o.h5", pyramid, boxes, *flags)
@@ -255,7 +256,8 @@ def test_progress_off_a_terminal(tmp_path, inputs):
 
 def test_progress_counts_boxes_that_are_not_pooled(tmp_path, inputs):
     boxes = write_json(tmp_path / "bad.json", [[0, 1, 2, 3, 4], [9, 1, 2, 3, 4]])
-    result = run("extract", inputs[0], boxes, "-o", tmp_path / "o.h5", "--on-bad-box", "zero", "--progress")
+    options = ("--on-bad-box", "zero", "--on-unknown-image", "skip", "--progress")
+    result = run("extract", inputs[0], boxes, "-o", tmp_path / "o.h5", *options)
     assert "2.00/2.00" in result.stderr
     assert "1 boxes not pooled (zero): 1 image unknown" in result.stderr
 
@@ -340,11 +342,11 @@ def test_full_disk(tmp_path, inputs, monkeypatch):
 
 
 def test_per_image_coco_with_everything(tmp_path):
-    """A last look at all of it together: interleaved images, original pixels, a subset of levels, bad boxes dropped."""
+    """A last look at all of it together: interleaved images, original pixels, some levels, unknown images skipped."""
     boxes = random_boxes(20, seed=4)
     keys = [(17, 4, 230, 99)[number % 4] for number in range(20)]
     data = write_json(tmp_path / "b.json", coco(boxes, keys, id=list(range(20)), score=[0.5] * 20))
-    options = ("--box-space", "original", "--levels", "p2,p4", "--on-bad-box", "drop", "--dtype", "float64")
+    options = ("--box-space", "original", "--levels", "p2,p4", "--on-unknown-image", "skip", "--dtype", "float64")
     crops = extracted(tmp_path / "o.h5", PAGE, data, *options)
     assert crops.box_index.tolist() == [row for row in range(20) if keys[row] != 99]
     with h5py.File(PAGE) as file:

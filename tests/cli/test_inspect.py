@@ -80,7 +80,7 @@ def test_batched_pyramids(tmp_path, layout):
 def test_a_pyramid_by_image(tmp_path):
     maps = differing_maps("float16")
     got = facts(write_per_image(tmp_path / "p.h5", maps, sizes=dict.fromkeys(IDS, (50, 60))))
-    assert (got["layout"], got["image_ids"]) == ("per image", sorted(IDS))
+    assert (got["layout"], got["image_ids"]) == ("per image", sorted(IDS, key=int))
     assert (got["scale_factor"], got["image_size"]) == (None, {"x": [50, 50], "y": [60, 60]})
     assert got["levels"][0]["height"] == [8, 32]
     assert got["levels"][0]["width"] == [16, 40]
@@ -120,9 +120,9 @@ def test_storage(tmp_path, name):
 def test_storage_that_differs(tmp_path):
     path = write_per_image(tmp_path / "p.h5", {key: image_maps() for key in IDS})
     with h5py.File(path, "a") as file:
-        values = file["17/p2"][:]
-        del file["17/p2"]
-        file["17"].create_dataset("p2", data=values, chunks=(1, 4, 4), compression="gzip").attrs["stride"] = 4
+        values = file["4/p2"][:]
+        del file["4/p2"]
+        file["4"].create_dataset("p2", data=values, chunks=(1, 4, 4), compression="gzip").attrs["stride"] = 4
     level = facts(path)["levels"][0]
     assert level["chunks"] == [[1, 4, 4], None]
     assert level["filters"] == [["gzip 4"], []]
@@ -329,5 +329,5 @@ def test_a_pyramid_of_100_gigabytes_takes_no_time(tmp_path):
 def test_sample_data():
     result = run("inspect", SAMPLE_DATA / "pyramid.h5", SAMPLE_DATA / "words.json")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "none or shuffle+gzip" in result.stdout
+    assert "shuffle+gzip 4 or none" in result.stdout
     assert "word         96" in result.stdout

@@ -211,7 +211,7 @@ def test_what_cannot_be_shown(tmp_path, crops):
     out = ("-o", tmp_path / "x.png")
     space = ("--box-space", "original")
     refused(
-        run("preview", "boxes", PYRAMID, WORDS, *space, "--image", "5", *out), 2, "--image: expected one of 17, 230"
+        run("preview", "boxes", PYRAMID, WORDS, *space, "--image", "5", *out), 2, "--image: expected one of 4, 17, 230"
     )
     refused(run("preview", "crops", crops, "--image", "5", *out), 2, "--image: expected one of")
     refused(run("preview", "crops", crops, "--show", "24", *out), 2, "a channel from 0 to 23, got 24")

@@ -39,6 +39,8 @@ def made(tmp_path):
         write_batched(tmp_path / "p.h5"),
         boxes,
         *SPREAD,
+        "--on-unknown-image",
+        "skip",
         "--on-bad-box",
         "zero",
         "--stats",

@@ -142,7 +142,7 @@ def test_image_names_where_ids_are_meant(tmp_path):
     boxes = write_json(tmp_path / "b.json", data)
     found = validated(pyramid, boxes, code=3)
     assert list(found) == ["image unknown"]
-    assert f"--image-key file_name knows {COUNT}" in found["image unknown"]["advice"]
+    assert f"--image-key file_name finds the images of {COUNT} of {COUNT}" in found["image unknown"]["advice"]
     assert validated(pyramid, boxes, "--image-key", "file_name") == {}
 
 
@@ -246,9 +246,9 @@ def test_a_level_that_does_not_fit_the_others(tmp_path):
     path = write_per_image(tmp_path / "p.h5", {key: image_maps(width=WIDTH, height=HEIGHT) for key in IDS})
     boxes = write_json(tmp_path / "b.json", {key: good_boxes(count=4).tolist() for key in IDS})
     with h5py.File(path, "a") as file:
-        values = file["4/p3"][:2]
-        del file["4/p3"]
-        file["4/p3"] = values
+        values = file["230/p3"][:2]
+        del file["230/p3"]
+        file["230/p3"] = values
     found = validated(path, boxes, code=3)
     assert list(found) == ["levels unfit"]
     assert (found["levels unfit"]["count"], found["levels unfit"]["of"]) == (1, 3)
@@ -258,9 +258,9 @@ def test_a_level_that_does_not_fit_the_others(tmp_path):
 def test_a_stride_that_differs_from_other_images(tmp_path):
     path = write_per_image(tmp_path / "p.h5", differing_maps())
     with h5py.File(path, "a") as file:
-        file["4/p3"].attrs["stride"] = 16
+        file["230/p3"].attrs["stride"] = 16
     boxes = write_json(tmp_path / "b.json", {key: [[1, 1, 9, 9]] for key in IDS})
-    pattern = "4/p3: expected stride 8 x 8 as on other images, got 16 x 16"
+    pattern = "230/p3: expected stride 8 x 8 as on other images, got 16 x 16"
     refused(run("extract", path, boxes, "-o", tmp_path / "o.h5"), 3, pattern)
     result = run("validate", path, boxes)
     assert result.exit_code == 3
@@ -307,7 +307,7 @@ def test_both_files_unreadable_are_both_told(tmp_path):
 def test_repeated_image_ids(tmp_path):
     pyramid = write_batched(tmp_path / "p.h5", large_maps(), ids=["17", "17", "4"])
     path = write_json(tmp_path / "b.json", {"17": good_boxes(count=3).tolist()})
-    assert list(validated(pyramid, path, code=3)) == ["image ids"]
+    assert list(validated(pyramid, path, code=3)) == ["pyramid"]
 
 
 def test_several_troubles_at_once(tmp_path, pyramids):

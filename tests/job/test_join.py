@@ -236,7 +236,8 @@ def test_image_key_id_does_not_look_at_file_names(tmp_path):
     pyramid = write_batched(tmp_path / "p.h5", ids=["page", "4", "5"])
     data = coco([(1, 2, 30, 20)], [7])
     data["images"] = [{"id": 7, "file_name": "page.png"}]
-    refused(run("extract", pyramid, write_json(tmp_path / "b.json", data), "-o", tmp_path / "o.h5"), 3, "'7' is not")
+    boxes = write_json(tmp_path / "b.json", data)
+    refused(run("extract", pyramid, boxes, "-o", tmp_path / "o.h5"), 3, "--image-key file_name finds")
 
 
 NAN = float("nan")
@@ -251,6 +252,7 @@ ROWS = [
     [-1, 1, 2, 30, 20],
 ]
 GOOD = [0, 4]
+SKIP = ("--on-unknown-image", "skip")
 REASONS = {"not finite": 1, "x2 < x1": 1, "y2 < y1": 1, "too far out": 1, "image unknown": 2}
 
 
@@ -258,16 +260,17 @@ REASONS = {"not finite": 1, "x2 < x1": 1, "y2 < y1": 1, "too far out": 1, "image
 def test_bad_boxes(tmp_path, policy):
     pyramid, boxes = write_batched(tmp_path / "p.h5"), write_json(tmp_path / "b.json", ROWS)
     stats = tmp_path / "stats.json"
-    crops = extracted(tmp_path / "o.h5", pyramid, boxes, "--on-bad-box", policy, "--stats", stats)
+    crops = extracted(tmp_path / "o.h5", pyramid, boxes, *SKIP, "--on-bad-box", policy, "--stats", stats)
     good = extracted(tmp_path / "g.h5", pyramid, write_json(tmp_path / "g.json", [ROWS[row] for row in GOOD]))
     rows = GOOD if policy == "drop" else list(range(len(ROWS)))
     assert crops.box_index.tolist() == rows
-    assert crops.status.tolist() == [int(row not in GOOD) for row in rows]
+    status = dict.fromkeys(GOOD, 0) | {1: 2, 7: 2}
+    assert crops.status.tolist() == [status.get(row, 1) for row in rows]
     assert crops.level.tolist() == [0 if row in GOOD else -1 for row in rows]
     image = {0: 0, 1: -1, 2: 1, 3: 2, 4: 2, 5: 1, 6: 0, 7: -1}
     assert crops.image_index.tolist() == [image[row] for row in rows]
     np.testing.assert_array_equal(crops[crops.status == 0], good[:])
-    filled = crops[crops.status == 1]
+    filled = crops[crops.status > 0]
     assert len(filled) == len(rows) - len(GOOD)
     assert (np.isnan(filled) if policy == "nan" else filled == 0).all()
     assert json.loads(stats.read_text())["invalid_boxes"] == REASONS
@@ -278,7 +281,12 @@ def test_bad_boxes_are_an_error_without_a_word(tmp_path):
     refused(
         run("extract", pyramid, boxes, "-o", tmp_path / "o.h5"),
         3,
-        r"b\.json: .*6 of 8 .*row 1: image '5' is not.*row 2: x2 < x1 \(9, 2, 3, 20\).*row 3: not finite.*and 1 more",
+        r"b\.json: .*2 of 8 .*row 1: image '5' is not in the pyramid; row 7: image '-1' .*--on-unknown-image skip",
+    )
+    refused(
+        run("extract", pyramid, boxes, "-o", tmp_path / "o.h5", *SKIP),
+        3,
+        r"b\.json: .*4 of 8 .*row 2: x2 < x1 \(9, 2, 3, 20\).*row 3: not finite.*--on-bad-box",
     )
 
 
@@ -295,6 +303,6 @@ def test_columns_follow_the_rows_that_are_kept(tmp_path):
         tmp_path / "b.json",
         [{"image_id": key, "bbox": [1, 2, 3, 4], "score": key / 1000} for key in (230, 99, 17, 98, 4)],
     )
-    crops = extracted(tmp_path / "o.h5", pyramid, boxes, "--on-bad-box", "drop")
+    crops = extracted(tmp_path / "o.h5", pyramid, boxes, *SKIP)
     assert crops.score.tolist() == [0.23, 0.017, 0.004]
     assert crops.box_index.tolist() == [0, 2, 4]

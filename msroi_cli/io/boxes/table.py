@@ -39,6 +39,11 @@ class BoxTable:
     image_sizes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     category_names: Mapping[int, str] = field(default_factory=dict)
 
+    def image_name(self, row: int) -> str:
+        """The image of a box as the file names it."""
+        image = int(self.image[row])
+        return str(image) if self.image_ids is None else self.image_ids[image]
+
 
 def numbers(where: str, rows: Any, width: int, like: str) -> NDArray[np.float64]:
     """Rows of `width` numbers as float64; raises InputError that names the first row that is not."""

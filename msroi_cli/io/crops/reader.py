@@ -31,7 +31,7 @@ class Crops:
 
     boxes: (K, 4) float32, x1 y1 x2 y2, pixels of the network's input. image_index: (K,) int64 into `image_ids`,
     -1 where the image is unknown. level: (K,) int8, -1 where none was pooled. status: (K,) uint8, 0 pooled, 1 invalid
-    box. box_index: (K,) int64, the row in the box file. box_columns: score, category_id and
+    box, 2 unknown image. box_index: (K,) int64, the row in the box file. box_columns: score, category_id and
     annotation_id, (K,), those of them that the box file had; they are attributes too, None where there are none.
     parameters, sources: what the file says of how it was made. stats: one record a level. checksums: the
     CRC32 of every `rows_per_block` rows. part: which part of a job the file is, None if it is none; a part has moments,

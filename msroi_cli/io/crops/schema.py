@@ -21,7 +21,7 @@ from msroi_cli.io.files.location import Source
 FORMAT = "msroi-crops"
 FORMAT_VERSION = 1
 
-STATUS_POOLED, STATUS_INVALID = 0, 1
+STATUS_POOLED, STATUS_INVALID, STATUS_UNKNOWN_IMAGE = 0, 1, 2
 COLUMNS: dict[str, npt.DTypeLike] = {
     "boxes": np.float32,
     "image_index": np.int64,

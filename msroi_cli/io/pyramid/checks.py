@@ -40,7 +40,12 @@ def different_ids(where: str, ids: Any, count: int) -> list[str]:
             raise InputError(f"{where}: id {index}: expected a whole number or a string, got {value!r}")
     if len(values) != count:
         raise InputError(f"{where}: expected {count} ids, got {len(values)}")
-    return [str(value) for value in values]
+    texts = [str(value) for value in values]
+    first: dict[str, int] = {}
+    for index, text in enumerate(texts):
+        if first.setdefault(text, index) != index:
+            raise InputError(f"{where}: expected ids that differ, got {text!r} for images {first[text]} and {index}")
+    return texts
 
 
 def _storable(text: str) -> bool:

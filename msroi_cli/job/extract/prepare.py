@@ -16,7 +16,7 @@ from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import UsageError
 from msroi_cli.io.boxes.open import box_files
 from msroi_cli.io.crops.parts import Part
-from msroi_cli.io.crops.schema import STATUS_INVALID, STATUS_POOLED, Compression, CropsHeader
+from msroi_cli.io.crops.schema import STATUS_INVALID, STATUS_POOLED, STATUS_UNKNOWN_IMAGE, Compression, CropsHeader
 from msroi_cli.io.crops.writer import OVERWRITE_OR_RESUME, Output
 from msroi_cli.io.files.atomic import check_target, same_file
 from msroi_cli.io.files.location import Location, Source, last_modified
@@ -25,7 +25,7 @@ from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.extract.memory import Budget
 from msroi_cli.job.extract.part import check_folder, output_path, shard_of
 from msroi_cli.job.extract.plan import NO_IMAGE, PLAN_VERSION, Plan, make_plan
-from msroi_cli.job.join import JoinedBoxes, joined_boxes, reason_counts
+from msroi_cli.job.join import UNKNOWN_IMAGE, JoinedBoxes, joined_boxes, reason_counts
 from msroi_cli.job.request import ExtractRequest
 
 # What becomes of a box that cannot be pooled: the value of its crop, or None where it has no crop.
@@ -67,7 +67,8 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
         spec = _spec(request, pyramid)
         joined = joined_boxes(request.boxes, pyramid, request.box)
         good = joined.invalid_reason == 0
-        drop = request.box.on_bad_box == "drop"
+        # Where invalid boxes keep their rows, filled, boxes of unknown images do, too.
+        drop = request.box.on_bad_box in ("error", "drop")
         plan = make_plan(joined.boxes, joined.images, good, spec, drop, request.order == "image")
         part = None
         if request.shard is not None:
@@ -140,7 +141,7 @@ def _header(
         "boxes": plan.boxes,
         "image_index": np.where(plan.image >= 0, plan.image - first, NO_IMAGE),
         "level": plan.level,
-        "status": np.where(plan.pooled, np.uint8(STATUS_POOLED), np.uint8(STATUS_INVALID)),
+        "status": _status(joined.invalid_reason[plan.box_index]),
         "box_index": plan.box_index,
         **joined.columns.take(plan.box_index),
     }
@@ -155,6 +156,15 @@ def _header(
         sources,
         _compression(request, math.prod(row_shape) * dtype.itemsize, plan),
         part,
+    )
+
+
+def _status(reasons: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The status of rows by why their boxes were not pooled."""
+    return np.select(
+        [reasons == 0, reasons == UNKNOWN_IMAGE],
+        [np.uint8(STATUS_POOLED), np.uint8(STATUS_UNKNOWN_IMAGE)],
+        np.uint8(STATUS_INVALID),
     )
 
 
@@ -189,8 +199,9 @@ def _parameters(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, joine
         "box_format": joined.box_format,
         "box_space": request.box.box_space or "input",
         "normalized": joined.normalized,
-        "image_key": request.box.image_key,
+        "image_key": joined.image_key,
         "on_bad_box": request.box.on_bad_box,
+        "on_unknown_image": request.box.on_unknown_image,
         **({"reduce": request.reduce} if request.reduce else {}),
         **({"group": request.levels.group} if request.levels.group else {}),
         **({"order": request.order} if request.order != "input" else {}),

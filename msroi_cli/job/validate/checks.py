@@ -18,12 +18,11 @@ from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
-from msroi_cli.job.join import images_of
+from msroi_cli.job.images import advice_on_unknown, images_of
+from msroi_cli.job.join import BAD_BOX_ADVICE, UNKNOWN_IMAGE_ADVICE
 from msroi_cli.job.request import BoxOptions, PoolOptions
 from msroi_cli.job.validate.findings import EXAMPLES, Finding, fatal, of_boxes, refusal
 from msroi_cli.job.validate.plausibility import Reading, reading, suspicions
-
-BAD_BOX_ADVICE = "--on-bad-box drop, zero or nan goes on without them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ def _of_spec(options: PoolOptions, pyramid: Pyramid) -> list[Finding]:
 
 def _of_boxes(request: ValidateRequest, pyramid: Pyramid, table: BoxTable) -> list[Finding]:
     try:
-        images = images_of(table, pyramid, request.box)
+        images = images_of(table, pyramid, request.box.image_key)
     except (InputError, UsageError) as error:
         return [refusal("image ids", error)]
     found = _unknown_images(request, pyramid, table, images)
@@ -164,19 +163,11 @@ def _space_advice(
 def _unknown_images(
     request: ValidateRequest, pyramid: Pyramid, table: BoxTable, images: NDArray[np.int64]
 ) -> list[Finding]:
-    tolerant = request.box.on_bad_box != "error"
-    advice = f"image ids in the pyramid: {', '.join(pyramid.image_ids[:EXAMPLES])}; {BAD_BOX_ADVICE}"
     unknown = images < 0
-    if unknown.any() and table.image_ids is not None and request.box.image_key == "id":
-        by_name = images_of(table, pyramid, replace(request.box, image_key="file_name"))
-        if (by_name < 0).sum() < unknown.sum():
-            advice = f"--image-key file_name knows {int((by_name >= 0).sum())} of the boxes' images"
-    if unknown.any() and table.image_ids is None:
-        top = len(pyramid.image_ids) - 1
-        from_one = table.image.min() >= 1 and table.image.max() == top + 1
-        advice = f"images have the indices 0 to {top}" + ("; these seem to count from 1" if from_one else "")
-        advice += f"; {BAD_BOX_ADVICE}"
-    return of_boxes("image unknown", table, unknown, advice, fatal=not tolerant)
+    if not unknown.any():
+        return []
+    advice = f"{advice_on_unknown(table, pyramid, images, request.box.image_key)}; {UNKNOWN_IMAGE_ADVICE}"
+    return of_boxes("image unknown", table, unknown, advice, fatal=request.box.on_unknown_image == "error")
 
 
 def _bad_boxes(request: ValidateRequest, table: BoxTable, read: Reading) -> list[Finding]:

@@ -181,7 +181,8 @@ def test_statistics_agree_with_the_crops(tmp_path, inputs):
 def test_statistics_leave_out_what_was_not_pooled(tmp_path):
     pyramid = write_batched(tmp_path / "p.h5", {name: array + 10 for name, array in batch_maps().items()})
     boxes = write_json(tmp_path / "b.json", [[0, 8, 8, 40, 40], [0, 9, 9, 3, 3], [7, 1, 1, 3, 3]])
-    crops = extracted(tmp_path / "o.h5", pyramid, boxes, "--on-bad-box", "zero", "--stats", tmp_path / "s.json")
+    options = ("--on-unknown-image", "skip", "--on-bad-box", "zero")
+    crops = extracted(tmp_path / "o.h5", pyramid, boxes, *options, "--stats", tmp_path / "s.json")
     stats = json.loads((tmp_path / "s.json").read_text())
     assert (stats["total"]["boxes"], stats["total"]["crop"]["zero_fraction"]) == (1, 0)
     assert stats["invalid_boxes"] == {"x2 < x1": 1, "image unknown": 1}
@@ -249,7 +250,7 @@ def test_crops_may_not_be_changed(out):
         ({}, ()),
         ({"annotations": []}, ()),
         ({"17": []}, ()),
-        ({"nobody": [[1, 2, 3, 4]]}, ("--on-bad-box", "drop")),
+        ({"nobody": [[1, 2, 3, 4]]}, ("--on-unknown-image", "skip")),
     ],
     ids=["no rows", "empty map", "empty data set", "no boxes of an image", "all dropped"],
 )

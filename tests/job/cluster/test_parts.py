@@ -43,7 +43,8 @@ def good(*args):
 
 
 def extract(inputs, out, *options):
-    good("extract", inputs / "p.h5", inputs / "b.json", "-o", out, "--on-bad-box", "zero", *SPREAD, *options)
+    policy = ("--on-bad-box", "zero", "--on-unknown-image", "skip")
+    good("extract", inputs / "p.h5", inputs / "b.json", "-o", out, *policy, *SPREAD, *options)
 
 
 def shards(inputs, out, count, *options, order=None):

@@ -19,6 +19,7 @@ from msroi_cli.io.pyramid.checks import check_map
 from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, Hdf5Pyramid, Scales, level_datasets, own_scales
 from msroi_cli.io.pyramid.hdf5.template import PLAIN, GroupTemplate
 from msroi_cli.io.pyramid.levels import LevelChoice, pair_of
+from msroi_cli.io.pyramid.order import natural_order
 
 EXPECTED = "a pyramid: float datasets (N, C, H, W), one group per image with datasets (C, H, W), or those of one image"
 
@@ -48,7 +49,7 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
             wanted = f"datasets {among}, at the top or in each group" if among else EXPECTED
             raise InputError(f"{location}: expected {wanted}, got {actual}")
         self._sampled = tuple(samples)
-        self.sample_image, datasets = max(samples.items(), key=lambda item: (len(item[1]), -item[0]))
+        self.sample_image, datasets = max(samples.items(), key=lambda item: (*_stated(item[1]), -item[0]))
         for image, others in samples.items():
             for name in datasets:
                 if name not in others:
@@ -63,9 +64,9 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         if not isinstance(group, h5py.Group):
             raise InputError(f"{self.location.at(parent)}: expected a group with the groups of the images, got none")
         found = names(group, self.location)
-        if self._template is PLAIN:
-            return found
-        return [image for image in map(self._template.id_of, found) if image is not None]
+        if self._template is not PLAIN:
+            found = [image for image in map(self._template.id_of, found) if image is not None]
+        return natural_order(found)
 
     def _path(self, image: int) -> str:
         """The path of the group of an image's levels."""
@@ -158,3 +159,8 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
             where = self.location.at(path)
             value = attribute(self.root[path], name, where)
         return None if value is None else pair_of(f"{where}: {name}", value)
+
+
+def _stated(datasets: dict[str, h5py.Dataset]) -> tuple[int, int]:
+    """How many levels there are, and how many of them have a scale of their own."""
+    return len(datasets), sum("stride" in item.attrs or "spatial_scale" in item.attrs for item in datasets.values())

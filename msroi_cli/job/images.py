@@ -1,0 +1,154 @@
+"""Which image of the pyramid each box belongs to; a number or name that could mean two images is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.errors import InputError, UsageError
+from msroi_cli.io.boxes.table import BoxTable
+from msroi_cli.io.pyramid.base import Pyramid
+
+UNKNOWN = -1
+LISTED = 5
+
+Numbers = NDArray[np.int64]
+
+
+def images_of(table: BoxTable, pyramid: Pyramid, image_key: str | None) -> Numbers:
+    """The image of each box, (K,) int64 indices into the pyramid's images, -1 where it has none such.
+
+    image_key: "index", "id" or "file_name"; None reads numbers as indices and names as ids. Raises InputError where
+    another key would give a box another image, UsageError for a key that the box file lacks.
+    """
+    if table.image_ids is None:
+        return _of_numbers(table, pyramid, image_key)
+    by_name = _by_name(table.image_ids, table, pyramid, image_key or "id")
+    if image_key is None and table.file_names:
+        _refuse_two_names(table, by_name, pyramid)
+    _refuse_two_images(table, by_name, pyramid, image_key or "id")
+    return np.array([*by_name, UNKNOWN], dtype=np.int64)[table.image]
+
+
+def advice_on_unknown(table: BoxTable, pyramid: Pyramid, images: Numbers, image_key: str | None) -> str:
+    """What would know more of the images of the boxes than `images` (K,) does, or which images there are."""
+    found = int((images >= 0).sum())
+    for key in ("id", "file_name", "index"):
+        try:
+            count = int((images_of(table, pyramid, key) >= 0).sum())
+        except (InputError, UsageError):
+            continue
+        if key != image_key and count > found:
+            return f"--image-key {key} finds the images of {count} of {len(images)} boxes"
+    if table.image_ids is not None:
+        return f"image ids in the pyramid: {', '.join(pyramid.image_ids[:LISTED])}"
+    top = len(pyramid.image_ids) - 1
+    from_one = len(table.image) > 0 and table.image.min() >= 1 and table.image.max() == top + 1
+    return f"images have the indices 0 to {top}" + ("; these seem to count from 1" if from_one else "")
+
+
+def _of_numbers(table: BoxTable, pyramid: Pyramid, image_key: str | None) -> Numbers:
+    if image_key == "file_name":
+        raise UsageError("--image-key file_name: expected boxes with image ids, got numbers of images")
+    if image_key == "id":
+        return _by_value(table.image, pyramid)
+    count = len(pyramid.image_ids)
+    valid = (table.image >= 0) & (table.image < count)
+    if image_key is None:
+        _refuse_two_numbers(table.image, valid, pyramid)
+    return np.where(valid, table.image, UNKNOWN)
+
+
+def _by_value(numbers: Numbers, pyramid: Pyramid) -> Numbers:
+    """The images whose ids are these numbers, as text or, where only one has it, by value."""
+    known = _index(pyramid)
+    values = {value: images[0] for value, images in _values(pyramid).items() if len(images) == 1}
+    used, position = np.unique(numbers, return_inverse=True)
+    found = [known.get(str(number), values.get(number, UNKNOWN)) for number in used.tolist()]
+    return np.array([*found, UNKNOWN], dtype=np.int64)[:-1][position]
+
+
+def _refuse_two_numbers(numbers: Numbers, valid: NDArray[np.bool_], pyramid: Pyramid) -> None:
+    """Raises InputError where a number is the index of one image and the id of another."""
+    ids = pyramid.image_ids
+    used = np.zeros(len(ids), np.bool_)
+    used[numbers[valid]] = True
+    values = _values(pyramid)
+    for number in np.flatnonzero(used).tolist():
+        others = [image for image in values.get(number, ()) if image != number]
+        if others and ids[number] != str(number):
+            row = int(np.flatnonzero(numbers == number)[0])
+            raise InputError(
+                f"row {row}: expected a number of one image in {pyramid.location}, got {number}: index {number} is "
+                f"image {ids[number]!r}, and id {ids[others[0]]!r} is index {others[0]} "
+                "(--image-key index or --image-key id)"
+            )
+
+
+def _values(pyramid: Pyramid) -> dict[int, list[int]]:
+    """The images whose ids are whole numbers, by number."""
+    found: dict[int, list[int]] = {}
+    for image, key in enumerate(pyramid.image_ids):
+        if key.isascii() and key.isdecimal() and len(key) < 20:
+            found.setdefault(int(key), []).append(image)
+    return found
+
+
+def _index(pyramid: Pyramid) -> dict[str, int]:
+    return {key: image for image, key in enumerate(pyramid.image_ids)}
+
+
+def _by_name(names: list[str], table: BoxTable, pyramid: Pyramid, image_key: str) -> list[int]:
+    """The image of each of the box file's images."""
+    if image_key == "index":
+        return [_at_index(name, len(pyramid.image_ids)) for name in names]
+    known = _index(pyramid)
+    if image_key == "id":
+        return [known.get(name, UNKNOWN) for name in names]
+    return [_of_file(table.file_names.get(name, name), known, pyramid) for name in names]
+
+
+def _at_index(name: str, count: int) -> int:
+    if not (name.isascii() and name.isdecimal() and len(name) < 20):
+        raise UsageError(f"--image-key index: expected whole numbers as images, got {name!r}")
+    return int(name) if int(name) < count else UNKNOWN
+
+
+def _of_file(name: str, known: Mapping[str, int], pyramid: Pyramid) -> int:
+    """The image with a file's name, with or without folders and suffix; raises InputError if these are two."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    names = (name,) if name in known else (path.name, path.stem)
+    images = {known[key] for key in names if key in known}
+    if len(images) > 1:
+        ids = " and ".join(repr(pyramid.image_ids[image]) for image in sorted(images))
+        raise InputError(f"--image-key file_name: expected one image in {pyramid.location} for {name!r}, got {ids}")
+    return images.pop() if images else UNKNOWN
+
+
+def _refuse_two_names(table: BoxTable, by_id: list[int], pyramid: Pyramid) -> None:
+    """Raises InputError where an image's id and its file name are two images of the pyramid."""
+    by_file = _by_name(list(table.file_names), table, pyramid, "file_name")
+    files = dict(zip(table.file_names, by_file, strict=True))
+    for name, image in zip(table.image_ids or (), by_id, strict=True):
+        other = files.get(name, UNKNOWN)
+        if UNKNOWN not in (image, other) and image != other:
+            raise InputError(
+                f"image {name!r}: expected one image in {pyramid.location}, got {pyramid.image_ids[image]!r} by its id "
+                f"and {pyramid.image_ids[other]!r} by its file name {table.file_names[name]!r} "
+                "(--image-key id or --image-key file_name)"
+            )
+
+
+def _refuse_two_images(table: BoxTable, by_name: list[int], pyramid: Pyramid, image_key: str) -> None:
+    """Raises InputError where two images of the box file would be one of the pyramid's."""
+    first: dict[int, str] = {}
+    for name, image in zip(table.image_ids or (), by_name, strict=True):
+        if image >= 0 and first.setdefault(image, name) != name:
+            names = " and ".join(repr(table.file_names.get(key, key)) for key in (first[image], name))
+            raise InputError(
+                f"--image-key {image_key}: expected one image for {pyramid.image_ids[image]!r} of "
+                f"{pyramid.location}, got {names}"
+            )
