@@ -134,6 +134,9 @@ def test_killed_with_sigkill(inputs, tmp_path, victim):  # noqa: F811
         time.sleep(0.02)
     os.kill(workers[0] if victim == "worker" else running.pid, signal.SIGKILL)
     _, errors = running.communicate(timeout=300)
+    while any(spawned(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(spawned(pid) for pid in workers), "workers outlive their parent"
     if victim == "worker":
         assert running.returncode == 0, errors
     else:
