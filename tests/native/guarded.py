@@ -34,10 +34,15 @@ def check(channels, dtype, out_dtype, size, ratio, count, at_end):
     maps = pyramid(channels, images=1, height=23, width=37, levels=3, dtype=dtype)
     call = work(maps, random_rois(count, images=1, height=92, width=148), size, ratio, scales=(1 / 4, 1 / 8, 1 / 16))
     expected = pool(call, dtype=out_dtype)
-    fenced = PoolCall([guarded(m, at_end) for m in maps], call.batch, call.boxes, call.levels, call.spec)
-    out = guarded(np.zeros_like(expected), at_end)
-    pool(fenced, out=out)
-    np.testing.assert_array_equal(out, expected)
+    last = [m.transpose(0, 2, 3, 1) for m in maps]
+    for fences in (
+        [guarded(m, at_end) for m in maps],
+        [guarded(m, at_end).transpose(0, 3, 1, 2) for m in last],
+    ):
+        fenced = PoolCall(fences, call.batch, call.boxes, call.levels, call.spec)
+        out = guarded(np.zeros_like(expected), at_end)
+        pool(fenced, out=out)
+        np.testing.assert_array_equal(out, expected)
 
 
 def main():

@@ -73,6 +73,49 @@ def test_strides_and_byte_order(isa, dtype):
     assert pool(work(mixed, rois)).tobytes() == plain
 
 
+def channels_last(maps):
+    """The same levels, whose memory is (N, H, W, C)."""
+    return [np.ascontiguousarray(m.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for m in maps]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 15, 16, 17, 33, 64, 100, 257, 300])
+@pytest.mark.parametrize("count", [1, 40, 200])
+def test_channels_last(isa, dtype, channels, count):
+    """Cells are packed for many channels at once, as many as fit."""
+    maps = pyramid(channels, dtype=dtype)
+    for size, ratio in ((7, 2), ((3, 5), 0)):
+        call, last = (work(levels, random_rois(count), size, ratio) for levels in (maps, channels_last(maps)))
+        expected = pool(call).tobytes()
+        assert pool(last).tobytes() == expected
+        assert pool(last, threads=5).tobytes() == expected
+    mixed = [*maps[:2], *channels_last(maps[2:])]
+    assert pool(work(mixed, random_rois(count))).tobytes() == pool(work(maps, random_rois(count))).tobytes()
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_some_of_the_channels_of_channels_last(isa, dtype, step):
+    """A view of some channels, or tokens (N, T, C) as a map behind a class token."""
+    maps = channels_last(pyramid(40, dtype=dtype))
+    views = [m[:, 3:37:step] for m in maps]
+    expected = pool(work([np.ascontiguousarray(v) for v in views], random_rois(60))).tobytes()
+    assert pool(work(views, random_rois(60))).tobytes() == expected
+    tokens = np.random.default_rng(0).standard_normal((2, 1 + 12 * 18, 40)).astype(dtype)
+    view = tokens[:, 1:].reshape(2, 12, 18, 40).transpose(0, 3, 1, 2)
+    assert np.shares_memory(view, tokens)
+    call = work([np.ascontiguousarray(view)], random_rois(60), scales=(1 / 16,))
+    assert pool(work([view], random_rois(60), scales=(1 / 16,))).tobytes() == pool(call).tobytes()
+
+
+def test_windows_of_channels_last_too_large_for_all_channels(isa):
+    maps = pyramid(300, images=1, height=150, width=90, levels=1)
+    rois = [[0, 0, 0, 360, 600], [0, 3, 5, 350, 590], [0, 10, 20, 60, 50]]
+    for size, ratio in ((7, 2), (7, 0), (1, 0)):
+        assert (
+            pool(work(channels_last(maps), rois, size, ratio)).tobytes()
+            == pool(work(maps, rois, size, ratio)).tobytes()
+        )
+
+
 def test_windows_too_large_to_pack(isa):
     """A map of 700 x 400 cells outgrows the scratch memory; a channel of its own does not."""
     rois = [[0, 0, 0, 1600, 2800], [0, 3, 5, 1599, 2790], [0, 10, 20, 60, 50]]

@@ -75,12 +75,14 @@ Scratch scratch_of_this_thread(int64_t cells) {
 
 // The bytes that a unit keeps in Scratch::cells.
 int64_t cells_bytes(const Unit& unit) {
-    if (unit.mode == Mode::rows) return int64_t(unit.rows) * unit.columns * LANE_BYTES;
+    const int64_t line = LANE_BYTES / (unit.type == Type::f64 ? 8 : 4);
+    const int64_t cell = std::min<int64_t>((unit.lanes + line - 1) / line, unit.together) * LANE_BYTES;
+    if (unit.mode == Mode::rows) return int64_t(unit.rows) * unit.columns * cell;
     int64_t most = 0;
     for (int64_t i = 0; i < unit.count; ++i) {
         const Box& box = unit.boxes[i];
         const int64_t columns = box.x.count;
-        most = std::max(most, unit.mode == Mode::window ? box.y.count * columns * LANE_BYTES
+        most = std::max(most, unit.mode == Mode::window ? box.y.count * columns * cell
                                                         : MOST_TAPS * PLANE_COLUMNS * 8);
     }
     return most;
@@ -104,9 +106,9 @@ public:
 
     void pool() {
         jobs_ = schedule(boxes_, call_, call_.threads);
-        blocks_ = blocks_of(call_.channels, call_.type);
+        blocks_ = blocks_of(call_);
         double cost = 0;
-        for (const Job& job : jobs_) cost += job.cost * double(blocks_.size());
+        for (const Job& job : jobs_) cost += job.cost * double(channel_lines(call_));
         std::atomic<int64_t> next{0};
         const int64_t units = int64_t(jobs_.size() * blocks_.size());
         const int threads = cost < ALONE ? 1 : int(std::min<int64_t>(call_.threads, units));
@@ -164,6 +166,7 @@ private:
         unit.first_column = job.first_column;
         unit.columns = job.columns;
         unit.rows = job.rows;
+        unit.together = job.together;
         unit.out = crops.data + block.first * crops.strides[1];
         unit.out_row = crops.strides[0];
         unit.out_channel = crops.strides[1];

@@ -10,6 +10,8 @@ namespace {
 
 // What things cost, in cycles, about: measured once on one machine; only their proportions matter.
 constexpr double PACK_CELL = 9;       // interleaving one cell of a block of channels
+constexpr double PACK_LAST = 6;       // copying one, where channels come last,
+constexpr double PACK_APART = 44;     // and reading what lies apart: once for all blocks that are packed together
 constexpr double BLOCK_TAP = 1.1;     // one multiply-add of a block
 constexpr double BLOCK_BIN = 6;       // transposing and writing a bin of a block
 constexpr double BLOCK_LINE = 20;     // setting up a line or a bin column
@@ -22,11 +24,30 @@ constexpr double PLANE_BIN = 2;
 constexpr double PLANE_BOX = 80;
 constexpr double LEAST_UNIT = 20e3;   // not worth splitting further
 
+bool channels_last(const Map& map, Type type) {
+    return !map.swapped && map.strides[3] != bytes_of(type) && map.strides[1] == bytes_of(type);
+}
+
 struct Costs {
     const Call& call;
-    int32_t block;  // channels of a block
+    int32_t block;   // channels of a block
+    int64_t lines;   // blocks of a unit
 
-    explicit Costs(const Call& given) : call(given), block(int32_t(LANE_BYTES) / (given.type == Type::f64 ? 8 : 4)) {}
+    explicit Costs(const Call& given)
+        : call(given), block(int32_t(LANE_BYTES) / (given.type == Type::f64 ? 8 : 4)), lines(lines_a_unit(given)) {}
+
+    bool last(const Box& box) const { return channels_last(call.maps[call.level[box.row]], call.type); }
+
+    // How many blocks of `cells` cells there is room for, of those of a unit.
+    int32_t fitting(int64_t cells) const {
+        const int64_t fit = CELLS_BYTES / std::max<int64_t>(cells * LANE_BYTES, 1);
+        return int32_t(std::max<int64_t>(std::min(fit, lines), 1));
+    }
+
+    // Packing one cell of a block, `together` blocks at a time.
+    double pack_cell(const Box& box, int32_t together) const {
+        return last(box) ? PACK_LAST + PACK_APART / together : PACK_CELL;
+    }
 
     // Pooling a box whose cells are packed.
     double pool(const Box& box) const {
@@ -35,7 +56,10 @@ struct Costs {
                BLOCK_LINE * (call.bins_y + call.bins_x) + BLOCK_BIN * call.bins_y * call.bins_x;
     }
 
-    double window(const Box& box) const { return PACK_CELL * box.y.count * box.x.count; }
+    double window(const Box& box) const {
+        const int64_t cells = int64_t(box.y.count) * box.x.count;
+        return pack_cell(box, fitting(cells)) * double(cells);
+    }
 
     // All channels of a block, one at a time.
     double plane(const Box& box) const {
@@ -76,9 +100,11 @@ public:
 
     void plan(int64_t level, int64_t image, std::vector<Job>& jobs) {
         measure();
-        Job job{level, image, first_, last_, Mode::rows, first_column_, end_column_ - first_column_, tallest_, 0};
-        const double packing = PACK_CELL * rows_ * job.columns;
-        const bool ring_fits = fits_ && tallest_ <= MOST_ROWS && int64_t(tallest_) * job.columns * LANE_BYTES <= CELLS_BYTES;
+        Job job{level, image, first_, last_, Mode::rows, first_column_, end_column_ - first_column_, tallest_, 1, 0};
+        const int64_t ring = int64_t(tallest_) * job.columns;
+        job.together = costs_.fitting(ring);
+        const double packing = costs_.pack_cell(boxes_[first_], job.together) * rows_ * job.columns;
+        const bool ring_fits = fits_ && tallest_ <= MOST_ROWS && ring * LANE_BYTES <= CELLS_BYTES;
         if (ring_fits && tallest_ > 0 && packing + pooling_ < alone_) {
             job.cost = packing + pooling_;
             jobs.push_back(job);
@@ -120,11 +146,14 @@ private:
         job.mode = mode;
         job.first = first;
         job.last = last;
+        int64_t cells = 0;
         for (int64_t i = first; i < last; ++i) {
             double cost;
             costs_.alone(boxes_[i], cost);
             job.cost += cost;
+            cells = std::max(cells, int64_t(boxes_[i].y.count) * boxes_[i].x.count);
         }
+        job.together = costs_.fitting(cells);
         jobs.push_back(job);
     }
 
@@ -158,14 +187,15 @@ void sort_boxes(std::vector<Box>& boxes, const Call& call) {
 }
 
 // Cuts jobs that would leave other threads idle. Parts of a job on common rows each pack what they need.
-std::vector<Job> cut(const std::vector<Job>& jobs, double blocks, int threads) {
+std::vector<Job> cut(const std::vector<Job>& jobs, const Call& call, int threads) {
+    const double lines = double(channel_lines(call)), lines_a_unit = lines / double(blocks_of(call).size());
     double total = 0;
-    for (const Job& job : jobs) total += job.cost * blocks;
+    for (const Job& job : jobs) total += job.cost * lines;
     const double goal = std::max(total / (3.0 * threads), LEAST_UNIT);
     std::vector<Job> parts;
     for (const Job& job : jobs) {
         const int64_t count = job.last - job.first;
-        const int64_t wanted = threads > 1 ? int64_t(job.cost / goal) + 1 : 1;
+        const int64_t wanted = threads > 1 ? int64_t(job.cost * lines_a_unit / goal) + 1 : 1;
         const int64_t most = job.mode == Mode::rows ? 2 * threads : count;
         const int64_t pieces = std::min({wanted, most, count});
         for (int64_t i = 0; i < pieces; ++i) {
@@ -192,17 +222,29 @@ std::vector<Job> schedule(std::vector<Box>& boxes, const Call& call, int threads
             if (call.level[boxes[last].row] != level || call.batch[boxes[last].row] != image) break;
         Group(boxes, first, last, costs).plan(level, image, jobs);
     }
-    jobs = cut(jobs, double(blocks_of(call.channels, call.type).size()), threads);
+    if (call.channels) jobs = cut(jobs, call, threads);
     std::stable_sort(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) { return a.cost > b.cost; });
     return jobs;
 }
 
-std::vector<ChannelBlock> blocks_of(int64_t channels, Type type) {
-    const int32_t block = int32_t(LANE_BYTES) / (type == Type::f64 ? 8 : 4);
+int64_t channel_lines(const Call& call) {
+    const int64_t line = LANE_BYTES / (call.type == Type::f64 ? 8 : 4);
+    return (call.channels + line - 1) / line;
+}
+
+int64_t lines_a_unit(const Call& call) {
+    for (int64_t level = 0; level < call.levels; ++level)
+        if (!channels_last(call.maps[level], call.type)) return 1;
+    return LINES_A_UNIT;
+}
+
+std::vector<ChannelBlock> blocks_of(const Call& call) {
+    const int64_t line = LANE_BYTES / (call.type == Type::f64 ? 8 : 4), most = line * lines_a_unit(call);
     std::vector<ChannelBlock> blocks;
-    for (int64_t first = 0; first < channels; first += block) {
-        const int32_t lanes = static_cast<int32_t>(std::min<int64_t>(block, channels - first));
-        blocks.push_back({first, lanes, lanes > block / 5});
+    for (int64_t first = 0, channels; first < call.channels; first += channels) {
+        const int64_t left = call.channels - first;
+        channels = left >= most ? most : left >= line ? left / line * line : left;
+        blocks.push_back({first, int32_t(channels), channels > line / 5});
     }
     return blocks;
 }

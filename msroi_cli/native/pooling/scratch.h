@@ -6,6 +6,7 @@
 namespace msroi {
 
 constexpr int64_t LANE_BYTES = 64;                 // a block of channels: one cache line of lanes
+constexpr int64_t LINES_A_UNIT = 16;              // such blocks, where channels come last
 constexpr int64_t LINES_BYTES = 256 << 10;         // bins x columns, after the y axis
 constexpr int64_t TILE_BYTES = 64 << 10;           // bins, after the x axis
 constexpr int64_t STAGE_BYTES = 2 * TILE_BYTES;    // the same, channel by channel, in the type of the crops

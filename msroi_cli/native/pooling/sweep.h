@@ -53,6 +53,7 @@ struct Unit {
     int32_t bins_y, bins_x;
     int32_t first_column, columns;  // Mode::rows: the columns kept of each row,
     int32_t rows;                   // and how many rows are kept at a time
+    int32_t together;               // of the blocks of channels, so many are packed together
 
     char* out;  // the first of the unit's channels in row 0 of the crops
     int64_t out_row, out_channel, out_y, out_x;

@@ -1,4 +1,5 @@
-// Boxes on a block of channels, channels in the lanes: Mode::rows and Mode::window.
+// Boxes on blocks of channels, channels in the lanes: Mode::rows and Mode::window. Where channels come last, a unit has
+// several blocks, which are packed from the same cells.
 // Included in this folder alone, as lanes-inl.h is.
 #pragma once
 
@@ -16,17 +17,27 @@ struct Block {
     static constexpr int64_t CELL = BLOCK<T>;
 
     const Unit& unit;
-    const Source source;
+    Source source;
     const char* channel[BLOCK<T>];
+    int64_t first_block = 0, blocks = 0;  // those that are packed together
     const int64_t tile_rows;
     Ahead ahead;
     int64_t last_row = 0;
 
     explicit Block(const Unit& given)
-        : unit(given), source(given), tile_rows(even_step(given.bins_y, MOST_BINS / given.bins_x)) {
+        : unit(given),
+          source(given),
+          tile_rows(even_step(given.bins_y, MOST_BINS / given.bins_x)) {}
+
+    // Turns to `count` blocks from number `first` on.
+    void select(int64_t first, int64_t count) {
+        first_block = first;
+        blocks = count;
+        ahead = Ahead();
         // Lanes without a channel repeat the last one, and are not delivered.
         for (int64_t lane = 0; lane < CELL; ++lane)
-            channel[lane] = unit.planes + smaller(lane, unit.lanes - 1) * unit.channel_stride;
+            channel[lane] = unit.planes + smaller(first * CELL + lane, unit.lanes - 1) * unit.channel_stride;
+        source.select(unit.lanes - first * CELL, count * CELL);
     }
 
     bool ring() const { return unit.mode == Mode::rows; }
@@ -41,40 +52,41 @@ struct Block {
         const int64_t top = box.y.cell[0], base = uint32_t(top) % uint32_t(rows);
         for (int64_t slot = 0; slot < box.y.count; ++slot) {
             const int64_t y = box.y.cell[slot], beyond = base + (y - top), at = beyond < rows ? beyond : beyond - rows;
-            T* row = cells() + at * unit.columns * CELL;
+            T* row = cells() + at * blocks * unit.columns * CELL;
             unit.scratch.table[slot] = reinterpret_cast<const char*>(row + left);
             if (unit.scratch.held[at] == y) continue;
             unit.scratch.held[at] = int32_t(y);
             ahead.packing(y);
-            pack_run(row, source, channel, y * unit.row_stride + unit.first_column * source.step(), unit.columns,
+            pack_run(row, unit.columns * CELL, source, channel, y * unit.row_stride + unit.first_column * source.step(), unit.columns,
                      ahead.row > y + 1 ? 0 : unit.row_stride);
         }
     }
 
     void pack_window(const Box& box) {
         for (int64_t slot = 0; slot < box.y.count; ++slot) {
-            T* row = cells() + slot * box.x.count * CELL;
+            T* row = cells() + slot * blocks * box.x.count * CELL;
             unit.scratch.table[slot] = reinterpret_cast<const char*>(row);
             const int64_t offset = box.y.cell[slot] * unit.row_stride;
             for (int64_t x = 0, end; x < box.x.count; x = end) {
                 end = run_end(box.x, x, box.x.count);
-                pack_run(row + x * CELL, source, channel, offset + box.x.cell[x] * source.step(), end - x,
+                pack_run(row + x * CELL, box.x.count * CELL, source, channel, offset + box.x.cell[x] * source.step(), end - x,
                          unit.row_stride);
             }
         }
     }
 
-    // The y axis: lines [y0, y1) of the box, one element a column and channel.
-    void down(const Box& box, int64_t y0, int64_t y1) {
+    // The y axis of one block: lines [y0, y1) of the box, one element a column and channel.
+    void down(const Box& box, int64_t block, int64_t y0, int64_t y1) {
+        const int64_t first = block * (ring() ? unit.columns : box.x.count) * LANE_BYTES;
         const int64_t columns = box.x.count;
         for (int64_t x = 0, end; x < columns; x = end) {
             end = ring() ? run_end(box.x, x, columns) : columns;
             const int64_t column = ring() ? box.x.cell[x] - box.x.cell[0] : x;
             for (int64_t p = y0; p < y1; ++p) {
                 if (ring())
-                    ahead.template step<T>(channel, unit.row_stride, unit.first_column * source.step(),
-                                  unit.columns * source.step(), last_row);
-                down_run(*this, box, p, lines() + ((p - y0) * columns + x) * CELL, column * LANE_BYTES, (end - x) * CELL);
+                    ahead.step(source, channel, unit, last_row);
+                down_run(*this, box, p, lines() + ((p - y0) * columns + x) * CELL, first + column * LANE_BYTES,
+                         (end - x) * CELL);
             }
         }
     }
@@ -107,6 +119,10 @@ struct Block {
 
     void pool(const Box& box) {
         if (unit.streaming) fetch_ends(box);
+        for (int64_t block = 0; block < blocks; ++block) pool_block(box, block);
+    }
+
+    void pool_block(const Box& box, int64_t block) {
         const int64_t line_bytes = box.x.count * LANE_BYTES;
         const int64_t line_rows =
             tile_rows * line_bytes <= LINES_GOAL ? tile_rows : even_step(tile_rows, LINES_GOAL / line_bytes);
@@ -114,11 +130,12 @@ struct Block {
             const Part part = {y0, smaller(y0 + tile_rows, unit.bins_y), 0, unit.bins_x};
             for (int64_t y = part.y0, end; y < part.y1; y = end) {
                 end = smaller(y + line_rows, part.y1);
-                down(box, y, end);
+                down(box, block, y, end);
                 across(box, tile() + (y - y0) * unit.bins_x * CELL, end - y);
             }
             stage_block(unit.scratch.stage, tile(), part.bins(), unit.out_type);
-            deliver(unit, box.row, 0, unit.lanes, part);
+            const int64_t lane = (first_block + block) * CELL;
+            deliver(unit, box.row, lane, smaller(CELL, unit.lanes - lane), part);
         }
     }
 
@@ -131,6 +148,14 @@ struct Block {
     void run() {
         const Band& last = unit.boxes[unit.count - 1].y;
         if (last.count) last_row = last.cell[last.count - 1];
+        const int64_t all = (unit.lanes + CELL - 1) / CELL;
+        for (int64_t block = 0; block < all; block += unit.together) {
+            select(block, smaller(unit.together, all - block));
+            run_blocks();
+        }
+    }
+
+    void run_blocks() {
         if (ring())
             for (int32_t at = 0; at < unit.rows; ++at) unit.scratch.held[at] = -1;
         for (int64_t i = 0; i < unit.count; ++i) {

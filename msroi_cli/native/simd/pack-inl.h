@@ -1,8 +1,9 @@
-// Packing: from planes, [channel][x], to cells, [x][channel], by register transposes.
+// Packing: from planes, [channel][x], to cells, [x][channel], by register transposes; or from cells to cells.
 // Included in this folder alone, as lanes-inl.h is.
 #pragma once
 
 #include "simd/source-inl.h"
+#include "simd/steps-inl.h"
 
 namespace msroi {
 namespace MSROI_ISA_NAMESPACE {
@@ -25,19 +26,26 @@ MSROI_INLINE void pack_square(T* to, const Source& source, const char* const* ch
 }
 
 // Brings the cache line `offset` bytes into each plane nearer.
-template <class T>
-MSROI_INLINE void fetch(const char* const* channel, int64_t offset) {
+template <class Source, class T = typename Source::Sum>
+MSROI_INLINE void fetch(const Source&, const char* const* channel, int64_t offset) {
     for (int lane = 0; lane < BLOCK<T>; ++lane) __builtin_prefetch(channel[lane] + offset, 0, 2);
+}
+
+// Or the cell, all of whose channels lie together.
+template <class Word>
+MSROI_INLINE void fetch(const Interleaved<Word>& source, const char* const* channel, int64_t offset) {
+    const int64_t bytes = source.lanes * int64_t(sizeof(Word));
+    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(channel[0] + offset + line, 0, 2);
 }
 
 // `n` neighbouring columns that begin `offset` bytes into each plane. While they are packed, those `ahead` bytes further
 // on are fetched: sixteen streams are more than the processor follows by itself.
 template <class Source, class T>
-static void pack_run(T* to, const Source& source, const char* const* channel, int64_t offset, int64_t n,
+static void pack_run(T* to, int64_t, const Source& source, const char* const* channel, int64_t offset, int64_t n,
                      int64_t ahead) {
     int64_t x = 0;
     for (; x + QUAD<T> <= n; x += QUAD<T>) {
-        if (ahead && x % BLOCK<T> == 0) fetch<T>(channel, offset + x * source.step() + ahead);
+        if (ahead && x % BLOCK<T> == 0) fetch(source, channel, offset + x * source.step() + ahead);
         pack_square(to + x * BLOCK<T>, source, channel, offset + x * source.step());
     }
     if (x == n) return;
@@ -50,25 +58,65 @@ static void pack_run(T* to, const Source& source, const char* const* channel, in
             to[x * BLOCK<T> + lane] = source.at(channel[lane] + offset + x * source.step());
 }
 
+// The channels of a cell, of which there are fewer than lanes in the last block.
+template <class T>
+MSROI_INLINE void pack_cell(T* to, const char* from, int64_t lanes) {
+    if (lanes == BLOCK<T>) {
+        for (int r = 0; r < REGISTERS; ++r) store(to + r * WIDTH<T>, load<typename Lanes<T>::Vector>(from + r * MSROI_VECTOR));
+        return;
+    }
+    for (int64_t lane = 0; lane < BLOCK<T>; ++lane)
+        to[lane] = lane < lanes ? load<T>(from + lane * int64_t(sizeof(T))) : T(0);
+}
+
+MSROI_INLINE void pack_half_cell(float* to, const char* from, int64_t lanes) {
+    if (lanes == BLOCK<float>) {
+        for (int i = 0; i < BLOCK<float>; i += 4) store(to + i, widen4(from + 2 * i));
+        return;
+    }
+    for (int64_t lane = 0; lane < BLOCK<float>; ++lane)
+        to[lane] = lane < lanes ? widen(load<uint16_t>(from + 2 * lane)) : 0.0f;
+}
+
+// All blocks of the unit, each `pitch` elements behind the one before.
+template <class Word, class T>
+static void pack_run(T* to, int64_t pitch, const Interleaved<Word>& source, const char* const* channel, int64_t offset,
+                     int64_t n, int64_t ahead) {
+    constexpr int64_t BLOCK_BYTES = BLOCK<T> * int64_t(sizeof(Word));
+    const char* cell = channel[0] + offset;
+    for (int64_t x = 0; x < n; ++x, cell += source.step(), to += BLOCK<T>) {
+        const char* from = cell;
+        T* block = to;
+        for (int64_t lanes = source.lanes; lanes > 0; lanes -= BLOCK<T>, from += BLOCK_BYTES, block += pitch) {
+            if (ahead) __builtin_prefetch(from + ahead, 0, 2);
+            if constexpr (sizeof(Word) == 2)
+                pack_half_cell(block, from, smaller(lanes, BLOCK<T>));
+            else
+                pack_cell(block, from, smaller(lanes, BLOCK<T>));
+        }
+    }
+}
+
 constexpr int64_t AHEAD_ROWS = 4;
 
 // The rows that will be packed next, fetched a cache line of each plane at a time while boxes are pooled: memory has
 // nothing else to do then.
 struct Ahead {
-    int64_t newest = -1, row = 0, byte = 0;
+    int64_t newest = -1, row = 0, column = 0;
 
     // Row `y` is being packed. Tells whether it is still to be fetched.
     void packing(int64_t y) {
         if (y > newest) newest = y;
-        if (row <= y) row = y + 1, byte = 0;
+        if (row <= y) row = y + 1, column = 0;
     }
 
-    template <class T>
-    void step(const char* const* channel, int64_t row_stride, int64_t first, int64_t bytes, int64_t last_row) {
+    template <class Source>
+    void step(const Source& source, const char* const* channel, const Unit& unit, int64_t last_row) {
         if (row > newest + AHEAD_ROWS || row > last_row) return;
-        fetch<T>(channel, row * row_stride + first + byte);
-        byte += 64;
-        if (byte >= bytes) ++row, byte = 0;
+        const int64_t end = smaller(column + source.columns_a_step(), unit.columns);
+        for (; column < end; column += source.columns_a_line())
+            fetch(source, channel, row * unit.row_stride + (unit.first_column + column) * source.step());
+        if (column >= unit.columns) ++row, column = 0;
     }
 };
 

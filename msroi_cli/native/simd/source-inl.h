@@ -1,7 +1,9 @@
 // Where elements come from: planes as they lie in the caller's memory. Included in this folder alone, as lanes-inl.h is.
 //
-// A source knows the sum's type `Sum`, whether rows can be used as they lie (`direct`), one element (`at`), and QUAD
-// neighbours in a row (`quad`). `x` is an offset in bytes from the row's first cell.
+// A source knows the sum's type `Sum`, whether rows can be used as they lie (`direct`), one element (`at`), QUAD
+// neighbours in a row (`quad`), the bytes from a column to the next (`step`), how many columns a cache line of each
+// channel holds (`columns_a_line`), and how many are fetched in one step ahead (`columns_a_step`);
+// `select` tells it how many channels are left, and how many at most are packed together.
 #pragma once
 
 #include "simd/half-inl.h"
@@ -15,6 +17,9 @@ struct HalfRows {
     static constexpr bool direct = false;
     explicit HalfRows(const Unit&) {}
     int64_t step() const { return 2; }
+    int64_t columns_a_line() const { return 32; }
+    int64_t columns_a_step() const { return columns_a_line(); }
+    void select(int64_t, int64_t) {}
     MSROI_INLINE float at(const char* from) { return widen(load<uint16_t>(from)); }
     Float4 quad(const char* from) const { return widen4(from); }
 };
@@ -25,6 +30,9 @@ struct Rows {
     static constexpr bool direct = true;
     explicit Rows(const Unit&) {}
     int64_t step() const { return sizeof(T); }
+    int64_t columns_a_line() const { return 64 / int64_t(sizeof(T)); }
+    int64_t columns_a_step() const { return columns_a_line(); }
+    void select(int64_t, int64_t) {}
     MSROI_INLINE T at(const char* from) { return load<T>(from); }
     Float4 quad(const char* from) const { return load<Float4>(from); }
 };
@@ -50,6 +58,9 @@ struct Scattered {
 
     explicit Scattered(const Unit& unit) : distance(unit.column_stride), swapped(unit.swapped) {}
     int64_t step() const { return distance; }
+    int64_t columns_a_line() const { return distance > 0 && distance < 64 ? 64 / distance : 1; }
+    int64_t columns_a_step() const { return columns_a_line(); }
+    void select(int64_t, int64_t) {}
     Sum at(const char* from) const {
         const Word bits = load<Word>(from);
         return number(swapped ? byteswapped(bits) : bits);
@@ -59,6 +70,21 @@ struct Scattered {
         for (int i = 0; i < QUAD<Sum>; ++i) values[i] = at(from + i * distance);
         return load<Float4>(values);
     }
+};
+
+// Channels last, (N, H, W, C): the channels of a cell lie one after the other, as cells are packed. Word: the bits of an
+// element, in native order.
+template <class Word>
+struct Interleaved {
+    typedef decltype(number(Word())) Sum;
+    int64_t distance;
+    int64_t lanes = 0;  // that are packed together
+
+    explicit Interleaved(const Unit& unit) : distance(unit.column_stride) {}
+    void select(int64_t left, int64_t most) { lanes = left < most ? left : most; }
+    int64_t step() const { return distance; }
+    int64_t columns_a_line() const { return 1; }
+    int64_t columns_a_step() const { return 64 / int64_t(sizeof(Sum)); }
 };
 
 }  // namespace MSROI_ISA_NAMESPACE

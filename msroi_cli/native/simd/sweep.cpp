@@ -25,6 +25,9 @@
 //           divided into blocks, for wide bins, where packing would cost more than it saves, and for windows that
 //           outgrow the scratch memory: it needs room for one line only.
 //
+// Channels last, (N, H, W, C), are cells already, but those of one block lie far apart. So a unit has up to LINES_A_UNIT
+// blocks, and packs as many of them together as there is room for, from memory that lies together.
+//
 // All three end in the sums of sums-inl.h, and so give the same bits. Cells that no sample touches are never multiplied:
 // a NaN there must not reach the crop.
 
@@ -33,6 +36,15 @@
 
 namespace msroi {
 namespace MSROI_ISA_NAMESPACE {
+
+// Blocks of channels from cells, one channel from what is scattered.
+template <class Word>
+static void sweep_interleaved(const Unit& unit) {
+    if (unit.mode == Mode::plane)
+        Plane<Scattered<Word>>(unit).run();
+    else
+        Block<Interleaved<Word>>(unit).run();
+}
 
 template <class Source>
 static void sweep_from(const Unit& unit) {
@@ -44,10 +56,17 @@ static void sweep_from(const Unit& unit) {
 
 void sweep(const Unit& unit) {
     const bool plain = !unit.swapped && unit.column_stride == bytes_of(unit.type);
+    const bool interleaved = !plain && !unit.swapped && unit.channel_stride == bytes_of(unit.type);
     switch (unit.type) {
-        case Type::f16: (plain ? sweep_from<HalfRows> : sweep_from<Scattered<uint16_t>>)(unit); break;
-        case Type::f32: (plain ? sweep_from<Rows<float>> : sweep_from<Scattered<uint32_t>>)(unit); break;
-        case Type::f64: (plain ? sweep_from<Rows<double>> : sweep_from<Scattered<uint64_t>>)(unit); break;
+        case Type::f16: (plain         ? sweep_from<HalfRows>
+             : interleaved ? sweep_interleaved<uint16_t>
+                           : sweep_from<Scattered<uint16_t>>)(unit); break;
+        case Type::f32: (plain         ? sweep_from<Rows<float>>
+             : interleaved ? sweep_interleaved<uint32_t>
+                           : sweep_from<Scattered<uint32_t>>)(unit); break;
+        case Type::f64: (plain         ? sweep_from<Rows<double>>
+             : interleaved ? sweep_interleaved<uint64_t>
+                           : sweep_from<Scattered<uint64_t>>)(unit); break;
     }
     stream_end();
 }
