@@ -1,1 +1,1 @@
-"""The benchmark: workloads, the peers they are pooled with, and the clock."""
+"""The benchmark: workloads, peers and timing."""

@@ -1,4 +1,4 @@
-"""A workload's arrays."""
+"""The arrays of a workload."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMPAT = "torchvision"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What every contestant is given.
+    """The input of every contestant.
 
     features: L levels (N, C, H_l, W_l), finest first. rois: (K, 5) float32, image index and x1 y1 x2 y2, input pixels.
     scales: feature pixels per input pixel of each level.

@@ -1,4 +1,4 @@
-"""The clock: contestants checked against each other, then measured in turns."""
+"""Timing: contestants are compared with each other, then timed in turns."""
 
 from __future__ import annotations
 

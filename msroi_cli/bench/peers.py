@@ -156,7 +156,7 @@ def _import_if_there(name: str) -> None:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """What the peers warn of is not ours to say."""
+    """Hides the warnings of the peers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""A run of the benchmark: what was measured, on what, and how it is told."""
+"""The results of a benchmark run, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Row:
 
 
 class Report:
-    """Measures workloads with the peers that are there, and keeps the results.
+    """Measures workloads with the installed peers, and keeps the results.
 
     threads: of msroi and its peers; None: as many as there are processors.
     """
@@ -50,7 +50,7 @@ class Report:
         self._results: list[measure.Result] = []
 
     def measured(self) -> Iterator[measure.Result]:
-        """Measures, and yields each result when it is there."""
+        """Measures, and yields each result as soon as it is measured."""
         for result in measure.run(self._workloads, self.repeat, self.threads, self.absent):
             self._results.append(result)
             yield result
@@ -89,7 +89,7 @@ class Report:
 
 
 def _processor() -> str:
-    """Its name, as far as the system tells."""
+    """The processor's name, as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What is measured: the workloads by name."""
+"""The workloads, by name."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Workload:
         )
 
     def quick(self) -> Workload:
-        """The same in small."""
+        """A small version of this workload."""
         height, width = self.input_size
         return replace(
             self,

@@ -15,7 +15,7 @@ from msroi_cli.cli.commands.preview import preview
 from msroi_cli.cli.commands.stats import stats
 from msroi_cli.cli.commands.validate import validate
 from msroi_cli.cli.commands.verify import verify
-from msroi_cli.cli.group import Boundary
+from msroi_cli.cli.group import ErrorMappingGroup
 from msroi_cli.cli.options import note_verbose
 from msroi_cli.core.backends.environment import backend_name, isa_name
 
@@ -29,7 +29,7 @@ def _version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
         ctx.exit()
 
 
-@click.group(cls=Boundary, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(cls=ErrorMappingGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.option(
     "-v", "--verbose", is_flag=True, expose_value=False, callback=note_verbose, help="Print what caused a failure."
 )

@@ -1,4 +1,4 @@
-"""The one place where errors become a line on standard error and an exit code."""
+"""The group of commands that maps every error to one line on standard error and an exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from msroi_cli.cli.options import wants_causes
 from msroi_cli.cli.output import LONGEST_LINE, say, shortened
-from msroi_cli.cli.signals import SignalCame, StopSignals
+from msroi_cli.cli.signals import SignalReceived, StopSignals
 from msroi_cli.errors import MsroiError, RunError
 
 BUG = "this is a bug in msroi, not in its input: please report it with the lines above and the command"
@@ -20,8 +20,8 @@ BUG = "this is a bug in msroi, not in its input: please report it with the lines
 LONGEST_CAUSE = 300
 
 
-class Boundary(click.Group):
-    """A group of commands that leaves with the documented exit codes, and without a traceback for what can happen."""
+class ErrorMappingGroup(click.Group):
+    """A group of commands that ends with the documented exit codes, and shows a traceback only for a bug."""
 
     def main(
         self,
@@ -45,19 +45,19 @@ class Boundary(click.Group):
             click.echo(error.format_message(), err=True)
             sys.exit(error.exit_code)
         except (click.ClickException, MsroiError, MemoryError) as error:
-            _leave(_text_of(error), _code_of(error))
+            _exit_with(_text_of(error), _code_of(error))
         except BrokenPipeError:
-            # The reader has what it wanted. Python would complain when it flushes standard output on exit.
+            # A closed pipe ends the command quietly; Python would print an error when it flushes standard output.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         except OSError as error:
-            _leave(f"{error.filename or 'standard output'}: {error.strerror or error}", RunError.exit_code)
-        except (click.Abort, SignalCame):
-            number = signals.came() or 2
-            _leave("interrupted" if number == 2 else "terminated", 128 + number)
+            _exit_with(f"{error.filename or 'standard output'}: {error.strerror or error}", RunError.exit_code)
+        except (click.Abort, SignalReceived):
+            number = signals.received() or 2
+            _exit_with("interrupted" if number == 2 else "terminated", 128 + number)
         except Exception:  # noqa: BLE001 what nothing above expects is a bug
             say(traceback.format_exc(), lines=True)
-            _leave(BUG, RunError.exit_code)
+            _exit_with(BUG, RunError.exit_code)
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -93,7 +93,7 @@ def _code_of(error: BaseException) -> int:
     return int(getattr(error, "exit_code", 1))
 
 
-def _leave(text: str, code: int) -> NoReturn:
+def _exit_with(text: str, code: int) -> NoReturn:
     line = shortened(text.replace("\n\t", " ").replace("\n", " "), LONGEST_LINE)
     say(f"msroi: {line}" if code > 128 else f"msroi: error: {line}")
     sys.exit(code)

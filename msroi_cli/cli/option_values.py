@@ -1,4 +1,4 @@
-"""What the text of an option means: callbacks for Click that return the value, or say what was expected."""
+"""Parsers of option values: Click callbacks that return the value or raise BadParameter."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def shown(ctx: click.Context, param: click.Parameter, text: str) -> str:
 
 
 def factor(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[float, float]:
-    """`1.6` or `1.6x1.5`: a number above 0 for x and y, or one for each; 1 if nothing was said."""
+    """`1.6` or `1.6x1.5`: a number above 0 for x and y, or one for each; 1 if the option is absent."""
     try:
         return (1.0, 1.0) if text is None else _pair(text)
     except (ValueError, ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""The options that commands share, each named and worded once."""
+"""The options that several commands share, each defined once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def memory_option(command: F) -> F:
-    """How much memory the work may take."""
+    """How much memory the job may take."""
     return _with(
         command,
         click.option(
@@ -28,7 +28,7 @@ def memory_option(command: F) -> F:
             default="1GiB",
             show_default=True,
             metavar="SIZE",
-            help="Memory for crops and features under way: 512MB, 2GiB.",
+            help="Memory for the crops and features in flight: 512MB, 2GiB.",
         ),
     )
 
@@ -38,31 +38,31 @@ _COMPAT = click.option(
     type=click.Choice(list(PRESETS)),
     default="lucid",
     show_default=True,
-    help="The framework whose level rule and pixel model to follow.",
+    help="Framework whose level rule and pixel model to follow.",
 )
 _CANONICAL = (
     click.option(
         "--canonical-level",
         type=int,
         metavar="L",
-        help="The level of a box of canonical scale, counted as the preset counts.  [default: the preset's]",
+        help="Level of a box of canonical scale, numbered as the preset numbers levels.  [default: the preset's]",
     ),
     click.option(
         "--canonical-scale",
         type=click.FloatRange(min=0, min_open=True),
         metavar="S",
-        help="Box size sqrt(w*h), in input pixels, that belongs to the canonical level.  [default: the preset's]",
+        help="Box size sqrt(w*h), in input pixels, pooled from the canonical level.  [default: the preset's]",
     ),
 )
 
 
 def rule_options(command: F) -> F:
-    """What decides the level of a box."""
+    """Options of the level rule."""
     return _with(command, _COMPAT, *_CANONICAL)
 
 
 def pool_options(command: F) -> F:
-    """What decides the numbers of a crop."""
+    """Options of the pooling."""
     return _with(
         command,
         click.option(
@@ -71,19 +71,19 @@ def pool_options(command: F) -> F:
             default="7",
             show_default=True,
             metavar="SIZE",
-            help="Bins of a crop: N, or HxW.",
+            help="Bins of a crop: N or HxW.",
         ),
         click.option(
             "--sampling-ratio",
             type=click.IntRange(-1, MAX_SAMPLING_RATIO),
             metavar="N",
-            help="Samples per bin and axis; -1 or 0: as many as a bin has cells.  [default: the preset's]",
+            help="Samples per bin and axis; -1 or 0: adaptive, ceil(box side / bins).  [default: the preset's]",
         ),
         _COMPAT,
         click.option(
             "--aligned/--no-aligned",
             default=None,
-            help="Shift boxes by half a cell, as newer implementations do.  [default: the preset's]",
+            help="Shift boxes by half a cell.  [default: the preset's]",
         ),
         *_CANONICAL,
     )
@@ -97,32 +97,32 @@ group_option = click.option(
 
 
 def level_options(command: F) -> F:
-    """Which datasets are levels, and how large a cell is."""
+    """Which datasets are the levels, and their strides."""
     return _with(
         command,
         click.option(
             "--levels",
             callback=option_values.names,
             metavar="NAMES",
-            help="The levels, finest first: p2,p3,p4.  [default: all float datasets of the right rank]",
+            help="Names of the levels, finest first: p2,p3,p4.  [default: all float datasets of matching rank]",
         ),
         click.option(
             "--strides",
             callback=option_values.numbers,
             metavar="NUMBERS",
-            help="Input pixels per cell of each level: 4,8,16; instead of the file's own.",
+            help="Input pixels per cell of each level: 4,8,16. Overrides the file.",
         ),
         click.option(
             "--scales",
             callback=option_values.numbers,
             metavar="NUMBERS",
-            help="Cells per input pixel of each level: 0.25,0.125 or 1/4,1/8; instead of --strides.",
+            help="Cells per input pixel of each level: 0.25,0.125 or 1/4,1/8. Replaces --strides.",
         ),
     )
 
 
 def level_choice(given: dict[str, Any]) -> LevelChoice:
-    """Takes what `level_options` gave out of `given`."""
+    """Removes the values of `level_options` from `given` and returns them as one choice."""
     from msroi_cli.io.pyramid.levels import LevelChoice
 
     names, strides, scales = (given.pop(name) for name in ("levels", "strides", "scales"))
@@ -135,7 +135,7 @@ def level_choice(given: dict[str, Any]) -> LevelChoice:
 box_format_option = click.option(
     "--box-format",
     type=click.Choice(["xyxy", "xywh", "cxcywh"]),
-    help="What four numbers mean.  [default: xyxy; xywh for COCO]",
+    help="Meaning of the four numbers of a box.  [default: xyxy; xywh for COCO]",
 )
 
 
@@ -149,14 +149,15 @@ columns_option = click.option(
 
 
 def box_reading_options(command: F) -> F:
-    """How the boxes of a file are meant."""
+    """How to interpret the boxes of a file."""
     return _with(
         command,
         box_format_option,
         click.option(
             "--box-space",
             type=click.Choice(["original", "input"]),
-            help="Boxes are in pixels of the original image (times the pyramid's scale factor) or of the input.",
+            help="Boxes are in pixels of the original image or of the network's input.  [required if the pyramid "
+            "has scale factors]",
         ),
         click.option("--normalized", is_flag=True, help="Boxes are fractions of the image's width and height."),
         click.option(
@@ -175,7 +176,7 @@ def box_reading_options(command: F) -> F:
 
 
 def box_options(command: F) -> F:
-    """How the boxes of a file are meant, and what becomes of bad ones."""
+    """How to interpret the boxes of a file, and what to do with invalid ones."""
     return box_reading_options(
         _with(
             command,
@@ -184,7 +185,7 @@ def box_options(command: F) -> F:
                 type=click.Choice(["error", "drop", "zero", "nan"]),
                 default="error",
                 show_default=True,
-                help="Boxes that cannot be pooled: stop, leave them out, or fill their crops.",
+                help="Invalid boxes: stop, leave them out, or fill their crops with 0 or NaN.",
             ),
             click.option(
                 "--on-unknown-image",
@@ -199,7 +200,7 @@ def box_options(command: F) -> F:
 
 
 def output_option(command: F) -> F:
-    """Where to write."""
+    """The output file, and what to do if it exists."""
     return _with(
         command,
         click.option(
@@ -209,10 +210,10 @@ def output_option(command: F) -> F:
             type=click.Path(path_type=Path),
             required=True,
             metavar="OUT",
-            help="The crops file to write, HDF5.",
+            help="Crops file to write, HDF5.",
         ),
-        click.option("--overwrite", is_flag=True, help="Replace OUT if it exists, and start anew."),
-        click.option("--resume", is_flag=True, help="Go on with the job that was killed while it made OUT."),
+        click.option("--overwrite", is_flag=True, help="Replace OUT if it exists; discard an interrupted job."),
+        click.option("--resume", is_flag=True, help="Continue the interrupted job that was writing OUT."),
     )
 
 
@@ -221,20 +222,20 @@ LAYOUTS = ("padded", "groups", "ragged", "npz", "tsv")
 reduce_option = click.option(
     "--reduce",
     type=click.Choice(["mean", "max"]),
-    help="Vectors (K, C) instead of crops: the mean or the maximum of the bins of each channel.",
+    help="Write vectors (K, C): the mean or maximum over the bins of each channel.",
 )
 
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 
 
 def progress_options(command: F) -> F:
-    """Whether progress is shown; the parameters are `bar` and `quiet`."""
+    """Whether to show progress; the parameters are `bar` and `quiet`."""
     return _with(
         command,
         click.option(
             "--progress/--no-progress", "bar", default=None, help="Show a progress bar.  [default: on a terminal only]"
         ),
-        click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
+        click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
     )
 
 
@@ -252,13 +253,17 @@ def wants_causes(ctx: click.Context) -> bool:
     return bool(ctx.meta.get(CAUSES, False))
 
 
-def talk_options(command: F) -> F:
-    """How much is said on standard error; the parameters are `bar`, `quiet` and `verbose`."""
+def verbosity_options(command: F) -> F:
+    """How much to print on standard error; the parameters are `bar`, `quiet` and `verbose`."""
     return progress_options(
         _with(
             command,
             click.option(
-                "-v", "--verbose", is_flag=True, callback=note_verbose, help="Say what was found and decided."
+                "-v",
+                "--verbose",
+                is_flag=True,
+                callback=note_verbose,
+                help="Print the plan and the backend before pooling.",
             ),
         )
     )

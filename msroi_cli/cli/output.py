@@ -1,4 +1,4 @@
-"""What people see: progress, tables and sizes in words. All of it goes to standard error unless it was asked for."""
+"""Text for people: messages and progress on standard error, tables, sizes and durations."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LONGEST_LINE = 4000
 
 
 def say(text: str, lines: bool = False) -> None:
-    """Prints a line to standard error, or several, if anybody can see it."""
+    """Prints a line to standard error, or several with `lines`; ignores a closed standard error."""
     with suppress(OSError, AttributeError):
         click.echo(printable(text, keep="\n" if lines else ""), err=True)
 
 
 def printable(text: str, keep: str = "") -> str:
-    """A text without characters that end a line or command a terminal, which file names may hold; `keep` are fine."""
+    """Escapes characters that break a line or control a terminal, except those in `keep`; file names may have them."""
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -41,7 +41,7 @@ def shortened(text: str, length: int) -> str:
 def progress(total: int, bar: bool | None, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Yields the function to call with the number of boxes just done.
 
-    A bar if standard error is a terminal or `bar` is True; else a line now and then, ever more rarely.
+    Shows a bar if standard error is a terminal or `bar` is True, else a line at growing intervals.
     """
     if quiet or bar is False:
         yield lambda boxes: None
@@ -59,7 +59,7 @@ def _advance(shown: Any, boxes: int) -> None:
 
 
 class _Lines:
-    """Progress as lines: the first after some seconds, then always after half as much time again."""
+    """Progress as lines: the first after FIRST_LINE_AFTER seconds, each next after 1.5 times the elapsed time."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -101,7 +101,7 @@ def byte_size(count: int) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns: the first to the left, the others to the right."""
+    """Aligns columns: the first to the left, the others to the right."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     lines = []
     for row in [header, *rows]:

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: they end a command at once, but ask a job to stop at a good moment first."""
+"""SIGINT and SIGTERM: they end a command at once; a job is first asked to stop between two batches."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from msroi_cli.core.backends.environment import leave_at_second_signal
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class SignalCame(BaseException):
+class SignalReceived(BaseException):
     """Raised where a signal ends a command."""
 
 
 class StopSignals:
-    """Remembers the first signal, and leaves the process at the second: what a job has recorded is safe.
+    """Remembers the first signal and ends the process at the second: what a job has recorded is safe.
 
-    The first is raised as SignalCame, but not within `gently`, where it is for the job to ask whether one `came`.
-    Python drops what is raised while an object is destroyed; a signal is remembered all the same.
+    The first signal raises SignalReceived, except within `graceful`, where the job itself asks `received`.
+    Python drops an exception raised while an object is destroyed; the signal is remembered all the same.
     """
 
     def __init__(self) -> None:
         self._number = 0
-        self._gently = False
+        self._graceful = False
 
-    def came(self) -> int:
-        """The number of the signal that came; 0 if none did."""
+    def received(self) -> int:
+        """The number of the signal received first; 0 for none."""
         return self._number
 
     @contextmanager
-    def gently(self) -> Iterator[None]:
-        """A job that asks whether a signal came runs in this block."""
-        self._gently = True
+    def graceful(self) -> Iterator[None]:
+        """Within this block the job asks `received` and stops by itself."""
+        self._graceful = True
         try:
             yield
         finally:
-            self._gently = False
+            self._graceful = False
 
     @contextmanager
     def handled(self) -> Iterator[None]:
@@ -62,6 +62,6 @@ class StopSignals:
         if self._number:
             os._exit(128 + number)
         self._number = number
-        if not self._gently:
-            raise SignalCame
-        say("msroi: stopping after the batches under way; again to stop at once")
+        if not self._graceful:
+            raise SignalReceived
+        say("msroi: stopping after the current batches; repeat the signal to stop at once")

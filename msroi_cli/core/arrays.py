@@ -1,4 +1,4 @@
-"""Whatever a caller has, as a NumPy array."""
+"""Views of array-like arguments as NumPy arrays."""
 
 from __future__ import annotations
 

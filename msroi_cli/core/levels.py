@@ -5,7 +5,7 @@ Frameworks evaluate it in float32 with an epsilon of their own, and the level is
 
 The rule only ever steps up as a box grows, so it is kept as the box sizes at which it steps: found once per spec by
 bisection of the rule itself, they make an assignment one square root and a few comparisons, which every machine
-rounds alike. That is faster than a logarithm a box and does not hang on a libm.
+rounds alike. That is faster than a logarithm a box and does not depend on a libm.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Multi-scale RoI Align: the two public calls, and the check of everything that goes into them."""
+"""Multi-scale RoI Align: the two public calls and the checks of their arguments."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def multi_scale_roi_align(
     Returns (K, C, Ho, Wo) in the order of the RoIs, in the dtype of the features.
     Each number is within k * 2**-24 * M / (1 - k * 2**-24) of the exact average (float64 features: 2**-53), M being the
         largest feature under its bin and k 10 for 4 x 4 cells under it; for any number of cells see the README.
-    Raises ValueError that names the argument, what was expected and what came.
+    Raises ValueError that names the argument, what was expected and the value given.
     Source: He et al., "Mask R-CNN" (2017), section 3, and Lin et al., "Feature Pyramid Networks" (2017), equation 1.
     """
     spec = PoolSpec.resolve(
@@ -170,8 +170,8 @@ def _check_rois(rois: ArrayLike, images: int) -> tuple[NDArray[np.int64], NDArra
 
 def _check_out(out: NDArray[Any], shape: tuple[int, ...], inputs: Mapping[str, NDArray[Any]]) -> None:
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype.char not in FLOATS:
-        came = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ArgumentError(f"out: expected an array {shape} float16, float32 or float64, got {came}")
+        actual = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ArgumentError(f"out: expected an array {shape} float16, float32 or float64, got {actual}")
     if not out.flags.writeable:
         raise ArgumentError("out: expected a writable array, got a read-only one")
     for name, array in inputs.items():

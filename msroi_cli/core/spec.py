@@ -1,4 +1,4 @@
-"""What a pooling call is asked to do: `PoolSpec`, and the presets that fill it in."""
+"""The parameters of a pooling call, `PoolSpec`, and the presets that complete it."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ class PoolSpec:
         canonical_level: SupportsIndex | None = None,
         canonical_scale: SupportsFloat | None = None,
     ) -> PoolSpec:
-        """Checks the arguments and fills the gaps (None) from the preset `compat`.
+        """Checks the arguments and completes them: None takes the value of the preset `compat`.
 
-        Raises ArgumentError, a ValueError, that names the argument, what was expected and what came.
+        Raises ArgumentError, a ValueError, that names the argument, what was expected and the value given.
         """
         if not isinstance(compat, str) or compat not in PRESETS:
             raise ArgumentError(f"compat: expected one of {', '.join(PRESETS)}, got {compat!r}")

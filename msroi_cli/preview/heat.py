@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# From dark blue over teal to light yellow: lighter means more, also for those who see no colours, and on paper.
+# From dark blue over teal to light yellow: lightness grows with the value, so that it reads without colour vision.
 _STOPS = np.array([(28, 16, 68), (40, 62, 120), (28, 112, 130), (40, 160, 112), (142, 202, 80), (252, 236, 120)])
 _MISSING = np.array((200, 60, 60), np.uint8)
 

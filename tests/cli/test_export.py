@@ -207,8 +207,8 @@ def test_the_best_boxes_where_there_are_too_many(files, tmp_path):
     talk = exported(files, tmp_path / "e.h5", "padded", "--max-boxes", "6")
     assert talk.splitlines() == [
         f"{tmp_path / 'e.h5'}: 12 boxes of 3 images",
-        "1 boxes left out that were not pooled",
-        "27 boxes left out beyond 6 an image",
+        "1 boxes left out: not pooled",
+        "27 boxes left out: more than 6 per image",
     ]
     with h5py.File(tmp_path / "e.h5") as file:
         for number, key in enumerate(IDS[:2]):

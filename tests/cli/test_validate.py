@@ -336,7 +336,7 @@ def test_silence_about_good_files(tmp_path, pyramids, case, pyramid):
     path = write_json(tmp_path / "b.json", GOOD[case])
     result = run("validate", pyramids[pyramid], path)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr.endswith("nothing found\n")
+    assert result.stderr.endswith("no findings\n")
     assert run("validate", pyramids[pyramid], path, "-q").stderr == ""
     assert validated(pyramids[pyramid], path) == {}
     assert extractable(pyramids[pyramid], path, tmp_path=tmp_path)
@@ -350,7 +350,7 @@ def test_silence_about_images_of_different_sizes(tmp_path):
 
 def test_silence_about_the_sample_data():
     result = run("validate", SAMPLE_DATA / "pyramid.h5", SAMPLE_DATA / "words.json", "--box-space", "original")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "134 boxes of 3 images: nothing found\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "134 boxes of 3 images: no findings\n")
 
 
 def test_in_words(tmp_path, pyramids):

@@ -32,7 +32,7 @@ def crops(request, tmp_path, inputs):
 def test_good_files(crops, inputs):
     result = run("verify", crops, crops, "--recompute", "1000", "--against", inputs[0])
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr.splitlines() == [f"{crops}: good"] * 2
+    assert result.stderr.splitlines() == [f"{crops}: passed"] * 2
     assert run("verify", "-q", crops).output == ""
 
 
@@ -63,7 +63,7 @@ def test_trouble_is_found(crops, trouble):
     result = run("verify", crops)
     assert result.exit_code == 3
     assert any(re.search(pattern, line) for line in result.stdout.splitlines()), result.stdout
-    assert result.stderr == "msroi: error: 1 of 1 files: expected good ones, got what is listed\n"
+    assert result.stderr == "msroi: error: 1 of 1 files failed verification\n"
 
 
 def test_other_features_are_found(crops, inputs, tmp_path):
@@ -105,7 +105,7 @@ def test_a_file_that_is_none_does_not_keep_others_from_being_checked(crops, tmp_
     assert "none.h5: expected a crops file" in first
     assert len(others) == 2
     assert all("row 9: expected the checksum" in line for line in others)
-    assert result.stderr == "msroi: error: 3 of 3 files: expected good ones, got what is listed\n"
+    assert result.stderr == "msroi: error: 3 of 3 files failed verification\n"
 
 
 @pytest.mark.parametrize("count", [2, 8])

@@ -1,4 +1,4 @@
-"""`msroi assign`: the level of every box, without any features."""
+"""`msroi assign`: the level of every box, without features."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Examples:
     type=click.Choice(["error", "drop", "null"]),
     default="error",
     show_default=True,
-    help="Boxes that have no level: stop, leave them out, or say so in their row.",
+    help="Invalid boxes: stop, leave them out, or print null as their level.",
 )
 @click.option(
     "--format",
@@ -43,17 +43,17 @@ Examples:
     type=click.Choice(["jsonl", "tsv", "json"]),
     default="jsonl",
     show_default=True,
-    help="JSON Lines, tab-separated columns with a header, or one JSON document with the histogram.",
+    help="JSON Lines, tab-separated columns with a header, or one JSON document with a histogram.",
 )
 @click.option(
-    "--histogram", is_flag=True, help="Print only how many boxes each level has: a table, or JSON with --format json."
+    "--histogram", is_flag=True, help="Print only the number of boxes per level: a table, or JSON with --format json."
 )
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def assign(form: str, histogram: bool, quiet: bool, **given: Any) -> None:
-    """Print the level of each of BOXES, without any features.
+    """Print the pyramid level of each box in BOXES, without features.
 
-    Needs the --strides (or --scales) of the levels, finest first; --levels may name them. BOXES as for extract. How
-    many boxes each level has is said on standard error.
+    Requires the --strides (or --scales) of the levels, finest first; --levels names them. BOXES as for extract. The
+    number of boxes per level goes to standard error.
     """
     from msroi_cli.io.boxes.open import BoxFileOptions
     from msroi_cli.job.assign import FORMATS, AssignRequest

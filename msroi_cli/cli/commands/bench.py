@@ -1,4 +1,4 @@
-"""`msroi bench`: how fast, beside whom."""
+"""`msroi bench`: pooling timed beside other libraries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Example:
     "names",
     type=click.Choice(list(WORKLOADS)),
     multiple=True,
-    help="Measure this one; may be repeated.  [default: all]",
+    help="Workload to measure; repeatable.  [default: all]",
 )
 @click.option(
     "--repeat",
@@ -35,20 +35,20 @@ Example:
     default=7,
     show_default=True,
     metavar="N",
-    help="Rounds, of which the median counts.",
+    help="Rounds; the median is reported.",
 )
 @click.option(
     "--threads",
     type=click.IntRange(1, MAX_THREADS),
     metavar="N",
-    help="Threads of msroi and of the peers that use them.  [default: one a processor]",
+    help="Threads for msroi and for peers that use several.  [default: one per processor]",
 )
-@click.option("--quick", is_flag=True, help="Small workloads, once: to see that everything works.")
-@click.option("--json", "as_json", is_flag=True, help="All numbers as one JSON object.")
+@click.option("--quick", is_flag=True, help="Run small workloads once, as a check.")
+@click.option("--json", "as_json", is_flag=True, help="Print all numbers as one JSON object.")
 def bench(names: tuple[str, ...], repeat: int, threads: int | None, quick: bool, as_json: bool) -> None:
-    """Measure pooling beside torchvision, ONNX Runtime and OpenVINO, those of them that can be imported.
+    """Time pooling beside torchvision, ONNX Runtime and OpenVINO, as far as they are installed.
 
-    They work on the same arrays in one process, in turns; medians count. A peer whose crops differ is not measured.
+    All pool the same arrays in one process, in turns; medians are reported. A peer whose crops differ is not timed.
     """
     from msroi_cli.bench.report import Report
 
@@ -59,7 +59,7 @@ def bench(names: tuple[str, ...], repeat: int, threads: int | None, quick: bool,
     for result in report.measured():
         say(f"{result.workload.name}: {result.workload.about()}")
         for name, apart in result.differing.items():
-            say(f"{result.workload.name}: {name} differs by {apart:.1e} of the largest feature, not measured")
+            say(f"{result.workload.name}: {name} differs by {apart:.1e} of the largest feature, not timed")
     click.echo(json.dumps(report.as_dict(), indent=2) if as_json else _shown(report))
 
 
@@ -80,10 +80,10 @@ def _shown(report: Report) -> str:
     ]
     notes = [
         printable(f"msroi {report.version}, {report.backend}, {report.processor}; medians of {report.repeat}."),
-        f"out=: with {threads}, into an array that is there already; the others make a new one.",
+        f"out=: with {threads}, into an existing array; the other columns allocate a new one.",
         f"Peers: time of the peer / time of msroi with {threads} (with 1 thread).",
-        "Copy floor: time of a NumPy copy on one thread / time of msroi with out=. The copy reads and writes, in",
-        "sum, as many bytes as all features, to be read, and all crops, to be written.",
+        "Copy floor: time of a NumPy copy on one thread / time of msroi with out=. The copy moves as many bytes as",
+        "reading all features and writing all crops.",
     ]
     return "\n".join([table(header, rows), "", *notes])
 

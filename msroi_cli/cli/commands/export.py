@@ -1,4 +1,4 @@
-"""`msroi export`: crops in the files that other programs read."""
+"""`msroi export`: crops in layouts that other programs read."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("crops")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--layout", type=click.Choice(options.LAYOUTS), required=True, help="See below.")
+@click.option("--layout", type=click.Choice(options.LAYOUTS), required=True, help="Layout of the output, listed below.")
 @options.reduce_option
 @click.option(
-    "--pyramid", metavar="PYRAMID", help="Where the sizes and scale factors of the images are; groups and tsv need it."
+    "--pyramid",
+    metavar="PYRAMID",
+    help="Pyramid with the sizes and scale factors of the images; required for groups and tsv.",
 )
 @click.option(
     "--box-space",
@@ -40,22 +42,22 @@ Examples:
     type=click.Choice(["input", "original"]),
     default="input",
     show_default=True,
-    help="Write boxes and image sizes in pixels of the network's input, or of the original images (needs --pyramid).",
+    help="Write boxes and image sizes in pixels of the network's input or of the original images (requires --pyramid).",
 )
 @click.option(
     "--max-boxes",
     type=click.IntRange(min=1),
     metavar="N",
-    help="At most so many boxes an image: those with the highest scores, or the first where there are none.",
+    help="Keep at most N boxes per image: those with the highest scores, or the first N without scores.",
 )
-@click.option("--used-only", is_flag=True, help="Leave out images without boxes.")
+@click.option("--used-only", is_flag=True, help="Omit images without boxes.")
 @options.overwrite_option
 @options.progress_options
 def export(crops: str, bar: bool | None, quiet: bool, **given: Any) -> None:
-    """Write the crops file CROPS to OUT in another layout, image after image.
+    """Convert the crops file CROPS to another layout, image by image.
 
-    Boxes that were not pooled are left out. Columns that crops have (level, box_index, score, category_id,
-    annotation_id) go along, except in tsv.
+    Boxes that were not pooled are left out. The columns level, box_index, score, category_id and annotation_id are
+    kept, except in tsv.
     """
     from msroi_cli.job.crops import open_crops
     from msroi_cli.job.export import ExportRequest
@@ -68,6 +70,6 @@ def export(crops: str, bar: bool | None, quiet: bool, **given: Any) -> None:
     if not quiet:
         say(f"{given['out']}: {done.boxes:,} boxes of {done.images:,} images")
         if done.not_pooled:
-            say(f"{done.not_pooled:,} boxes left out that were not pooled")
+            say(f"{done.not_pooled:,} boxes left out: not pooled")
         if done.too_many:
-            say(f"{done.too_many:,} boxes left out beyond {given['max_boxes']} an image")
+            say(f"{done.too_many:,} boxes left out: more than {given['max_boxes']} per image")

@@ -36,27 +36,32 @@ Example:
 @options.group_option
 @options.box_options
 @click.option(
-    "--dtype", type=click.Choice(["float16", "float32", "float64"]), help="Of the crops.  [default: the features']"
+    "--dtype",
+    type=click.Choice(["float16", "float32", "float64"]),
+    help="Data type of the crops.  [default: the features']",
 )
 @options.reduce_option
 @click.option(
     "--compression",
     callback=option_values.compression,
     metavar="NAME",
-    help="gzip, gzip:LEVEL (1 to 9) or lzf, with shuffle.  [default: none, so that crops can be mapped]",
+    help="gzip, gzip:LEVEL (1 to 9) or lzf, with shuffle.  [default: none; crops can be memory-mapped]",
 )
 @click.option(
-    "--threads", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Threads that pool.  [default: one a processor]"
+    "--threads",
+    type=click.IntRange(1, MAX_THREADS),
+    metavar="N",
+    help="Number of threads.  [default: one per processor]",
 )
 @click.option(
-    "--stats", type=click.Path(), metavar="FILE", help="Write statistics per level, JSON; - for standard output."
+    "--stats", type=click.Path(), metavar="FILE", help="Write statistics per level as JSON; - is standard output."
 )
 @click.option(
     "--order",
     type=click.Choice(["input", "image"]),
     default="input",
     show_default=True,
-    help="Rows in the order of BOXES, or image after image, which spares scattered writes; box_index leads back.",
+    help="Rows in the order of BOXES, or image after image, which avoids scattered writes; box_index leads back.",
 )
 @click.option(
     "--shard",
@@ -69,12 +74,12 @@ Example:
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Processes, each with its threads, that make parts of OUT.  [default: 1; one a thread for very many small "
+    help="Processes that write parts of OUT, each with its own threads.  [default: 1; one a thread for very many small "
     "images]",
 )
-@click.option("--dry-run", is_flag=True, help="Check everything and say what would be done, but do not do it.")
+@click.option("--dry-run", is_flag=True, help="Check the inputs and print the plan; write nothing.")
 @options.memory_option
-@options.talk_options
+@options.verbosity_options
 @click.pass_obj
 def extract(
     signals: StopSignals,
@@ -86,13 +91,14 @@ def extract(
     verbose: bool,
     **given: Any,
 ) -> None:
-    """Pool a crop for each of BOXES out of PYRAMID and write them to OUT.
+    """Pool one crop per box of BOXES from PYRAMID and write them to OUT.
 
-    PYRAMID is HDF5 (one dataset a level, or one group an image), NPZ or JSON; FILE::/group points inside an HDF5 file.
+    PYRAMID is HDF5 (one dataset per level, or one group per image), NPZ or JSON; FILE::/group is a group of an HDF5
+    file.
 
     BOXES is JSON, JSON Lines, COCO (data set or results) or HDF5; - reads JSON or JSON Lines from standard input.
     """
-    _check_talk(stats, dry_run, bar, quiet, verbose, [str(given["out"]), given["pyramid"], given["boxes"]])
+    _check_outputs(stats, dry_run, bar, quiet, verbose, [str(given["out"]), given["pyramid"], given["boxes"]])
     shards = given.pop("shard")
     if len(shards) > 1 and stats is not None:
         raise UsageError("--stats: expected without several shards, of which each has its own, got both")
@@ -128,12 +134,12 @@ def _extract(
             if summary is not None:
                 _report(job, summary, quiet)
             elif not quiet:
-                say(f"{job.output.path}: whole already, nothing to do")
+                say(f"{job.output.path}: complete already, nothing to do")
             if stats is not None:
                 _write_stats(summary or _summary_of(job.output.path), stats)
 
 
-def _check_talk(
+def _check_outputs(
     stats: str | None, dry_run: bool, bar: bool | None, quiet: bool, verbose: bool, files: list[str]
 ) -> None:
     from msroi_cli.io.files.atomic import check_target, same_file
@@ -194,10 +200,10 @@ def _run(job: Extraction, bar: bool | None, quiet: bool, signals: StopSignals) -
 
     keep_freed_memory()
     workers = job.request.workers or default_workers(job)
-    with progress(len(job.plan), bar, quiet) as advance, signals.gently():
+    with progress(len(job.plan), bar, quiet) as advance, signals.graceful():
         if workers > 1:
-            return extract_with_workers(job, workers, advance, signals.came)
-        return extract(job, advance, signals.came)
+            return extract_with_workers(job, workers, advance, signals.received)
+        return extract(job, advance, signals.received)
 
 
 def _report(job: Extraction, summary: Summary, quiet: bool) -> None:
@@ -213,7 +219,7 @@ def _report(job: Extraction, summary: Summary, quiet: bool) -> None:
 
 
 def _summary_of(path: Path) -> Summary:
-    """The statistics of crops that an earlier run has made whole."""
+    """The statistics of crops that an earlier run has completed."""
     from msroi_cli.job.crops import open_crops
     from msroi_cli.job.stats import recomputed
 
@@ -238,7 +244,7 @@ def _dry_run(job: Extraction) -> None:
 
 
 def _description(job: Extraction) -> str:
-    """What is read, pooled and written."""
+    """The plan: what is read, pooled and written."""
     header, pyramid, request = job.header, job.pyramid, job.request
     used = len(job.plan.images())
     levels = ", ".join(
@@ -249,7 +255,7 @@ def _description(job: Extraction) -> str:
         f"read    {pyramid.location}: {used:,} of {len(pyramid.image_ids):,} images, {pyramid.layout}, "
         f"{pyramid.channels} channels, {pyramid.dtype}",
         f"        levels {levels}",
-        f"        {request.boxes}: {len(job.plan) + _dropped(job):,} boxes, {sum(job.invalid.values()):,} not poolable",
+        f"        {request.boxes}: {len(job.plan) + _dropped(job):,} boxes, {sum(job.invalid.values()):,} invalid",
         f"pool    {json.dumps(dict(header.parameters))}",
     ]
     counts = [int((job.plan.level == index).sum()) for index in range(len(pyramid.levels))]

@@ -22,21 +22,21 @@ CATEGORIES_SHOWN = 10
 
 @click.command(epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a file, a line each.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file, one per line.")
 @click.pass_context
 def inspect(context: click.Context, files: tuple[str, ...], as_json: bool) -> None:
-    """Say what is in each FILE: a feature pyramid, boxes or crops.
+    """Describe each FILE: a feature pyramid, boxes or crops.
 
-    Large files are looked at in parts: sizes and storage of up to 32 images, values of a few channels of up to 4.
+    Large files are sampled: sizes and storage of up to 32 images, values of a few channels of up to 4 images.
 
-    FILE::/group points inside an HDF5 file; - reads boxes from standard input.
+    FILE::/group is a group of an HDF5 file; - reads boxes from standard input.
     """
-    from msroi_cli.job.inspect import inspect as facts_of
+    from msroi_cli.job.inspect import inspect as describe
 
     code = 0
     for index, name in enumerate(files):
         try:
-            facts = facts_of(name)
+            info = describe(name)
         except MsroiError as error:
             if len(files) == 1:
                 raise
@@ -44,24 +44,24 @@ def inspect(context: click.Context, files: tuple[str, ...], as_json: bool) -> No
             code = code or error.exit_code
             continue
         if as_json:
-            click.echo(json.dumps(facts))
+            click.echo(json.dumps(info))
         else:
-            click.echo(("\n" if index else "") + printable(_SHOWN[facts["kind"]](facts), keep="\n"))
+            click.echo(("\n" if index else "") + printable(_SHOWN[info["kind"]](info), keep="\n"))
     context.exit(code)
 
 
-def _pyramid(facts: dict[str, Any]) -> str:
-    ids = ", ".join(facts["image_ids"]) + (", ..." if facts["images"] > len(facts["image_ids"]) else "")
+def _pyramid(info: dict[str, Any]) -> str:
+    ids = ", ".join(info["image_ids"]) + (", ..." if info["images"] > len(info["image_ids"]) else "")
     lines = [
-        f"{facts['file']}: pyramid, {facts['layout']}, {facts['channels']} channels, {byte_size(facts['bytes'])}",
-        f"  images        {facts['images']:,}: {ids}",
-        f"  scale factor  {_pairs(facts['scale_factor'], 'input pixels per original pixel')}",
-        f"  image size    {_pairs(facts['image_size'], 'original pixels')}",
+        f"{info['file']}: pyramid, {info['layout']}, {info['channels']} channels, {byte_size(info['bytes'])}",
+        f"  images        {info['images']:,}: {ids}",
+        f"  scale factor  {_pairs(info['scale_factor'], 'input pixels per original pixel')}",
+        f"  image size    {_pairs(info['image_size'], 'original pixels')}",
     ]
     header = ("  level", "stride", "height", "width", "dtype", "chunks", "filters", "bytes", "min", "max", "NaN", "inf")
-    levels = table(header, [_level_row(level) for level in facts["levels"]])
-    note = f"  heights, widths and bytes from {facts['images_looked_at']} images, values from fewer"
-    return "\n".join([*lines, levels, *([note] if facts["images_looked_at"] < facts["images"] else [])])
+    levels = table(header, [_level_row(level) for level in info["levels"]])
+    note = f"  heights, widths and bytes from {info['images_looked_at']} images, values from fewer"
+    return "\n".join([*lines, levels, *([note] if info["images_looked_at"] < info["images"] else [])])
 
 
 def _level_row(level: dict[str, Any]) -> list[str]:
@@ -95,38 +95,34 @@ def _extent(pair: list[float] | None, form: str) -> str:
     return f"{low:{form}}" if low == high else f"{low:{form}} to {high:{form}}"
 
 
-def _pairs(facts: dict[str, list[float]] | None, unit: str) -> str:
-    return "none" if facts is None else f"{_extent(facts['x'], '.4g')} x {_extent(facts['y'], '.4g')} {unit}"
+def _pairs(info: dict[str, list[float]] | None, unit: str) -> str:
+    return "none" if info is None else f"{_extent(info['x'], '.4g')} x {_extent(info['y'], '.4g')} {unit}"
 
 
-def _boxes(facts: dict[str, Any]) -> str:
-    per_image = facts["boxes_per_image"] or {"p0": 0, "p50": 0, "p100": 0}
-    ids = (
-        ""
-        if not facts["image_ids"]
-        else f": {', '.join(facts['image_ids'])}" + (", ..." if facts["images"] > 5 else "")
-    )
+def _boxes(info: dict[str, Any]) -> str:
+    per_image = info["boxes_per_image"] or {"p0": 0, "p50": 0, "p100": 0}
+    ids = "" if not info["image_ids"] else f": {', '.join(info['image_ids'])}" + (", ..." if info["images"] > 5 else "")
     lines = [
-        f"{facts['file']}: boxes, {facts['format']}, {facts['box_format']}",
-        f"  boxes     {facts['boxes']:,}",
-        f"  images    {facts['images']:,}, by {facts['images_named_by']}{ids}",
+        f"{info['file']}: boxes, {info['format']}, {info['box_format']}",
+        f"  boxes     {info['boxes']:,}",
+        f"  images    {info['images']:,}, by {info['images_named_by']}{ids}",
         f"  an image  {per_image['p0']:g} to {per_image['p100']:g} boxes, median {per_image['p50']:g}",
-        f"  x         {_extent(facts['x'], '.6g')}",
-        f"  y         {_extent(facts['y'], '.6g')}",
-        f"  columns   {', '.join(facts['columns']) or 'none'}",
+        f"  x         {_extent(info['x'], '.6g')}",
+        f"  y         {_extent(info['y'], '.6g')}",
+        f"  columns   {', '.join(info['columns']) or 'none'}",
     ]
-    if facts["image_sizes"]:
-        lines.append(f"  sizes     of {facts['image_sizes']:,} images are given")
-    if facts["not_poolable"]:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in facts["not_poolable"].items())
+    if info["image_sizes"]:
+        lines.append(f"  sizes     of {info['image_sizes']:,} images are given")
+    if info["not_poolable"]:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in info["not_poolable"].items())
         lines.append(f"  bad       {reasons}")
-    if facts["size"]:
-        header = ("  percentile", *(name[1:] for name in facts["size"]))
+    if info["size"]:
+        header = ("  percentile", *(name[1:] for name in info["size"]))
         rows = [
-            [f"  {name}", *(f"{value:.5g}" for value in facts[name].values())] for name in ("width", "height", "size")
+            [f"  {name}", *(f"{value:.5g}" for value in info[name].values())] for name in ("width", "height", "size")
         ]
         lines.append(table(header, rows))
-    return "\n".join(lines + _categories(facts["categories"]))
+    return "\n".join(lines + _categories(info["categories"]))
 
 
 def _categories(categories: list[dict[str, Any]] | None) -> list[str]:
@@ -138,26 +134,26 @@ def _categories(categories: list[dict[str, Any]] | None) -> list[str]:
     return [shown, f"  and {more:,} categories more"] if more > 0 else [shown]
 
 
-def _crops(facts: dict[str, Any]) -> str:
-    parameters = facts["parameters"]
-    size = "x".join(map(str, facts["shape"][1:]))
-    storage = "one run of bytes" if facts["chunks"] is None else f"chunks of {facts['chunks'][0]} crops"
-    filters = f", {'+'.join(facts['filters'])}" if facts["filters"] else ""
+def _crops(info: dict[str, Any]) -> str:
+    parameters = info["parameters"]
+    size = "x".join(map(str, info["shape"][1:]))
+    storage = "one run of bytes" if info["chunks"] is None else f"chunks of {info['chunks'][0]} crops"
+    filters = f", {'+'.join(info['filters'])}" if info["filters"] else ""
     lines = [
-        f"{facts['file']}: crops, {facts['shape'][0]:,} of {size}, {facts['dtype']}, {byte_size(facts['bytes'])}",
+        f"{info['file']}: crops, {info['shape'][0]:,} of {size}, {info['dtype']}, {byte_size(info['bytes'])}",
         f"  stored      {storage}{filters}",
-        f"  made        by {facts['generated_by']}, {facts['creation_date']}",
-        f"  images      {facts['images']:,}, {facts['images_with_crops']:,} of them with crops",
-        f"  not pooled  {facts['invalid_boxes']:,} boxes",
-        f"  columns     {', '.join(facts['columns']) or 'none'}",
+        f"  made        by {info['generated_by']}, {info['creation_date']}",
+        f"  images      {info['images']:,}, {info['images_with_crops']:,} of them with crops",
+        f"  not pooled  {info['invalid_boxes']:,} boxes",
+        f"  columns     {', '.join(info['columns']) or 'none'}",
         *(
             f"  {role:11} {entry.get('name')}, {byte_size(entry.get('size', 0))}"
-            for role, entry in facts["sources"].items()
+            for role, entry in info["sources"].items()
         ),
         "  parameters  " + ", ".join(f"{name} {json.dumps(value)}" for name, value in parameters.items()),
     ]
     header = ("  level", "stride", "boxes", "share", "size min", "median", "max", "mean", "std", "min", "max", "zeros")
-    return "\n".join([*lines, table(header, [_stats_row(row) for row in facts["levels"]])])
+    return "\n".join([*lines, table(header, [_stats_row(row) for row in info["levels"]])])
 
 
 def _stats_row(row: dict[str, Any]) -> list[str]:

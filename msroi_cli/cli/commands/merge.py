@@ -41,8 +41,8 @@ def merge(
     from msroi_cli.job.merge import MergeRequest
     from msroi_cli.job.merge import merge as merged
 
-    with open_parts(parts) as crops, progress(len(crops), bar, quiet) as advance, signals.gently():
-        done = merged(crops, MergeRequest(out, resume, overwrite), advance, signals.came)
+    with open_parts(parts) as crops, progress(len(crops), bar, quiet) as advance, signals.graceful():
+        done = merged(crops, MergeRequest(out, resume, overwrite), advance, signals.received)
     if done is None:
         if not quiet:
             say(f"{out}: whole already, nothing to do")

@@ -21,20 +21,20 @@ Example:
 """
 
 _out = click.option(
-    "-o", "--output", "out", type=click.Path(path_type=Path), required=True, metavar="PNG", help="The file to write."
+    "-o", "--output", "out", type=click.Path(path_type=Path), required=True, metavar="PNG", help="Picture to write."
 )
-_image = click.option("--image", metavar="ID", help="The image to show.  [default: the first with boxes]")
+_image = click.option("--image", metavar="ID", help="Image to show.  [default: the first with boxes]")
 _picture = click.option(
     "--picture",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The picture of the image, in any format of Pillow.",
+    help="Picture of the image, in any format that Pillow reads.",
 )
 
 
 @click.group()
 def preview() -> None:
-    """Draw boxes over their picture, or a contact sheet of crops."""
+    """Draw boxes over a picture, or a contact sheet of crops."""
 
 
 @preview.command(epilog=BOXES_EPILOG)
@@ -51,7 +51,7 @@ def preview() -> None:
 def boxes(out: Path, overwrite: bool, **given: Any) -> None:
     """Draw the BOXES of one image of PYRAMID, coloured by level.
 
-    Over --picture, the original image; without one, over the mean of the channels of the finest level.
+    The background is --picture, the original image, or without it the mean over the channels of the finest level.
     """
     from msroi_cli.io.files.atomic import check_target
     from msroi_cli.io.files.picture import write_png
@@ -70,26 +70,33 @@ def boxes(out: Path, overwrite: bool, **given: Any) -> None:
 @preview.command(epilog=CROPS_EPILOG)
 @click.argument("crops")
 @_out
-@click.option("--image", metavar="ID", help="Show crops of this image only.  [default: all; with --picture the first]")
+@click.option(
+    "--image", metavar="ID", help="Show the crops of this image only.  [default: all; with --picture, the first]"
+)
 @_picture
-@click.option("--pyramid", metavar="PYRAMID", help="Where the crops came from; for --picture.")
+@click.option("--pyramid", metavar="PYRAMID", help="Pyramid of the crops; required with --picture.")
 @click.option(
     "--show",
     callback=option_values.shown,
     default="mean",
     show_default=True,
     metavar="WHAT",
-    help="mean of the channels, a channel's number, or pca: the first three principal components as colours.",
+    help="mean of the channels, the number of a channel, or pca: the first three principal components as colours.",
 )
 @click.option(
-    "--count", type=click.IntRange(1, 2000), default=100, show_default=True, metavar="N", help="Crops at most."
+    "--count",
+    type=click.IntRange(1, 2000),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Maximum number of crops.",
 )
 @options.overwrite_option
 def crops(out: Path, overwrite: bool, **given: Any) -> None:
-    """Draw a contact sheet of the crops file CROPS: each crop as a heat map, its row and level below.
+    """Draw a contact sheet of the crops file CROPS: each crop as a heat map, with its row and level.
 
-    With --picture and --pyramid the part of the picture that its box has is beside it. Where there are more than
-    --count crops, evenly spread ones are shown.
+    With --picture and --pyramid, the picture inside its box is shown beside each crop. If there are more than --count
+    crops, evenly spaced ones are shown.
     """
     from msroi_cli.io.files.atomic import check_target
     from msroi_cli.io.files.picture import write_png

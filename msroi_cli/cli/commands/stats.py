@@ -1,4 +1,4 @@
-"""`msroi stats`: the statistics of a crops file, reckoned again."""
+"""`msroi stats`: the statistics of a crops file, computed from its crops."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Example:
 
 @click.command(epilog=EPILOG)
 @click.argument("crops")
-@click.option("--json", "as_json", is_flag=True, help="JSON, as extract --stats writes it; times are null.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON as extract --stats writes it; times are null.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="PNG", help="Draw them to this file as well.")
 @options.overwrite_option
 @options.progress_options
 def stats(crops: str, as_json: bool, plot: Path | None, overwrite: bool, bar: bool | None, quiet: bool) -> None:
-    """Print the statistics per level of the crops file CROPS, from its boxes and its crops.
+    """Print statistics per level of the crops file CROPS, computed from its boxes and crops.
 
     The chart has the boxes per level, a histogram of their sizes with the bounds between the levels, and the
     distribution of the crops' values.

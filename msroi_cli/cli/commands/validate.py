@@ -1,4 +1,4 @@
-"""`msroi validate`: what `extract` would trip over, all of it at once."""
+"""`msroi validate`: everything that is wrong with the inputs of `extract`, in one run."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ Exit codes: 0 extract would work; 3 it would not.
 @click.command(epilog=EPILOG)
 @click.argument("pyramid")
 @click.argument("boxes")
-@click.option("--json", "as_json", is_flag=True, help="All findings as one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print all findings as one JSON object.")
 @options.pool_options
 @options.level_options
 @options.group_option
 @options.box_options
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing where nothing was found.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing if there are no findings.")
 @click.pass_context
 def validate(context: click.Context, /, as_json: bool, quiet: bool, **given: Any) -> None:
-    """Find everything that is wrong with PYRAMID and BOXES, without pooling anything.
+    """Check PYRAMID and BOXES without pooling, and list every problem.
 
-    Takes the options of extract. Besides what extract refuses it finds what is hardly meant: boxes outside the picture,
-    x and y swapped, xywh read as xyxy, original pixels read as input pixels, levels whose sizes do not follow their
-    strides. Prints nothing where there is nothing to find.
+    Takes the options of extract. Errors are what extract refuses; warnings are valid but implausible: boxes outside the
+    picture, x and y swapped, xywh read as xyxy, original pixels read as input pixels, levels whose sizes do not follow
+    their strides. Prints nothing on standard output if there are no findings.
     """
     from msroi_cli.job.validate.checks import validate as validated
 
@@ -49,7 +49,7 @@ def validate(context: click.Context, /, as_json: bool, quiet: bool, **given: Any
     elif result.findings:
         click.echo(printable(_text(result), keep="\n"))
     if not quiet and not result.findings:
-        say(f"{result.boxes:,} boxes of {result.images:,} images: nothing found")
+        say(f"{result.boxes:,} boxes of {result.images:,} images: no findings")
     context.exit(0 if result.extractable else InputError.exit_code)
 
 

@@ -1,4 +1,4 @@
-"""`msroi verify`: is a crops file what it says?"""
+"""`msroi verify`: checks the columns, checksums and values of crops files."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Example:
 
 @click.command(epilog=EPILOG)
 @click.argument("crops", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--recompute", type=click.IntRange(min=1), metavar="N", help="Pool N random rows again and compare them.")
 @click.option(
-    "--recompute", type=click.IntRange(min=1), metavar="N", help="Pool N rows, chosen at random, again and compare."
+    "--against", metavar="PYRAMID", help="Pyramid that the crops were pooled from; required with --recompute."
 )
-@click.option("--against", metavar="PYRAMID", help="The pyramid that the crops came from, for --recompute.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Choose the same rows every time.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing of files that are good.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Seed for the choice of rows.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing for files that pass.")
 def verify(crops: tuple[Path, ...], recompute: int | None, against: str | None, seed: int | None, quiet: bool) -> None:
-    """Check the columns and checksums of CROPS, and, if asked, its crops themselves.
+    """Check the columns and checksums of CROPS and, with --recompute, the crops themselves.
 
-    What is wrong is listed on standard output, one line each, and the exit code is 3.
+    Problems are listed on standard output, one per line, and the exit code is 3.
     """
     from msroi_cli.job.verify import verify as problems_of
 
@@ -47,6 +47,6 @@ def verify(crops: tuple[Path, ...], recompute: int | None, against: str | None, 
             count += 1
         bad += count > 0
         if not count and not quiet:
-            say(f"{path}: good")
+            say(f"{path}: passed")
     if bad:
-        raise InputError(f"{bad} of {len(crops)} files: expected good ones, got what is listed")
+        raise InputError(f"{bad} of {len(crops)} files failed verification")

@@ -160,7 +160,7 @@ def test_resume_of_what_is_whole_does_nothing(tmp_path, job):
     assert extract(tmp_path, job).exit_code == 0
     before = (tmp_path / "o.h5").read_bytes()
     result = run("extract", *job, "-o", tmp_path / "o.h5", *SPREAD, "--resume")
-    assert (result.exit_code, "whole already" in result.stderr) == (0, True)
+    assert (result.exit_code, "complete already" in result.stderr) == (0, True)
     assert (tmp_path / "o.h5").read_bytes() == before
     assert files(tmp_path) == ["o.h5"]
     stats = json.loads(extract(tmp_path, job, "--resume", "--stats", "-").stdout)
