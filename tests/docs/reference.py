@@ -1,15 +1,14 @@
-"""The reference in the README, made of what `--help` says: `python -m tests.docs.reference` writes it there."""
+"""The reference in docs/command-line.md, made of `--help`: `python -m tests.docs.reference` writes it again."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import click
 from click.testing import CliRunner
 
 from msroi_cli.cli import main
+from tests.docs.pages import ROOT
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = ROOT / "docs" / "command-line.md"
 BEGIN, END = "<!-- What --help says; python -m tests.docs.reference -->\n", "<!-- end of what --help says -->\n"
 
 
@@ -32,12 +31,12 @@ def reference() -> str:
     return "\n" + "\n".join(parts) + "\n"
 
 
-def in_readme() -> str:
-    """The reference that stands in the README."""
-    text = README.read_text(encoding="utf-8")
+def written_reference() -> str:
+    """The reference as the page has it."""
+    text = PAGE.read_text(encoding="utf-8")
     return text[text.index(BEGIN) + len(BEGIN) : text.index(END)]
 
 
 if __name__ == "__main__":
-    whole = README.read_text(encoding="utf-8")
-    README.write_text(whole.replace(BEGIN + in_readme() + END, BEGIN + reference() + END), encoding="utf-8")
+    whole = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(whole.replace(BEGIN + written_reference() + END, BEGIN + reference() + END), encoding="utf-8")
