@@ -1,1 +1,1 @@
-"""Pictures, drawn with Pillow: boxes by level, crops as heat maps, statistics as charts."""
+"""Pictures: boxes by level and crops as heat maps, with Pillow; charts of statistics, with matplotlib."""

@@ -25,7 +25,12 @@ Example:
 @click.command(epilog=EPILOG)
 @click.argument("crops")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON as extract --stats writes it; times are null.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="PNG", help="Draw them to this file as well.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Draw them to a .png, .svg or .pdf file (extra plot).",
+)
 @options.overwrite_option
 @options.progress_options
 def stats(crops: str, as_json: bool, plot: Path | None, overwrite: bool, bar: bool | None, quiet: bool) -> None:
@@ -39,6 +44,9 @@ def stats(crops: str, as_json: bool, plot: Path | None, overwrite: bool, bar: bo
     from msroi_cli.job.stats import recomputed
 
     if plot is not None:
+        from msroi_cli.preview.stats_plot import check_plot
+
+        check_plot(plot)
         check_target(plot, overwrite)
     with open_crops(crops) as opened:
         with progress(len(opened), bar, quiet) as advance:
@@ -55,8 +63,8 @@ def stats(crops: str, as_json: bool, plot: Path | None, overwrite: bool, bar: bo
 
 
 def _plot(crops: Crops, found: CropStatistics, plot: Path, overwrite: bool) -> None:
-    from msroi_cli.io.files.picture import write_png
+    from msroi_cli.io.files.atomic import write_whole
     from msroi_cli.job.stats import distributions
-    from msroi_cli.preview.stats_chart import stats_chart
+    from msroi_cli.preview.stats_plot import stats_plot
 
-    write_png(plot, stats_chart(found, distributions(crops, found), crops.path.name), overwrite)
+    write_whole(plot, stats_plot(found, distributions(crops, found), crops.path.name, plot.suffix), overwrite)
