@@ -17,15 +17,14 @@ from msroi_cli.cli.commands.validate import validate
 from msroi_cli.cli.commands.verify import verify
 from msroi_cli.cli.group import ErrorMappingGroup
 from msroi_cli.cli.options import note_verbose
-from msroi_cli.core.backends.environment import backend_name, isa_name
+from msroi_cli.core.backends.environment import backend_text
 
 VERSION_HELP = "Show the version and the backend in use and exit."
 
 
 def _version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
-        isa = isa_name()
-        click.echo(f"msroi, version {__version__}, {backend_name()} backend{f' ({isa})' if isa else ''}")
+        click.echo(f"msroi, version {__version__}, {backend_text()}")
         ctx.exit()
 
 

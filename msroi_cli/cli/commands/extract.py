@@ -122,11 +122,12 @@ def _extract(
     verbose: bool,
 ) -> None:
     """Makes one output."""
+    from msroi_cli.core.backends.environment import backend_text
     from msroi_cli.job.extract.prepare import prepared
 
     with prepared(request) as job:
         if verbose:
-            say(_description(job), lines=True)
+            say(f"using   {backend_text()}\n{_description(job)}", lines=True)
         if dry_run:
             _dry_run(job)
         else:

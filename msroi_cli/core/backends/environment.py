@@ -14,15 +14,24 @@ from msroi_cli.errors import ArgumentError
 
 try:
     from msroi_cli import _native
-except ImportError:  # built without a compiler
+except ImportError as error:
     NATIVE = False
+    _WHY_ABSENT = "not built" if error.name is None or error.name == "msroi_cli" else str(error)
 else:
     NATIVE = True
+    _WHY_ABSENT = ""
 
 
 def backend_name() -> str:
     """The backend in use: "native" or "numpy"."""
     return _backend_named(os.environ.get("MSROI_BACKEND", ""))
+
+
+def backend_text() -> str:
+    """The backend in use, with its instruction set, or with the reason why it is not the native one."""
+    if backend_name() == "native":
+        return f"native backend ({isa_name()})"
+    return f"numpy backend ({f'native extension: {_WHY_ABSENT}' if not NATIVE else 'MSROI_BACKEND=numpy'})"
 
 
 def isa_name() -> str | None:
