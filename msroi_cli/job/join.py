@@ -84,6 +84,7 @@ def to_input_pixels(
 
 def _box_space(pyramid: Pyramid, options: BoxOptions) -> str:
     """ "original" or "input": as the user says, and without a word only where there is nothing to choose."""
+    pyramid.factors_matter = options.box_space is None or options.box_space == "original"
     if options.box_space is None and pyramid.has_scale_factors:
         raise UsageError(
             f"{pyramid.location}: the pyramid has scale factors: expected --box-space original (boxes in pixels of the "

@@ -82,6 +82,24 @@ def open_dataset(root: h5py.Group, path: str, where: object, expected: str) -> h
         return dataset_in(root, path, where, expected).id
 
 
+def open_group_at(root: h5py.Group, path: str, where: object, expected: str) -> h5py.h5g.GroupID:
+    """The group at `path` below `root` as HDF5's own handle; raises InputError that says what was `expected`."""
+    try:
+        return h5py.h5g.open(root.id, os.fsencode(path))
+    except H5PY_ERRORS:
+        item = member(root, path, where)
+        if not isinstance(item, h5py.Group):
+            actual = "none of that name" if item is None else "a dataset"
+            raise InputError(f"{where}: expected {expected}, got {actual}") from None
+        return item.id
+
+
+def has_attribute_at(root: h5py.Group, path: str, name: str, where: object) -> bool:
+    """Whether the object at `path` below `root` has an attribute; raises InputError."""
+    with guarded(where):
+        return bool(h5py.h5a.exists(root.id, name.encode(), obj_name=os.fsencode(path)))
+
+
 def read(dataset: h5py.Dataset, where: object, selection: Any = ()) -> NDArray[Any]:
     """The values of a dataset, or of a selection of it; raises InputError."""
     with guarded(where):

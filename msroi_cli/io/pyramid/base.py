@@ -27,6 +27,8 @@ class Pyramid(ABC):
 
     location: Location
     layout: str
+    # Whether images with a scale factor and images without one may not be mixed: not where boxes are in input pixels.
+    factors_matter: bool = True
     levels: tuple[Level, ...]
     image_ids: Sequence[str]
     channels: int
@@ -53,7 +55,7 @@ class Pyramid(ABC):
     @property
     @abstractmethod
     def has_scale_factors(self) -> bool:
-        """Whether images have scale factors, as far as the first of them tell."""
+        """Whether images have scale factors: all or none, or there is an InputError when one is opened."""
 
     @abstractmethod
     def scale_factor(self, image: int) -> tuple[float, float] | None:

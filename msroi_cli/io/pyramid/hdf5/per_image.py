@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NoReturn
 
 import h5py
-import numpy as np
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.features.dataset import FeatureDataset, OpenFile
+from msroi_cli.io.features.dataset import OpenFile
 from msroi_cli.io.features.source import MapSource
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.describe import dataset_storage
-from msroi_cli.io.hdf5.read import attribute, dataset_in, dtype_of, guarded, member, names, open_dataset
-from msroi_cli.io.pyramid.checks import check_map
-from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, Hdf5Pyramid, Scales, level_datasets, own_scales
+from msroi_cli.io.hdf5.read import attribute, dataset_in, dtype_of, has_attribute_at, member, names
+from msroi_cli.io.pyramid.hdf5.alike import Alike, ImageReader
+from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, Hdf5Pyramid, level_datasets
 from msroi_cli.io.pyramid.hdf5.template import PLAIN, GroupTemplate
 from msroi_cli.io.pyramid.levels import LevelChoice, pair_of
 from msroi_cli.io.pyramid.order import natural_order
@@ -41,14 +42,12 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         self._opening = threading.Lock()
         self._template = PLAIN if choice.group is None else GroupTemplate.parse(choice.group)
         self.image_ids = self._find_images()
-        self._own_scales = choice.strides is None and choice.scales is None
         samples = self._samples(choice)
         if not samples:
             actual = ", ".join(self.image_ids[:5]) or "an empty group"
             among = ", ".join(choice.names or ())
             wanted = f"datasets {among}, at the top or in each group" if among else EXPECTED
             raise InputError(f"{location}: expected {wanted}, got {actual}")
-        self._sampled = tuple(samples)
         self.sample_image, datasets = max(samples.items(), key=lambda item: (*_stated(item[1]), -item[0]))
         for image, others in samples.items():
             for name in datasets:
@@ -56,6 +55,10 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
                     self._refuse_level(image, name)
         path = self._path(self.sample_image)
         self._set_levels(datasets, choice, Location(location.path, f"{location.group.rstrip('/')}/{path}"))
+        self._has_factors = self.scale_factor(self.sample_image) is not None
+        stated = choice.strides is None and choice.scales is None
+        named = choice.names is not None
+        self._reader = ImageReader(file, location, Alike(path, self.levels, self.channels, self.dtype, stated, named))
 
     def _find_images(self) -> list[str]:
         """The image ids, from the names of the groups."""
@@ -106,42 +109,51 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         return dataset_storage(self.root[self._path(image)][self.levels[level].name])
 
     def source(self, image: int, level: int) -> MapSource:
-        """A level's dataset in the image's group, opened by its path alone: opening is what tiny images cost."""
-        inside = f"{self._path(image)}/{self.levels[level].name}"
-        where = self.location.at(inside)
-        dataset = open_dataset(self.root, inside, where, f"a dataset ({self.channels}, H, W)")
-        with guarded(where):
-            storage = FeatureDataset(dataset, self._file)
-        check_map(where, storage.shape, storage.dtype, (self.channels, self.dtype))
-        if len(storage.shape) == 4 and storage.shape[0] != 1:
-            raise InputError(f"{where}: expected (1, {self.channels}, H, W), got {storage.shape}")
-        return storage.map(0, where)
+        """A level's dataset in the image's group."""
+        return self._checked(image)[level]
+
+    def shapes(self, image: int) -> list[tuple[int, int]]:
+        """The size (H, W) of each level of an image."""
+        return [source.shape[1:] for source in self._checked(image)]
 
     def sources(self, wanted: Sequence[tuple[int, int]]) -> list[MapSource]:
         """Opened by one thread at a time: HDF5 lets no two work, and taking turns costs them more than waiting."""
         with self._opening:
-            return super().sources(wanted)
+            return [
+                opened[level]
+                for image, levels in groupby(wanted, itemgetter(0))
+                for opened in (self._checked(image),)
+                for _, level in levels
+            ]
 
     def check(self, image: int) -> None:
-        """Checks the image's levels, and that their scales are those of the sample image."""
-        group, path = self._group(image), self._path(image)
-        wheres = [self.source(image, index).where for index in range(len(self.levels))]
-        datasets = {level.name: group[level.name] for level in self.levels}
-        scales: Scales = {}
-        if self._own_scales:
-            scales = own_scales(
-                datasets, Location(self.location.path, f"{self.location.group.rstrip('/')}/{path}"), group
+        """Checks everything about an image but its values against the sample image."""
+        self._checked(image)
+
+    def _checked(self, image: int) -> list[MapSource]:
+        """The maps of all levels of an image; raises InputError unless it is like the sample image."""
+        maps, has_factor = self._reader.maps(self._path(image))
+        if self.factors_matter:
+            self._check_factor(image, has_factor)
+        return maps
+
+    def _check_factor(self, image: int, found: bool) -> None:
+        """Raises InputError unless an image has a scale factor where the sample image has one, and only there."""
+        member_path = self._template.member(self.image_ids[image]) if self._template.inside else None
+        where = self.location.at(self._path(image))
+        if not found and member_path is not None:
+            found = has_attribute_at(self.root, member_path, "scale_factor", where)
+        if found != self._has_factors:
+            expected, actual = ("a scale_factor", "none") if self._has_factors else ("no scale_factor", "one")
+            raise InputError(
+                f"{where}: expected {expected} as on image {self.image_ids[self.sample_image]}, got {actual} "
+                "(--box-space input takes boxes in input pixels, whichever images have one)"
             )
-        for level, where in zip(self.levels, wheres, strict=True):
-            own = scales.get(level.name)
-            if own is not None and not np.allclose(own, level.scale, rtol=1e-6):
-                stride, wanted = (" x ".join(f"{1 / side:g}" for side in scale) for scale in (own, level.scale))
-                raise InputError(f"{where}: expected stride {wanted} as on other images, got {stride}")
 
     @property
     def has_scale_factors(self) -> bool:
-        """Whether one of the first images has one."""
-        return any(self.scale_factor(image) is not None for image in self._sampled)
+        """Whether the sample image has one."""
+        return self._has_factors
 
     def scale_factor(self, image: int) -> tuple[float, float] | None:
         """The group's `scale_factor`."""

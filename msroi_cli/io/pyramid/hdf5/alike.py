@@ -1,0 +1,133 @@
+"""Opens one image of an HDF5 file with one group an image, and checks that it is like the image looked at first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+
+from msroi_cli.errors import InputError
+from msroi_cli.io.features.contiguous import ContiguousMap
+from msroi_cli.io.features.dataset import FeatureDataset, OpenFile
+from msroi_cli.io.features.headers import Headers, hard_links
+from msroi_cli.io.features.source import MapSource
+from msroi_cli.io.files.location import Location
+from msroi_cli.io.hdf5.read import attribute, dtype_of, guarded, member, open_dataset, open_group_at
+from msroi_cli.io.pyramid.checks import FLOATS, check_map
+from msroi_cli.io.pyramid.hdf5.levels import own_scales
+from msroi_cli.io.pyramid.levels import Level, scale_of
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """What all images have in common with `image`, the path of the one looked at first.
+
+    scales_stated: whether scales are those of the file, so that images may contradict them. levels_named: whether the
+    user named the levels, so that others are none.
+    """
+
+    image: str
+    levels: tuple[Level, ...]
+    channels: int
+    dtype: np.dtype[Any]
+    scales_stated: bool
+    levels_named: bool
+
+
+class ImageReader:
+    """Opens images of one file; most levels of small images are known by their headers."""
+
+    def __init__(self, file: OpenFile, location: Location, alike: Alike) -> None:
+        self._file = file
+        self._location = location
+        self._alike = alike
+        self._level_names = {level.name for level in alike.levels}
+        self._headers: Headers[tuple[int, tuple[int, int, int], np.dtype[Any]]] = Headers(file.raw.descriptor)
+
+    def maps(self, path: str) -> tuple[list[MapSource], bool]:
+        """The maps of all levels of the image whose group is at `path`, and whether that has a `scale_factor`.
+
+        Raises InputError unless it has the levels that all have and no others, each with the same channels, dtype and
+        scale.
+        """
+        where = self._location.at(path)
+        group = open_group_at(self._file.root, path, where, "a group with the levels of an image")
+        with guarded(where):
+            links = hard_links(group)
+            direct = self._file.has_offsets and h5py.h5f.get_name(group) == self._file.name
+            has_factor = bool(h5py.h5a.exists(group, b"scale_factor"))
+            beside = h5py.h5a.exists(group, b"stride") or h5py.h5a.exists(group, b"spatial_scale")
+        if not self._alike.levels_named:
+            self._check_names(path, links)
+        if beside and self._alike.scales_stated:
+            self._check_beside(path)
+        maps: list[MapSource] = []
+        for level, one in enumerate(self._alike.levels):
+            address = links.get(one.name) if direct else None
+            found = None if address is None else self._headers.find(address)
+            if found is None or found[1][0] != level:
+                maps.append(self._opened(path, level, address))
+            else:
+                offset, (_, shape, dtype) = found
+                maps.append(ContiguousMap(shape, dtype, f"{where}/{one.name}", self._file.raw, offset))
+        return maps, has_factor
+
+    def _opened(self, image: str, level: int, address: int | None) -> MapSource:
+        """A level's dataset, opened by its path and checked; its header, if it has one at `address`, is remembered."""
+        alike = self._alike
+        inside = f"{image}/{alike.levels[level].name}"
+        where = self._location.at(inside)
+        dataset = open_dataset(self._file.root, inside, where, f"a dataset ({alike.channels}, H, W)")
+        with guarded(where):
+            storage = FeatureDataset(dataset, self._file)
+        check_map(where, storage.shape, storage.dtype, (alike.channels, alike.dtype))
+        if len(storage.shape) == 4 and storage.shape[0] != 1:
+            raise InputError(f"{where}: expected (1, {alike.channels}, H, W), got {storage.shape}")
+        self._check_scale(h5py.Dataset(dataset), level, where)
+        found = storage.map(0, where)
+        if address is not None and isinstance(found, ContiguousMap):
+            self._headers.learn(address, found.offset, (level, found.shape, found.dtype))
+        return found
+
+    def _check_scale(self, dataset: h5py.Dataset, level: int, where: str) -> None:
+        self._compare(own_scale(dataset, where) if self._alike.scales_stated else None, level, where)
+
+    def _compare(self, own: tuple[float, float] | None, level: int, where: str) -> None:
+        expected = self._alike.levels[level].scale
+        if own is not None and not np.allclose(own, expected, rtol=1e-6):
+            stride, wanted = (" x ".join(f"{1 / side:g}" for side in scale) for scale in (own, expected))
+            raise InputError(f"{where}: expected stride {wanted} as on other images, got {stride}")
+
+    def _check_names(self, image: str, members: Iterable[str]) -> None:
+        """Raises InputError for a level that the other images lack."""
+        for extra in members:
+            if extra not in self._level_names:
+                where = self._location.at(image, extra)
+                item = member(self._file.root, f"{image}/{extra}", where)
+                if isinstance(item, h5py.Dataset) and len(item.shape or ()) in (3, 4) and is_float(item, where):
+                    names = ", ".join(level.name for level in self._alike.levels)
+                    raise InputError(
+                        f"{where}: expected the levels {names} as on image {self._alike.image}, got one more "
+                        "(--levels names those to use)"
+                    )
+
+    def _check_beside(self, path: str) -> None:
+        """Raises InputError for scales that an image's group states and the other images contradict."""
+        at = Location(self._location.path, f"{self._location.group.rstrip('/')}/{path}")
+        group = self._file.root[path]
+        found = own_scales({one.name: group[one.name] for one in self._alike.levels if one.name in group}, at, group)
+        for level, one in enumerate(self._alike.levels):
+            self._compare(found.get(one.name), level, at.at(one.name))
+
+
+def is_float(dataset: h5py.Dataset, where: str) -> bool:
+    """Whether a dataset has numbers that features may have; raises InputError for a type that NumPy lacks."""
+    return dtype_of(dataset, where).name in FLOATS
+
+
+def own_scale(dataset: h5py.Dataset, where: str) -> tuple[float, float] | None:
+    """The (y, x) scale that a dataset's attributes state; None if it states none."""
+    return scale_of(where, attribute(dataset, "stride", where), attribute(dataset, "spatial_scale", where))
