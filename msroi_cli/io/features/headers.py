@@ -13,12 +13,16 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import h5py
 
 PREFIX = struct.Struct("<BxHII4x")
 LONGEST = 1024
+
+# Headers with less than this between them are read in one go: every read gives the interpreter's lock to other threads.
+GAP, LARGEST_READ = 64 << 10, 8 << 20
 UNDEFINED = b"\xff" * 8
 
 
@@ -33,6 +37,27 @@ class Headers(Generic[Meaning]):
         self._known: dict[tuple[int, bytes, bytes], Meaning] = {}
         # Where in headers of one length the addresses of values stand.
         self._places: dict[int, set[int]] = {}
+        self._fetched: dict[int, bytes] = {}
+
+    def fetch(self, addresses: Iterable[int]) -> None:
+        """Reads the headers at some addresses together; they are kept until others are fetched."""
+        self._fetched = {}
+        ordered = sorted(addresses)
+        start = 0
+        for stop in range(1, len(ordered) + 1):
+            ends = stop == len(ordered) or ordered[stop] - ordered[stop - 1] > GAP
+            if ends or ordered[stop] - ordered[start] > LARGEST_READ:
+                self._fetch(ordered[start:stop])
+                start = stop
+
+    def _fetch(self, addresses: list[int]) -> None:
+        first = addresses[0]
+        try:
+            content = os.pread(self._descriptor, addresses[-1] + LONGEST - first, first)
+        except (OSError, OverflowError):
+            return
+        for address in addresses:
+            self._fetched[address] = content[address - first : address - first + LONGEST]
 
     def learn(self, address: int, offset: int, meaning: Meaning) -> None:
         """Notes that `meaning` was found out about the dataset with a header at `address` and values at `offset`."""
@@ -57,10 +82,9 @@ class Headers(Generic[Meaning]):
 
     def _read(self, address: int) -> bytes | None:
         """The header at an address; None if it is none of version 1, is long, or cannot be read."""
-        try:
-            content = os.pread(self._descriptor, LONGEST, address)
-        except OSError:
-            return None
+        if address not in self._fetched:
+            self.fetch([address])
+        content = self._fetched.get(address, b"")
         if len(content) < PREFIX.size:
             return None
         version, _, _, size = PREFIX.unpack_from(content)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,12 +47,23 @@ class ImageReader:
         self._level_names = {level.name for level in alike.levels}
         self._headers: Headers[tuple[int, tuple[int, int, int], np.dtype[Any]]] = Headers(file.raw.descriptor)
 
-    def maps(self, path: str) -> tuple[list[MapSource], bool]:
-        """The maps of all levels of the image whose group is at `path`, and whether that has a `scale_factor`.
+    def open(self, paths: Sequence[str]) -> list[tuple[list[MapSource], bool]]:
+        """The maps of all levels of the images whose groups are at `paths`, and whether each has a `scale_factor`.
 
-        Raises InputError unless it has the levels that all have and no others, each with the same channels, dtype and
-        scale.
+        Raises InputError unless they have the levels that all have and no others, each with the same channels, dtype
+        and scale.
         """
+        groups = [self._group(path) for path in paths]
+        names = [one.name for one in self._alike.levels]
+        addresses = [[links.get(name) for name in names] for links, _ in groups]
+        self._headers.fetch(address for image in addresses for address in image if address is not None)
+        return [
+            (self._maps(path, image), has_factor)
+            for path, image, (_, has_factor) in zip(paths, addresses, groups, strict=True)
+        ]
+
+    def _group(self, path: str) -> tuple[dict[str, int | None], bool]:
+        """The members of an image's group, with the addresses of their headers, and whether it has a `scale_factor`."""
         where = self._location.at(path)
         group = open_group_at(self._file.root, path, where, "a group with the levels of an image")
         with guarded(where):
@@ -64,16 +75,19 @@ class ImageReader:
             self._check_names(path, links)
         if beside and self._alike.scales_stated:
             self._check_beside(path)
+        return (links if direct else dict.fromkeys(links)), has_factor
+
+    def _maps(self, path: str, addresses: Sequence[int | None]) -> list[MapSource]:
+        where = self._location.at(path)
         maps: list[MapSource] = []
-        for level, one in enumerate(self._alike.levels):
-            address = links.get(one.name) if direct else None
+        for level, (one, address) in enumerate(zip(self._alike.levels, addresses, strict=True)):
             found = None if address is None else self._headers.find(address)
             if found is None or found[1][0] != level:
                 maps.append(self._opened(path, level, address))
             else:
                 offset, (_, shape, dtype) = found
                 maps.append(ContiguousMap(shape, dtype, f"{where}/{one.name}", self._file.raw, offset))
-        return maps, has_factor
+        return maps
 
     def _opened(self, image: str, level: int, address: int | None) -> MapSource:
         """A level's dataset, opened by its path and checked; its header, if it has one at `address`, is remembered."""

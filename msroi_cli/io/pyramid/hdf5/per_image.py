@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, NoReturn
 
 import h5py
@@ -110,32 +108,29 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
 
     def source(self, image: int, level: int) -> MapSource:
         """A level's dataset in the image's group."""
-        return self._checked(image)[level]
+        return self._checked([image])[image][level]
 
     def shapes(self, image: int) -> list[tuple[int, int]]:
         """The size (H, W) of each level of an image."""
-        return [source.shape[1:] for source in self._checked(image)]
+        return [source.shape[1:] for source in self._checked([image])[image]]
 
     def sources(self, wanted: Sequence[tuple[int, int]]) -> list[MapSource]:
         """Opened by one thread at a time: HDF5 lets no two work, and taking turns costs them more than waiting."""
-        with self._opening:
-            return [
-                opened[level]
-                for image, levels in groupby(wanted, itemgetter(0))
-                for opened in (self._checked(image),)
-                for _, level in levels
-            ]
+        opened = self._checked(list(dict.fromkeys(image for image, _ in wanted)))
+        return [opened[image][level] for image, level in wanted]
 
     def check(self, image: int) -> None:
         """Checks everything about an image but its values against the sample image."""
-        self._checked(image)
+        self._checked([image])
 
-    def _checked(self, image: int) -> list[MapSource]:
-        """The maps of all levels of an image; raises InputError unless it is like the sample image."""
-        maps, has_factor = self._reader.maps(self._path(image))
-        if self.factors_matter:
-            self._check_factor(image, has_factor)
-        return maps
+    def _checked(self, images: Sequence[int]) -> dict[int, list[MapSource]]:
+        """The maps of all levels of images; raises InputError unless they are like the sample image."""
+        with self._opening:
+            opened = self._reader.open([self._path(image) for image in images])
+        for image, (_, has_factor) in zip(images, opened, strict=True):
+            if self.factors_matter and has_factor != self._has_factors:
+                self._check_factor(image, has_factor)
+        return {image: maps for image, (maps, _) in zip(images, opened, strict=True)}
 
     def _check_factor(self, image: int, found: bool) -> None:
         """Raises InputError unless an image has a scale factor where the sample image has one, and only there."""
