@@ -94,12 +94,6 @@ def open_group_at(root: h5py.Group, path: str, where: object, expected: str) -> 
         return item.id
 
 
-def has_attribute_at(root: h5py.Group, path: str, name: str, where: object) -> bool:
-    """Whether the object at `path` below `root` has an attribute; raises InputError."""
-    with guarded(where):
-        return bool(h5py.h5a.exists(root.id, name.encode(), obj_name=os.fsencode(path)))
-
-
 def read(dataset: h5py.Dataset, where: object, selection: Any = ()) -> NDArray[Any]:
     """The values of a dataset, or of a selection of it; raises InputError."""
     with guarded(where):

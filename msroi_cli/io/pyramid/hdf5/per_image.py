@@ -13,7 +13,7 @@ from msroi_cli.io.features.dataset import OpenFile
 from msroi_cli.io.features.source import MapSource
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.describe import dataset_storage
-from msroi_cli.io.hdf5.read import attribute, dataset_in, dtype_of, has_attribute_at, member, names
+from msroi_cli.io.hdf5.read import attribute, dataset_in, dtype_of, member, names
 from msroi_cli.io.pyramid.hdf5.alike import Alike, ImageReader
 from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, Hdf5Pyramid, level_datasets
 from msroi_cli.io.pyramid.hdf5.template import PLAIN, GroupTemplate
@@ -137,7 +137,7 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         member_path = self._template.member(self.image_ids[image]) if self._template.inside else None
         where = self.location.at(self._path(image))
         if not found and member_path is not None:
-            found = has_attribute_at(self.root, member_path, "scale_factor", where)
+            found = attribute(self.root[member_path], "scale_factor", where) is not None
         if found != self._has_factors:
             expected, actual = ("a scale_factor", "none") if self._has_factors else ("no scale_factor", "one")
             raise InputError(
