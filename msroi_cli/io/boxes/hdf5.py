@@ -12,7 +12,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable, whole_numbers
 from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.files.location import Location
-from msroi_cli.io.hdf5.read import dataset_in, member, names, open_group, read, texts
+from msroi_cli.io.hdf5.read import attribute, dataset_in, member, names, open_group, read, texts
 
 EXPECTED = (
     "boxes: rois (K, 5), or boxes (K, 4) with image_index or image_ids (K,), or one group per image with boxes (k, 4)"
@@ -24,6 +24,8 @@ def read_hdf5_boxes(location: Location) -> BoxTable:
     root = open_group(location, EXPECTED)
     try:
         known = names(root, location)
+        if "rois" in known and "boxes" in known:
+            raise InputError(f"{location}: expected rois (K, 5) or boxes (K, 4), got both")
         if "rois" in known:
             rois = _table(root, location, "rois", 5)
             image = whole_numbers(location.at("rois"), rois[:, 0], "image index")
@@ -46,6 +48,8 @@ def _flat(root: h5py.Group, location: Location, known: list[str]) -> BoxTable:
         # -1 is how a crops file says that it does not know the image.
         if ids is not None and len(index) and not (index.min() >= -1 and index.max() < len(ids)):
             raise InputError(f"{where}: expected indices from 0 to {len(ids) - 1} into image_ids, got others")
+        if ids is not None:
+            _refuse_two_readings(root, where, index, ids)
         return BoxTable("HDF5 boxes", boxes, index, image_ids=ids, columns=columns)
     if ids is None or len(ids) != len(boxes):
         actual = "none" if ids is None else f"image_ids of length {len(ids)}"
@@ -53,6 +57,22 @@ def _flat(root: h5py.Group, location: Location, known: list[str]) -> BoxTable:
     code = {key: number for number, key in enumerate(dict.fromkeys(ids))}
     image = np.array([code[key] for key in ids], dtype=np.int64)
     return BoxTable("HDF5 boxes", boxes, image, image_ids=list(code), columns=columns)
+
+
+def _refuse_two_readings(root: h5py.Group, where: str, index: NDArray[np.int64], ids: list[str]) -> None:
+    """Raises InputError where image_ids may be those of the boxes, one each, or those that image_index points to.
+
+    Only a crops file says which.
+    """
+    if attribute(root, "format", where) is not None or len(ids) != len(index):
+        return
+    differ = [row for row, image in enumerate(index.tolist()) if image >= 0 and ids[image] != ids[row]]
+    if differ:
+        row = differ[0]
+        raise InputError(
+            f"{where}: row {row}: expected image_index or image_ids, one a box, or both for the same image, "
+            f"got index {index[row]}, image {ids[index[row]]!r}, beside id {ids[row]!r}"
+        )
 
 
 def _grouped(root: h5py.Group, location: Location, known: list[str]) -> BoxTable:

@@ -25,6 +25,7 @@ from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.job.extract.plan import Batch
 from msroi_cli.job.extract.pooling import Pooler
 from msroi_cli.job.extract.prepare import Extraction
+from msroi_cli.job.geometry import checked_sizes
 from msroi_cli.job.summary import Summary, moments_records, summarize
 
 Progress = Callable[[int], None]
@@ -38,10 +39,14 @@ CHECKED_FIRST = 256
 def check(job: Extraction, images: int | None = None) -> None:
     """Checks the levels of the first `images` images that have boxes, or of all, and that the output has room.
 
+    Their sizes must not contradict their strides.
+
     Nothing is read. Raises InputError or RunError.
     """
-    for image in job.plan.images()[:images].tolist():
+    for number, image in enumerate(job.plan.images()[:images].tolist()):
         job.pyramid.check(image)
+        if number == 0 or job.pyramid.layout != "batched":
+            checked_sizes(job.pyramid, image)
     # A dry run does not make the folder of parts.
     path = job.output.path if job.output.path.parent.exists() else job.request.out
     check_room(path, len(job.plan) * job.header.row_bytes)

@@ -18,6 +18,7 @@ from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
+from msroi_cli.job.geometry import checked_sizes
 from msroi_cli.job.images import advice_on_unknown, images_of
 from msroi_cli.job.join import BAD_BOX_ADVICE, UNKNOWN_IMAGE_ADVICE
 from msroi_cli.job.request import BoxOptions, PoolOptions
@@ -197,7 +198,7 @@ def _input_sizes(pyramid: Pyramid, used: NDArray[np.int64]) -> tuple[NDArray[np.
         if index == 0 or pyramid.layout == "per image":
             try:
                 pyramid.check(image)
-                shapes = pyramid.shapes(image)
+                shapes = checked_sizes(pyramid, image)
             except InputError as error:
                 unfit.append(str(error))
                 continue
