@@ -8,18 +8,37 @@ if TYPE_CHECKING:
     from msroi_cli.core.levels import assign_levels as assign_levels
     from msroi_cli.core.pool import MultiScaleROIAlign as MultiScaleROIAlign
     from msroi_cli.core.pool import multi_scale_roi_align as multi_scale_roi_align
+    from msroi_cli.io.pyramid.geometry import Geometry as Geometry
     from msroi_cli.io.pyramid.writer import PyramidWriter as PyramidWriter
+    from msroi_cli.io.stream.protocol import Pyramid as Pyramid
+    from msroi_cli.io.stream.protocol import PyramidLevel as PyramidLevel
     from msroi_cli.job.crops import open_crops as open_crops
+    from msroi_cli.job.extract.api import extract as extract
 
 __version__ = "0.1.0"
-__all__ = ["MultiScaleROIAlign", "PyramidWriter", "__version__", "assign_levels", "multi_scale_roi_align", "open_crops"]
+__all__ = [
+    "Geometry",
+    "MultiScaleROIAlign",
+    "Pyramid",
+    "PyramidLevel",
+    "PyramidWriter",
+    "__version__",
+    "assign_levels",
+    "extract",
+    "multi_scale_roi_align",
+    "open_crops",
+]
 
 _HOMES = {
     "MultiScaleROIAlign": "msroi_cli.core.pool",
     "multi_scale_roi_align": "msroi_cli.core.pool",
     "assign_levels": "msroi_cli.core.levels",
     "open_crops": "msroi_cli.job.crops",
+    "Geometry": "msroi_cli.io.pyramid.geometry",
     "PyramidWriter": "msroi_cli.io.pyramid.writer",
+    "Pyramid": "msroi_cli.io.stream.protocol",
+    "PyramidLevel": "msroi_cli.io.stream.protocol",
+    "extract": "msroi_cli.job.extract.api",
 }
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.core.boxes import BOX_FORMATS, REASONS, invalid_box_reasons
 from msroi_cli.errors import InputError, UsageError
+from msroi_cli.io.boxes.objects import boxes_of_object
 from msroi_cli.io.boxes.open import read_boxes
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.columns import BoxColumns
@@ -43,13 +44,14 @@ class JoinedBoxes:
     source: Source
 
 
-def joined_boxes(name: str, pyramid: Pyramid, options: BoxOptions) -> JoinedBoxes:
-    """Reads the box file `name` and joins it with `pyramid`.
+def joined_boxes(boxes_of: Any, pyramid: Pyramid, options: BoxOptions) -> JoinedBoxes:
+    """Reads the boxes of a file, or of an object as in `io.boxes.objects`, and joins them with `pyramid`.
 
     Of ten million boxes the file's own numbers take 400 MB; they are let go of when this returns.
     Raises InputError or UsageError, also for boxes that cannot be pooled unless the options say what to do with them.
     """
-    table, source = read_boxes(name, options.file)
+    name = boxes_of if isinstance(boxes_of, str) else "boxes"
+    table, source = read_boxes(name, options.file) if boxes_of is name else boxes_of_object(boxes_of)
     images = images_of(table, pyramid, options.image_key)
     if options.on_unknown_image == "error":
         refuse_unknown_images(name, table, images, pyramid, options.image_key)
@@ -78,21 +80,25 @@ def to_input_pixels(
         ]
         boxes = boxes.copy()
         boxes[known] *= np.tile(np.array(factors).reshape(-1, 2), 2)[position]
+        if space == "original":
+            offsets = [pyramid.offset(image) for image in used.tolist()]
+            boxes[known] += np.tile(np.array(offsets).reshape(-1, 2), 2)[position]
     with np.errstate(over="ignore"):
         return boxes.astype(np.float32)
 
 
 def _box_space(pyramid: Pyramid, options: BoxOptions) -> str:
     """ "original" or "input": as the user says, and without a word only where there is nothing to choose."""
-    pyramid.factors_matter = options.box_space is None or options.box_space == "original"
-    if options.box_space is None and pyramid.has_scale_factors:
+    chosen = options.box_space or pyramid.box_space
+    pyramid.factors_matter = chosen is None or chosen == "original"
+    if chosen is None and pyramid.has_scale_factors:
         raise UsageError(
             f"{pyramid.location}: the pyramid has scale factors: expected --box-space original (boxes in pixels of the "
             "original images) or --box-space input (pixels of the network's input)"
         )
-    if options.box_space == "original" and not pyramid.has_scale_factors:
+    if chosen == "original" and not pyramid.has_scale_factors:
         raise UsageError(f"--box-space original: expected scale factors in {pyramid.location}, got none")
-    return options.box_space or "input"
+    return chosen or "input"
 
 
 def _factor(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from msroi_cli.io.boxes.open import BoxFileOptions
 from msroi_cli.io.pyramid.levels import LevelChoice
+from msroi_cli.io.stream.protocol import Pyramid
 from msroi_cli.job.cluster.shards import Shard
 
 
@@ -48,14 +50,17 @@ class BoxOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExtractRequest:
-    """One `msroi extract`. compression: "gzip" or "lzf", and the level of gzip. memory: bytes for work under way.
+    """One `msroi extract`.
+
+    pyramid: the name of a file, or an object that makes pyramids. boxes: the name of a file, or an object as in
+    `io.boxes.objects`. compression: "gzip" or "lzf", and the level of gzip. memory: bytes for work under way.
 
     reduce: "mean" or "max" for vectors instead of crops. order: "input" or "image", of the rows. shard: makes `out` a
     folder, and writes the part of this shard. workers: processes, None for as many as are worth it.
     """
 
-    pyramid: str
-    boxes: str
+    pyramid: str | Pyramid
+    boxes: Any
     out: Path
     pool: PoolOptions = field(default_factory=PoolOptions)
     box: BoxOptions = field(default_factory=BoxOptions)
@@ -70,3 +75,8 @@ class ExtractRequest:
     order: str = "input"
     shard: Shard | None = None
     workers: int | None = None
+
+    @property
+    def files(self) -> list[str]:
+        """The inputs that are files."""
+        return [name for name in (self.pyramid, self.boxes) if isinstance(name, str)]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,19 @@ class Outputs:
     def map(self, array: NDArray[Any], size: Size, where: str) -> NDArray[Any]:
         """The map (C, H, W), a view, of an output for an input of `size`; raises InputError."""
         if array.ndim == 3 and self.tokens is not None:
-            return from_tokens(array, self.tokens, size, where)
+            return from_tokens(array, self.tokens, size, where)[0]
         if array.ndim != 4:
             hint = " (tokens: --patch N)" if array.ndim == 3 else ""
             raise InputError(f"{where}: expected (1, C, H, W), got {array.shape}{hint}")
         return from_map(array, self.layout, where)
+
+    def measured(self, made: Sequence[NDArray[Any]], size: Size, where: str) -> Outputs:
+        """The same with the number of tokens in front known, which is one for all pictures."""
+        tokens = self.tokens
+        for output in made:
+            if output.ndim == 3 and tokens is not None:
+                tokens = from_tokens(output, tokens, size, where)[1]
+        return replace(self, tokens=tokens)
 
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -137,6 +145,7 @@ class OnnxPyramid:
         kind = np.float32 if self.preprocessing.changes_values else np.uint8
         where = f"{self.model.path} (measured with a blank picture of {size[0]} x {size[1]})"
         made = self.model.run(np.zeros((1, 3, size[1], size[0]), kind), where)
+        self.outputs = self.outputs.measured(made, size, where)
         levels = []
         for index, (name, output) in enumerate(zip(self.outputs.names, made, strict=True)):
             named = f"{where}: {name}"

@@ -49,13 +49,14 @@ class Tokens:
         return rows, columns, prefix
 
 
-def from_tokens(tokens: NDArray[Any], tokens_of: Tokens, size: Size, where: str) -> NDArray[Any]:
-    """The map (C, H, W), a view, of tokens (1, T, C) or (T, C)."""
+def from_tokens(tokens: NDArray[Any], tokens_of: Tokens, size: Size, where: str) -> tuple[NDArray[Any], Tokens]:
+    """The map (C, H, W), a view, of tokens (1, T, C) or (T, C), and how they lie with their `prefix` known."""
     array = tokens[0] if tokens.ndim == 3 and len(tokens) == 1 else tokens
     if array.ndim != 2:
         raise InputError(f"{where}: expected tokens (1, T, C), got {tokens.shape}")
     rows, columns, prefix = tokens_of.grid(len(array), size, where)
-    return array[prefix:].reshape(rows, columns, array.shape[1]).transpose(2, 0, 1)
+    grid = array[prefix:].reshape(rows, columns, array.shape[1])
+    return grid.transpose(2, 0, 1), Tokens(tokens_of.patch, prefix)
 
 
 def from_map(array: NDArray[Any], layout: str, where: str) -> NDArray[Any]:

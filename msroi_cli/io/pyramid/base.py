@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.io.features.reading import read_map
 from msroi_cli.io.features.source import MapSource
-from msroi_cli.io.files.location import Location, Source
+from msroi_cli.io.files.location import Location, Source, last_modified
 from msroi_cli.io.pyramid.levels import Level
 
 
@@ -23,6 +24,8 @@ class Pyramid(ABC):
     location: where it lies. layout: "batched" or "per image". image_ids: N strings.
     sample_image: the image that channels, dtype and scales were taken from.
     named_by_file: whether it is one image, whose id is the stem of the file's name.
+    box_space: the space of boxes unless the user says otherwise: "original", "input", or None: the user has to say.
+    sequential: whether maps can only be had within `reading`, of one image after another.
     """
 
     location: Location
@@ -35,6 +38,8 @@ class Pyramid(ABC):
     dtype: np.dtype[Any]
     sample_image: int = 0
     named_by_file: bool = False
+    box_space: str | None = None
+    sequential: bool = False
 
     def shapes(self, image: int) -> list[tuple[int, int]]:
         """The size (H, W) of each level of an image; raises InputError where the image does not fit the others."""
@@ -52,6 +57,19 @@ class Pyramid(ABC):
         """The levels of one image, (1, C, H, W) each, finest first; raises InputError."""
         return [read_map(self.source(image, level))[None] for level in range(len(self.levels))]
 
+    def reading(self, images: Sequence[int], limit: int) -> AbstractContextManager[None]:
+        """The maps of `images` are read within this block, in this order, at most `limit` bytes of them ahead."""
+        return nullcontext()
+
+    def level_bytes(self, level: int) -> int:
+        """The bytes of a level of a typical image."""
+        source = self.source(self.sample_image, level)
+        return source.shape[0] * source.channel_bytes
+
+    def modified(self) -> Any:
+        """Another value if the pyramid may have changed, as far as the age of files tells; plain JSON."""
+        return last_modified(self.files())
+
     @property
     @abstractmethod
     def has_scale_factors(self) -> bool:
@@ -60,6 +78,10 @@ class Pyramid(ABC):
     @abstractmethod
     def scale_factor(self, image: int) -> tuple[float, float] | None:
         """(sx, sy): network input pixels per original pixel."""
+
+    def offset(self, image: int) -> tuple[float, float]:
+        """(ox, oy), input pixels: x_input = x_original * scale factor + offset."""
+        return 0.0, 0.0
 
     @abstractmethod
     def image_size(self, image: int) -> tuple[float, float] | None:

@@ -65,7 +65,7 @@ class ImageMaps:
 
 @dataclass(slots=True)
 class LevelSet:
-    """What all images of a file have in common; names, channels, dtype and has_scale follow from the first one.
+    """What all images of a file have in common; names, channels, dtype, has_scale and tokens follow from the first one.
 
     strides: (y, x) pairs. wanted: the dtype that was asked for. arrangement: of the arrays that are given.
     """
@@ -77,10 +77,13 @@ class LevelSet:
     channels: list[int] = field(default_factory=list)
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
     has_scale: bool = False
+    tokens: Tokens | None = None
 
     @classmethod
     def of(cls, strides: Sequence[Any], dtype: str | None, arrangement: str) -> LevelSet:
         """Checks what a writer is asked for; raises ArgumentError."""
+        if arrangement == "tokens" and getattr(strides, "__len__", int)() != 1:
+            raise ArgumentError(f"strides: expected one, the patch, for tokens, got {strides!r}")
         if isinstance(strides, (str, Mapping)) or not hasattr(strides, "__len__") or not len(strides):
             raise ArgumentError(f"strides: expected one number or (y, x) pair a level, got {strides!r}")
         if dtype is not None and (not isinstance(dtype, str) or dtype not in FLOATS):
@@ -143,7 +146,9 @@ class LevelSet:
         if geometry.input_size is None or stride[0] != stride[1] or stride[0] % 1:
             raise InputError(f"{where}: expected input_size, and a whole stride, to lay tokens out, got {geometry}")
         width, height = geometry.input_size
-        return from_tokens(array, Tokens(int(stride[0])), (int(width), int(height)), where)
+        tokens = self.tokens or Tokens(int(stride[0]))
+        made, self.tokens = from_tokens(array, tokens, (round(width), round(height)), where)
+        return made
 
     def _check(self, where: str, image: ImageMaps, dtypes: Sequence[np.dtype[Any]]) -> None:
         """Raises InputError where an image does not fit the others, or its levels do not fit each other."""

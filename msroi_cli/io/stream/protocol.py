@@ -33,6 +33,9 @@ class PyramidLevel:
             raise ArgumentError(f"{self.name}: dtype: expected one of {', '.join(FLOATS)}, got {self.dtype!r}")
         if self.layout not in LAYOUTS:
             raise ArgumentError(f"{self.name}: layout: expected one of {', '.join(LAYOUTS)}, got {self.layout!r}")
+        patch = self.stride[0] if isinstance(self.stride, tuple) else self.stride
+        if self.layout == "tokens" and (self.stride not in (patch, (patch, patch)) or patch % 1):
+            raise ArgumentError(f"{self.name}: stride: expected a whole number, the patch, got {self.stride!r}")
         if not self.name or "/" in self.name or self.channels < 1:
             raise ArgumentError(
                 f"level: expected a name without / and at least one channel, got {self.name!r}, {self.channels}"

@@ -13,6 +13,9 @@ from msroi_cli.job.extract.plan import BatchSize, Plan
 # Batches are so large that records and fsyncs do not count, and so small that there are some to share out.
 SMALLEST_BATCH, LARGEST_BATCH, BATCHES_AT_LEAST = 4 << 20, 16 << 20, 32
 
+# Of maps that a model makes, a batch of crops is some images: what a kill loses is made again by the model.
+SEQUENTIAL_BATCH = 1 << 20
+
 
 # Features are pooled while they are in the cache; more of them only where chunks would else be decoded twice.
 LARGEST_BLOCK = 48 << 20
@@ -23,19 +26,27 @@ class Budget:
     """How a job keeps within its memory.
 
     batch: the rows of a batch. block: bytes of features that a worker holds. workers: how many may work at once.
+    ahead: bytes of maps that are made ahead of their use, if that is how they are had.
     """
 
     batch: BatchSize
     block: int
     workers: int
+    ahead: int = 0
 
     @classmethod
     def of(cls, memory: int, header: CropsHeader, plan: Plan, spec: PoolSpec, pyramid: Pyramid) -> Budget:
         """Splits `memory` bytes: an eighth for the crops of a worker at most, and as much for its features.
 
-        It is a quarter each where images are stored together.
+        It is a quarter each where images are stored together. Half of it is for maps that are made while they are
+        pooled: one worker takes them, and a batch is small, as making its maps again would take long.
         """
         row = max(1, header.shape[1] * math.prod(spec.output_size) * header.dtype.itemsize)
+        if pyramid.sequential:
+            multiple = header.compression.rows if header.compression else 1
+            limit = max(1, memory // 8 // row // multiple) * multiple
+            size = BatchSize(max(1, min(SEQUENTIAL_BATCH // row, limit)), limit, multiple)
+            return cls(size, LARGEST_BLOCK, 1, memory // 2)
         images, together = _images_at_once(pyramid, memory // 4)
         share = memory // 8 if images == 1 else memory // 4
         multiple = header.compression.rows if header.compression else 1

@@ -42,14 +42,9 @@ def shard_of(plan: Plan, pyramid: Pyramid, request: ExtractRequest) -> tuple[Par
     if shard is None:
         raise TypeError("shard_of: expected a request with a shard")
     row_bytes = pyramid.channels * math.prod(request.pool.output_size) * pyramid.dtype.itemsize
-    sizes = np.array([_level_bytes(pyramid, level) for level in range(len(pyramid.levels))], np.int64)
+    sizes = np.array([pyramid.level_bytes(level) for level in range(len(pyramid.levels))], np.int64)
     edges = bounds(image_work(plan.image, plan.level, sizes, row_bytes, images), shard.count)
     start, stop = (min(int(edge), images) for edge in edges[shard.index - 1 : shard.index + 1])
     part = Part(shard.index, shard.count, start, stop - start, len(plan))
     # Boxes of unknown images are dealt out as one more image, the last.
     return part, plan.of_images(start, stop, unknown=bool(edges[shard.index - 1] <= images < edges[shard.index]))
-
-
-def _level_bytes(pyramid: Pyramid, level: int) -> int:
-    source = pyramid.source(pyramid.sample_image, level)
-    return source.shape[0] * source.channel_bytes

@@ -16,7 +16,7 @@ from msroi_cli.core.backends.dispatch import pool_into, touched_cells
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.core.weights import Axis
 from msroi_cli.io.features.reading import read_maps
-from msroi_cli.io.features.source import MapSource, ReadRequest, RowRanges
+from msroi_cli.io.features.source import ArrayMap, MapSource, ReadRequest, RowRanges
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.job.extract.plan import NO_IMAGE, Batch, Plan, Segment
 
@@ -59,8 +59,9 @@ class Pooler:
         """Writes the crops of a batch to `out` (k, C, Ho, Wo). Raises InputError or RunError if reading fails."""
         done = 0
         segments = [segment for segment in batch.segments if segment.image != NO_IMAGE]
-        for first in range(0, len(segments), OPENED_AT_ONCE):
-            for group in self._groups(self._opened(segments[first : first + OPENED_AT_ONCE])):
+        opened = 1 if self._pyramid.sequential else OPENED_AT_ONCE
+        for first in range(0, len(segments), opened):
+            for group in self._groups(self._opened(segments[first : first + opened])):
                 rows = np.concatenate([image.rows for image in group])
                 self._pool_images(group, rows, out[done : done + len(rows)])
                 done += len(rows)
@@ -121,7 +122,13 @@ class Pooler:
         np.add.at(self.seconds, list(used), seconds)
 
     def _fetched(self, sources: list[MapSource], runs: list[RowRanges], channel: int, count: int) -> list[NDArray[Any]]:
-        """The channels from `channel` on of each map, (1, c, H, W), in a buffer that is used again and again."""
+        """The channels from `channel` on of each map, (1, c, H, W), in a buffer that is used again and again.
+
+        Maps in memory are taken as they are.
+        """
+        if all(isinstance(source, ArrayMap) for source in sources):
+            arrays = [source.array for source in sources if isinstance(source, ArrayMap)]
+            return [array[None, channel : channel + count] for array in arrays]
         ends = np.cumsum([count * source.channel_bytes for source in sources]).tolist()
         if ends[-1] > len(self._memory):
             self._memory = np.empty(ends[-1], np.uint8)

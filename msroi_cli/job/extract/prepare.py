@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,9 @@ from msroi_cli.io.crops.writer import OVERWRITE_OR_RESUME, Output
 from msroi_cli.io.files.atomic import check_target, same_file
 from msroi_cli.io.files.location import Location, Source, last_modified
 from msroi_cli.io.pyramid.base import Pyramid
+from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
+from msroi_cli.io.stream.streamed import StreamedPyramid
 from msroi_cli.job.extract.memory import Budget
 from msroi_cli.job.extract.part import check_folder, output_path, shard_of
 from msroi_cli.job.extract.plan import NO_IMAGE, PLAN_VERSION, Plan, make_plan
@@ -62,7 +63,7 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
     that are not what they should be, among them boxes that cannot be pooled unless the request says what to do.
     """
     _check_output(request)
-    with open_pyramid(request.pyramid, request.levels) as pyramid:
+    with _opened(request) as pyramid:
         _check_apart(request, pyramid)
         spec = _spec(request, pyramid)
         joined = joined_boxes(request.boxes, pyramid, request.box)
@@ -76,7 +77,7 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
         sources = {"pyramid": pyramid.fingerprint(), "boxes": joined.source}
         header = _header(request, pyramid, spec, plan, joined, sources, part)
         budget = Budget.of(request.memory, header, plan, spec, pyramid)
-        identity = _identity(header, budget, {"pyramid": pyramid.files(), "boxes": box_files(request.boxes)})
+        identity = _identity(header, budget, {"pyramid": pyramid.modified(), "boxes": _boxes_modified(request.boxes)})
         yield Extraction(
             request,
             pyramid,
@@ -90,6 +91,15 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
         )
 
 
+def _opened(request: ExtractRequest) -> Pyramid:
+    """The pyramid of a file or of an object; raises InputError or UsageError."""
+    if isinstance(request.pyramid, str):
+        return open_pyramid(request.pyramid, request.levels)
+    if request.levels != LevelChoice():
+        raise UsageError("levels, strides, scales: expected for files, which may lack them, got them for an object")
+    return StreamedPyramid(request.pyramid)
+
+
 def _check_output(request: ExtractRequest) -> None:
     if str(request.out) == "-":
         raise UsageError("-o -: expected the name of a file, HDF5 cannot be written to standard output")
@@ -97,7 +107,7 @@ def _check_output(request: ExtractRequest) -> None:
         check_folder(request.out, request.shard)
     if request.shard is None or request.out.exists():
         check_target(output_path(request), request.overwrite or request.resume, OVERWRITE_OR_RESUME)
-    for text in (request.pyramid, request.boxes):
+    for text in request.files:
         path = Location.parse(text).path
         if same_file(request.out, path):
             raise UsageError(f"{request.out}: expected an output apart from the inputs, got the input {text}")
@@ -179,11 +189,16 @@ def _compression(request: ExtractRequest, row_bytes: int, plan: Plan) -> Compres
     return Compression(*request.compression, rows=max(1, rows))
 
 
-def _identity(header: CropsHeader, budget: Budget, inputs: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
+def _boxes_modified(boxes: Any) -> str | int | None:
+    """When the files of boxes changed last; None for what a program holds."""
+    return last_modified(box_files(boxes)) if isinstance(boxes, str) else None
+
+
+def _identity(header: CropsHeader, budget: Budget, modified: Mapping[str, Any]) -> dict[str, Any]:
     """What a job must have in common with one that goes on with its work."""
     return {
         "inputs": header.sources_as_dict(),
-        "modified": {role: last_modified(paths) for role, paths in inputs.items()},
+        "modified": dict(modified),
         "options": dict(header.parameters),
         "part": None if header.part is None else asdict(header.part),
         "crops": {"shape": list(header.shape), "dtype": header.dtype.str},
@@ -197,7 +212,7 @@ def _parameters(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, joine
         **spec.as_dict(),
         "levels": [level.name for level in pyramid.levels],
         "box_format": joined.box_format,
-        "box_space": request.box.box_space or "input",
+        "box_space": request.box.box_space or pyramid.box_space or "input",
         "normalized": joined.normalized,
         "image_key": joined.image_key,
         "on_bad_box": request.box.on_bad_box,

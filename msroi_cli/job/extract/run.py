@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from itertools import islice
@@ -22,7 +22,7 @@ from msroi_cli.io.crops.output import crops_writer, is_done
 from msroi_cli.io.crops.writer import CropsWriter, Record
 from msroi_cli.io.files.atomic import check_room, failures_named
 from msroi_cli.io.files.checksum import row_checksums
-from msroi_cli.job.extract.plan import Batch
+from msroi_cli.job.extract.plan import NO_IMAGE, Batch
 from msroi_cli.job.extract.pooling import Pooler
 from msroi_cli.job.extract.prepare import Extraction
 from msroi_cli.job.geometry import checked_sizes
@@ -70,10 +70,11 @@ def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summ
         done = {record["batch"] for record in writer.records}
         progress(sum(record["rows"] for record in writer.records))
         crew = _Crew(job, writer)
-        for records in crew.work(batch for batch in job.plan.batches(job.budget.batch) if batch.number not in done):
-            writer.commit(records)
-            progress(sum(record["rows"] for record in records))
-            _stop_if(stop(), job, writer)
+        with job.pyramid.reading(_images_left(job, done), job.budget.ahead):
+            for records in crew.work(batch for batch in job.plan.batches(job.budget.batch) if batch.number not in done):
+                writer.commit(records)
+                progress(sum(record["rows"] for record in records))
+                _stop_if(stop(), job, writer)
         _stop_if(stop(), job, writer)
         stats = CropStats.empty(job.header.levels)
         for record in sorted(writer.records, key=lambda record: record["batch"]):
@@ -81,6 +82,15 @@ def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summ
         summary = _summary(job, stats, crew.seconds())
         writer.finish(summary.records(), moments_records(stats))
     return replace(summary, elapsed=perf_counter() - started)
+
+
+def _images_left(job: Extraction, done: Container[int]) -> list[int]:
+    """The images of the batches that are not done, in order, each once; of use only for maps in sequence."""
+    if not job.pyramid.sequential:
+        return []
+    left = (batch for batch in job.plan.batches(job.budget.batch) if batch.number not in done)
+    images = (segment.image for batch in left for segment in batch.segments)
+    return [image for image in dict.fromkeys(images) if image != NO_IMAGE]
 
 
 def _stop_if(signal: int, job: Extraction, writer: CropsWriter) -> None:

@@ -16,8 +16,9 @@ from msroi_cli.io.features.layouts import Tokens, check_fit, fits, from_map, fro
 def test_tokens_are_the_rows_of_the_grid_after_those_in_front(rows, columns, prefix, told):
     grid = np.arange(rows * columns * 2, dtype=np.float32).reshape(rows, columns, 2)
     tokens = np.concatenate([np.full((prefix, 2), -1, np.float32), grid.reshape(-1, 2)])
-    made = from_tokens(tokens[None], Tokens(14, prefix if told else None), (columns * 14, rows * 14), "m")
+    made, found = from_tokens(tokens[None], Tokens(14, prefix if told else None), (columns * 14, rows * 14), "m")
     assert np.array_equal(made, grid.transpose(2, 0, 1))
+    assert found == Tokens(14, prefix)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,137 @@
+"""`msroi extract` as a function."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, SupportsIndex, TypeVar
+
+from msroi_cli.core.reduce import REDUCTIONS
+from msroi_cli.core.spec import ScaleLike, SizeLike
+from msroi_cli.errors import ArgumentError, InputError
+from msroi_cli.io.pyramid.levels import LevelChoice, pair_of
+from msroi_cli.io.stream.protocol import Pyramid
+from msroi_cli.job.crops import open_crops
+from msroi_cli.job.extract.prepare import BAD_BOX_POLICIES, prepared
+from msroi_cli.job.extract.run import extract as run
+from msroi_cli.job.request import BoxOptions, ExtractRequest, PoolOptions
+from msroi_cli.job.stats import recomputed
+from msroi_cli.job.summary import Summary
+
+T = TypeVar("T")
+
+CHOICES = {
+    "box_format": (None, "xyxy", "xywh", "cxcywh"),
+    "box_space": (None, "original", "input"),
+    "image_key": ("id", "file_name"),
+    "on_bad_box": tuple(BAD_BOX_POLICIES),
+    "dtype": (None, "float16", "float32", "float64"),
+    "compression": (None, "gzip", "lzf"),
+    "reduce": (None, *REDUCTIONS),
+    "order": ("input", "image"),
+}
+
+
+class Event(Protocol):
+    """What `threading.Event` and its like have."""
+
+    def is_set(self) -> bool:
+        """Whether the event happened."""
+
+
+def extract(
+    pyramid: str | os.PathLike[str] | Pyramid,
+    boxes: Any,
+    out: str | os.PathLike[str],
+    *,
+    output_size: SizeLike = 7,
+    sampling_ratio: int | None = None,
+    compat: str = "lucid",
+    aligned: bool | None = None,
+    canonical_level: int | None = None,
+    canonical_scale: float | None = None,
+    levels: Sequence[str] | None = None,
+    strides: Sequence[ScaleLike] | None = None,
+    scales: Sequence[ScaleLike] | None = None,
+    box_format: str | None = None,
+    box_space: str | None = None,
+    normalized: bool = False,
+    image_key: str = "id",
+    on_bad_box: str = "error",
+    dtype: str | None = None,
+    reduce: str | None = None,
+    order: str = "input",
+    compression: str | None = None,
+    compression_level: int = 4,
+    threads: int | None = None,
+    memory: int = 1 << 30,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[int], None] | None = None,
+    stop: Event | None = None,
+) -> Summary:
+    """Pools a crop for each of `boxes` out of `pyramid` and writes them to `out`, as the command `msroi extract` does.
+
+    pyramid: the name of a file, or an object with the members of `msroi_cli.Pyramid`.
+    boxes: the name of a file, an array (K, 5) of image index x1 y1 x2 y2, a dict of arrays (k, 4) by image id, or a
+        table (pandas, Arrow, polars) with columns image_id and x1 y1 x2 y2, x y w h, or cx cy w h.
+    The other options are those of the command. memory: bytes. progress is called with the number of boxes just done.
+    stop: an event; once it is set, the job ends after the batches under way, and what was done stays for `resume`.
+
+    Returns the statistics of the job. Raises UsageError, of which ArgumentError is also a ValueError, for options;
+    InputError for inputs; RunError for what the file system refuses; StoppedError after `stop`.
+    """
+    given = {name: value for name, value in locals().items() if name in CHOICES}
+    for name, value in given.items():
+        if value not in CHOICES[name]:
+            raise ArgumentError(f"{name}: expected one of {', '.join(map(str, CHOICES[name]))}, got {value!r}")
+    if strides is not None and scales is not None:
+        raise ArgumentError("strides: expected without scales, got both")
+    request = ExtractRequest(
+        _name(pyramid),
+        _name(boxes),
+        Path(out),
+        PoolOptions(_pair_of_bins(output_size), sampling_ratio, compat, aligned, canonical_level, canonical_scale),
+        BoxOptions(box_format, box_space, normalized, image_key, on_bad_box),
+        LevelChoice(None if levels is None else tuple(levels), _pairs("strides", strides), _pairs("scales", scales)),
+        dtype=dtype,
+        threads=threads,
+        compression=None if compression is None else (compression, compression_level),
+        memory=memory,
+        resume=resume,
+        overwrite=overwrite,
+        reduce=reduce,
+        order=order,
+    )
+    with prepared(request) as job:
+        summary = run(job, progress or (lambda rows: None), _signal_of(stop))
+    if summary is None:
+        with open_crops(request.out) as crops:
+            return recomputed(crops).summary
+    return summary
+
+
+def _name(value: T | str | os.PathLike[str]) -> T | str:
+    """The name of a file as a text; anything else as it is."""
+    return os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
+
+
+def _signal_of(stop: Event | None) -> Callable[[], int]:
+    """What the engine asks for: the number of a signal that came, 0 for none."""
+    return lambda: signal.SIGTERM if stop is not None and stop.is_set() else 0
+
+
+def _pair_of_bins(size: SizeLike) -> Any:
+    return (size, size) if isinstance(size, SupportsIndex) else size
+
+
+def _pairs(name: str, values: Sequence[ScaleLike] | None) -> tuple[tuple[float, float], ...] | None:
+    """Numbers or (y, x) pairs as pairs; raises ArgumentError."""
+    try:
+        return (
+            None if values is None else tuple(pair_of(f"{name}[{index}]", value) for index, value in enumerate(values))
+        )
+    except InputError as error:
+        raise ArgumentError(str(error)) from None
