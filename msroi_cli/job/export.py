@@ -156,39 +156,43 @@ def _attributes(request: ExportRequest, crops: Crops) -> dict[str, str]:
 
 
 def _image(crops: Crops, image: int, rows: NDArray[np.int64], frames: _Frames, source: _Features) -> ExportedImage:
-    size, factor = frames.of(image)
+    size, factor, offset = frames.of(image)
     return ExportedImage(
         crops.image_ids[image],
         size,
-        (crops.boxes[rows] / np.tile(factor, 2)).astype(np.float32),
+        ((crops.boxes[rows] - np.tile(offset, 2)) / np.tile(factor, 2)).astype(np.float32),
         {name: np.asarray(values[rows], COLUMNS[name]) for name, values in _columns(crops).items()},
         partial(source.parts, rows),
     )
 
 
 class _Frames:
-    """The size of each image, and what its boxes are divided by, in the space that is asked for."""
+    """The size of each image, and its scale factor and offset, in the space that is asked for."""
 
     def __init__(self, crops: Crops, pyramid: Pyramid | None, space: str) -> None:
         self._crops, self._pyramid, self._space = crops, pyramid, space
         self._numbers = {} if pyramid is None else {name: index for index, name in enumerate(pyramid.image_ids)}
 
-    def of(self, image: int) -> tuple[tuple[float, float] | None, tuple[float, float]]:
-        """((width, height), (sx, sy)); raises InputError where the pyramid does not know."""
+    def of(self, image: int) -> tuple[tuple[float, float] | None, tuple[float, float], tuple[float, float]]:
+        """((width, height), (sx, sy), (ox, oy)); raises InputError where the pyramid does not know."""
         if self._pyramid is None:
-            return None, (1.0, 1.0)
+            return None, (1.0, 1.0), (0.0, 0.0)
         name = self._crops.image_ids[image]
         where = self._pyramid.location
         if name not in self._numbers:
             raise InputError(f"{where}: expected the image {name!r} of the crops, got none of that name")
         number = self._numbers[name]
         if self._space == "input":
-            return self._pyramid.input_size(number), (1.0, 1.0)
+            return self._pyramid.input_size(number), (1.0, 1.0), (0.0, 0.0)
         factor = self._pyramid.scale_factor(number)
         if factor is None:
             raise InputError(f"{where.at(name)}: --box-space original: expected a scale factor, got none")
         width, height = self._pyramid.input_size(number)
-        return self._pyramid.image_size(number) or (width / factor[0], height / factor[1]), factor
+        offset = self._pyramid.offset(number)
+        size = self._pyramid.image_size(number)
+        if size is None and offset != (0.0, 0.0):
+            raise InputError(f"{where.at(name)}: expected the image_size of an image with an offset, got none")
+        return size or (width / factor[0], height / factor[1]), factor, offset
 
 
 class _Features:

@@ -69,12 +69,13 @@ def _on_picture(
 
     A picture is the original image: where its size in input pixels is known it is less than the padded input.
     """
-    whole = size
+    whole, offset = size, (0.0, 0.0)
     if picture is not None:
         factor, original = pyramid.scale_factor(image), pyramid.image_size(image)
         if factor is not None and original is not None:
-            whole = np.tile(np.multiply(factor, original), 2)
-    return np.asarray(boxes, np.float64) / whole
+            whole, offset = np.tile(np.multiply(factor, original), 2), pyramid.offset(image)
+    placed: NDArray[np.float64] = (np.asarray(boxes, np.float64) - np.tile(offset, 2)) / whole
+    return placed
 
 
 def _spec(pyramid: Pyramid, pool: PoolOptions) -> PoolSpec:

@@ -127,12 +127,18 @@ class Pyramid(ABC):
 class BatchedPyramid(Pyramid):
     """Images of one size: levels (N, C, H, W), and per image what stands beside them.
 
-    factors and sizes: scale factors (sx, sy) and image sizes (width, height), (N, 2) float64 or None.
+    factors, sizes and offsets: scale factors (sx, sy), image sizes (width, height) and offsets (ox, oy), (N, 2) float64
+    or None.
     """
 
     layout = "batched"
     factors: NDArray[np.float64] | None
     sizes: NDArray[np.float64] | None
+    offsets: NDArray[np.float64] | None = None
+
+    def offset(self, image: int) -> tuple[float, float]:
+        """The image's row of `offsets`."""
+        return (0.0, 0.0) if self.offsets is None else (self.offsets[image, 0], self.offsets[image, 1])
 
     @property
     def has_scale_factors(self) -> bool:

@@ -15,8 +15,8 @@ FLOATS = ("float16", "float32", "float64")
 FLOAT_CODES = "efd"  # the same, as NumPy codes them
 
 
-def pairs_beside(where: str, values: Any, count: int) -> NDArray[np.float64]:
-    """`scale_factors` or `image_sizes` of `count` images, (N, 2) float64; raises InputError."""
+def pairs_beside(where: str, values: Any, count: int, signed: bool = False) -> NDArray[np.float64]:
+    """`scale_factors`, `image_sizes` or, signed, `offsets` of `count` images, (N, 2) float64; raises InputError."""
     try:
         array = np.asarray(values)
     except ValueError:
@@ -24,8 +24,8 @@ def pairs_beside(where: str, values: Any, count: int) -> NDArray[np.float64]:
     if array.shape != (count, 2) or array.dtype.kind not in "fiu":
         raise InputError(f"{where}: expected ({count}, 2) numbers, got {array.shape} {array.dtype}")
     pairs = array.astype(np.float64)
-    if not (np.isfinite(pairs).all() and (pairs > 0).all()):
-        raise InputError(f"{where}: expected numbers above 0, got others")
+    if not (np.isfinite(pairs).all() and (signed or (pairs > 0).all())):
+        raise InputError(f"{where}: expected {'finite numbers' if signed else 'numbers above 0'}, got others")
     return pairs
 
 

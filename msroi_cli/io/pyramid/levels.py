@@ -102,6 +102,14 @@ def pair_of(where: str, value: Any) -> tuple[float, float]:
     return float(numbers[0]), float(numbers[-1])
 
 
+def offset_of(where: str, value: Any) -> tuple[float, float]:
+    """The (x, y) offset of an image, input pixels; raises InputError unless it is two finite numbers."""
+    array = np.asarray(value)
+    if array.shape != (2,) or array.dtype.kind not in "fiu" or not (np.abs(array) <= 1 / SMALLEST).all():
+        raise InputError(f"{where}: expected two finite numbers, got {str(value)[:60]}")
+    return float(array[0]), float(array[1])
+
+
 def finest_first(shapes: dict[str, tuple[int, ...]]) -> list[str]:
     """Level names by falling map size; names in natural order where sizes tie."""
     return sorted(shapes, key=lambda name: (-shapes[name][-2] * shapes[name][-1], len(name), name))

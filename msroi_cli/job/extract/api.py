@@ -25,7 +25,8 @@ T = TypeVar("T")
 CHOICES = {
     "box_format": (None, "xyxy", "xywh", "cxcywh"),
     "box_space": (None, "original", "input"),
-    "image_key": ("id", "file_name"),
+    "image_key": (None, "index", "id", "file_name"),
+    "on_unknown_image": ("error", "skip"),
     "on_bad_box": tuple(BAD_BOX_POLICIES),
     "dtype": (None, "float16", "float32", "float64"),
     "compression": (None, "gzip", "lzf"),
@@ -58,8 +59,9 @@ def extract(
     box_format: str | None = None,
     box_space: str | None = None,
     normalized: bool = False,
-    image_key: str = "id",
+    image_key: str | None = None,
     on_bad_box: str = "error",
+    on_unknown_image: str = "error",
     dtype: str | None = None,
     reduce: str | None = None,
     order: str = "input",
@@ -94,7 +96,9 @@ def extract(
         _name(boxes),
         Path(out),
         PoolOptions(_pair_of_bins(output_size), sampling_ratio, compat, aligned, canonical_level, canonical_scale),
-        BoxOptions(box_format, box_space, normalized, image_key, on_bad_box),
+        BoxOptions(
+            box_format, box_space, normalized, image_key, on_bad_box=on_bad_box, on_unknown_image=on_unknown_image
+        ),
         LevelChoice(None if levels is None else tuple(levels), _pairs("strides", strides), _pairs("scales", scales)),
         dtype=dtype,
         threads=threads,

@@ -13,7 +13,7 @@ from msroi_cli.io.pyramid.base import BatchedPyramid
 from msroi_cli.io.pyramid.checks import check_map, different_ids, pairs_beside
 from msroi_cli.io.pyramid.levels import LevelChoice, finest_first
 
-SIDE_ARRAYS = ("strides", "spatial_scales", "image_ids", "scale_factors", "image_sizes")
+SIDE_ARRAYS = ("strides", "spatial_scales", "image_ids", "scale_factors", "image_sizes", "offsets")
 
 
 class BatchedArrays(BatchedPyramid):
@@ -35,6 +35,8 @@ class BatchedArrays(BatchedPyramid):
             None if side.get(name) is None else pairs_beside(f"{self.location}: {name}", side[name], first[0])
             for name in ("scale_factors", "image_sizes")
         )
+        if side.get("offsets") is not None:
+            self.offsets = pairs_beside(f"{self.location}: offsets", side["offsets"], first[0], signed=True)
 
 
 def chosen_levels(arrays: dict[str, Any], choice: LevelChoice, location: Location) -> list[str]:

@@ -17,7 +17,7 @@ from msroi_cli.io.hdf5.read import attribute, dataset_in, guarded, member, read,
 from msroi_cli.io.pyramid.base import BatchedPyramid
 from msroi_cli.io.pyramid.checks import different_ids, pairs_beside
 from msroi_cli.io.pyramid.hdf5.levels import Hdf5Pyramid
-from msroi_cli.io.pyramid.levels import LevelChoice, pair_of
+from msroi_cli.io.pyramid.levels import LevelChoice, offset_of, pair_of
 
 
 class BatchedHdf5Pyramid(Hdf5Pyramid, BatchedPyramid):
@@ -46,6 +46,7 @@ class BatchedHdf5Pyramid(Hdf5Pyramid, BatchedPyramid):
         self.image_ids = self._ids(count)
         self.factors = self._pairs("scale_factor", count)
         self.sizes = self._pairs("image_size", count)
+        self.offsets = self._offsets(count)
 
     def _ids(self, count: int) -> list[str]:
         where = self.location.at("image_ids")
@@ -63,6 +64,15 @@ class BatchedHdf5Pyramid(Hdf5Pyramid, BatchedPyramid):
             return pairs_beside(where, read(dataset, where), count)
         value = attribute(self.root, name, self.location) if count == 1 else None
         return None if value is None else np.array([pair_of(f"{self.location}: {name}", value)])
+
+    def _offsets(self, count: int) -> NDArray[np.float64] | None:
+        """The dataset `offsets`, or of one image the attribute `offset`; None without either."""
+        where = self.location.at("offsets")
+        if member(self.root, "offsets", where) is not None:
+            values = read(dataset_in(self.root, "offsets", where, f"a dataset ({count}, 2)"), where)
+            return pairs_beside(where, values, count, signed=True)
+        value = attribute(self.root, "offset", self.location) if count == 1 else None
+        return None if value is None else np.array([offset_of(f"{self.location}: offset", value)])
 
     def storage(self, image: int, level: int) -> dict[str, Any]:
         """The level's dataset, of all images."""

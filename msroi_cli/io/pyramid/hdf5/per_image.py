@@ -17,7 +17,7 @@ from msroi_cli.io.hdf5.read import attribute, dataset_in, dtype_of, member, name
 from msroi_cli.io.pyramid.hdf5.alike import Alike, ImageReader
 from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, Hdf5Pyramid, level_datasets
 from msroi_cli.io.pyramid.hdf5.template import PLAIN, GroupTemplate
-from msroi_cli.io.pyramid.levels import LevelChoice, pair_of
+from msroi_cli.io.pyramid.levels import LevelChoice, offset_of, pair_of
 from msroi_cli.io.pyramid.order import natural_order
 
 EXPECTED = "a pyramid: float datasets (N, C, H, W), one group per image with datasets (C, H, W), or those of one image"
@@ -29,8 +29,8 @@ IMAGES_SAMPLED = 8
 class PerImageHdf5Pyramid(Hdf5Pyramid):
     """One group an image, named by its id, with one dataset (C, H, W) or (1, C, H, W) a level.
 
-    Group attributes, both optional: `scale_factor` (sx, sy) and `image_size` (width, height). With `--group` the groups
-    lie deeper, and these attributes are those of the levels' group, or else of the image's.
+    Group attributes, all optional: `scale_factor` (sx, sy), `offset` (ox, oy) and `image_size` (width, height). With
+    `--group` the groups lie deeper, and these attributes are those of the levels' group, or else of the image's.
     """
 
     layout = "per image"
@@ -154,18 +154,28 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         """The group's `scale_factor`."""
         return self._pair(image, "scale_factor")
 
+    def offset(self, image: int) -> tuple[float, float]:
+        """The group's `offset`."""
+        where, value = self._attribute(image, "offset")
+        return (0.0, 0.0) if value is None else offset_of(where, value)
+
     def image_size(self, image: int) -> tuple[float, float] | None:
         """The group's `image_size`."""
         return self._pair(image, "image_size")
 
     def _pair(self, image: int, name: str) -> tuple[float, float] | None:
+        where, value = self._attribute(image, name)
+        return None if value is None else pair_of(where, value)
+
+    def _attribute(self, image: int, name: str) -> tuple[str, Any]:
+        """An attribute of an image, None if it has none, and where it is."""
         where = self.location.at(self._path(image))
         value: Any = attribute(self._group(image), name, where)
         if value is None and self._template.inside:
             path = self._template.member(self.image_ids[image])
             where = self.location.at(path)
             value = attribute(self.root[path], name, where)
-        return None if value is None else pair_of(f"{where}: {name}", value)
+        return f"{where}: {name}", value
 
 
 def _stated(datasets: dict[str, h5py.Dataset]) -> tuple[int, int]:

@@ -47,6 +47,7 @@ class ImageRecord:
     shapes: tuple[tuple[int, int], ...]
     factor: tuple[float, float] | None
     size: tuple[float, float] | None
+    offset: tuple[float, float]
     sources: tuple[MapSource, ...]
 
 
@@ -175,6 +176,7 @@ class JoinedPyramid(Pyramid):
                     tuple((source.shape[1], source.shape[2]) for source in sources),
                     pyramid.scale_factor(entry),
                     pyramid.image_size(entry),
+                    pyramid.offset(entry),
                     tuple(self._outliving(image, level, source) for level, source in enumerate(sources)),
                 )
             # The chunks of an image are too many to be kept.
@@ -242,6 +244,10 @@ class JoinedPyramid(Pyramid):
     def image_size(self, image: int) -> tuple[float, float] | None:
         """As the image's file has it."""
         return self._record(image).size
+
+    def offset(self, image: int) -> tuple[float, float]:
+        """As the image's file has it."""
+        return self._record(image).offset
 
     def storage(self, image: int, level: int) -> dict[str, Any]:
         """As the image's file has it."""
