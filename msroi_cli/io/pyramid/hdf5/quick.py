@@ -17,7 +17,7 @@ from msroi_cli.io.hdf5.read import H5PY_ERRORS
 from msroi_cli.io.pyramid.hdf5.batched import BatchedHdf5Pyramid
 from msroi_cli.io.pyramid.levels import Level, pair_of
 
-BESIDE = (b"image_ids", b"scale_factors", b"image_sizes")
+BESIDE = (b"image_ids", b"scale_factors", b"image_sizes", b"offsets")
 """Datasets that a file of one image does not have."""
 
 Pair = tuple[float, float]
@@ -65,6 +65,8 @@ class QuickLocator:
 
     def _locate(self, file: h5py.h5f.FileID) -> LocatedImage | None:
         if file.get_create_plist().get_userblock() or any(name in file for name in BESIDE):
+            return None
+        if h5py.h5a.exists(file, b"offset"):
             return None
         name = h5py.h5f.get_name(file)
         found = [self._level(file, name, level) for level in self.levels]

@@ -196,7 +196,7 @@ class JoinedPyramid(Pyramid):
             for level, shape, offset in zip(self.levels, located.shapes, located.offsets, strict=True)
         ]
         shapes = tuple((height, width) for _, height, width in located.shapes)
-        record = ImageRecord(shapes, located.factor, located.size, tuple(sources))
+        record = ImageRecord(shapes, located.factor, located.size, (0.0, 0.0), tuple(sources))
         if len(self._records) < MOST_REMEMBERED:
             self._records[image] = record
         return record
