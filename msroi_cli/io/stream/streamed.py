@@ -98,12 +98,15 @@ class StreamedPyramid(base.Pyramid):
             )
         return size
 
+    def shapes(self, image: int) -> list[tuple[int, int]]:
+        """The sizes that the strides make of the image's input, or of a typical one, before the maps are made."""
+        width, height = self.geometry(image).input_size or TYPICAL_INPUT
+        return [(math.ceil(height * y), math.ceil(width * x)) for y, x in (level.scale for level in self.levels)]
+
     def level_bytes(self, level: int) -> int:
-        """Of the first image if its size is known, else of a typical one."""
-        known = self.geometry(0).input_size if self.image_ids else None
-        width, height = known or TYPICAL_INPUT
-        y, x = self.levels[level].scale
-        return self._levels[level].channels * math.ceil(width * x) * math.ceil(height * y) * self.dtype.itemsize
+        """Of the first image."""
+        height, width = self.shapes(0)[level] if self.image_ids else (0, 0)
+        return self._levels[level].channels * height * width * self.dtype.itemsize
 
     def files(self) -> list[Path]:
         """None: the maps are made."""
