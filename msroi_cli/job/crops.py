@@ -16,6 +16,7 @@ from msroi_cli.io.columns import BoxColumns
 from msroi_cli.io.crops.part_rows import PartRows
 from msroi_cli.io.crops.parts import Part, part_name, part_paths
 from msroi_cli.io.crops.reader import Crops
+from msroi_cli.job.recipe import Recipe
 from msroi_cli.job.summary import Summary, stats_from_records, summarize
 
 
@@ -114,7 +115,7 @@ class FolderCrops(Crops):
         if (ordered[1:] == ordered[:-1]).any():
             twice = int(ordered[1:][ordered[1:] == ordered[:-1]][0])
             raise InputError(f"{self.path}: expected each box once in all parts, got box {twice} twice")
-        if self.parameters.get("order") == "image":
+        if Recipe.of(self).order == "image":
             return np.arange(len(box_index))
         return np.argsort(box_index, kind="stable")
 
@@ -132,9 +133,8 @@ class FolderCrops(Crops):
         levels, whole = summarize(
             self.boxes[pooled], self.level[pooled].astype(np.int64), total, np.full(len(total.count), math.nan)
         )
-        names = [str(name) for name in self.parameters["levels"]]
-        strides = [(1 / y, 1 / x) for y, x in self.parameters["spatial_scales"]]
-        return Summary(names, strides, levels, whole, {}, math.nan)
+        recipe = Recipe.of(self)
+        return Summary(recipe.levels, recipe.strides, levels, whole, {}, math.nan)
 
     def __enter__(self) -> FolderCrops:
         return self

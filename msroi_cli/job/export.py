@@ -22,9 +22,9 @@ from msroi_cli.io.export.files import write_npz, write_tsv
 from msroi_cli.io.export.hdf5 import hdf5_writer, write_groups, write_padded, write_ragged
 from msroi_cli.io.export.model import Export, ExportedImage, Writer
 from msroi_cli.io.pyramid.base import Pyramid
-from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.crops import open_crops
+from msroi_cli.job.recipe import Recipe
 
 LAYOUTS: dict[str, Writer] = {
     "padded": hdf5_writer(write_padded, "padded"),
@@ -75,7 +75,9 @@ def export(request: ExportRequest, progress: Callable[[int], None] = lambda boxe
     with ExitStack() as stack:
         crops = stack.enter_context(open_crops(request.crops))
         _check(request, crops)
-        pyramid = None if request.pyramid is None else stack.enter_context(_pyramid(request.pyramid, crops))
+        pyramid = None
+        if request.pyramid is not None:
+            pyramid = stack.enter_context(open_pyramid(request.pyramid, Recipe.of(crops).level_choice()))
         images, too_many = _chosen(crops, request)
         frames = _Frames(crops, pyramid, request.space)
         source = _Features(crops, request.reduce, progress)
@@ -106,21 +108,6 @@ def _check(request: ExportRequest, crops: Crops) -> None:
         raise UsageError(f"--pyramid: expected for --layout {request.layout}, which has the sizes of the images")
     if request.pyramid is None and request.space == "original":
         raise UsageError("--pyramid: expected for --box-space original, for its scale factors")
-
-
-def _pyramid(text: str, crops: Crops) -> Pyramid:
-    said = crops.parameters
-    try:
-        choice = LevelChoice(
-            tuple(said["levels"]),
-            scales=tuple((float(y), float(x)) for y, x in said["spatial_scales"]),
-            group=said.get("group"),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{crops.path}: attribute parameters: expected levels and spatial_scales, got others"
-        ) from error
-    return open_pyramid(text, choice)
 
 
 def _chosen(crops: Crops, request: ExportRequest) -> tuple[dict[int, NDArray[np.int64]], int]:

@@ -22,6 +22,7 @@ from msroi_cli.io.hdf5.describe import crops_storage, has_attribute, listing
 from msroi_cli.job.crops import FolderCrops, open_crops
 from msroi_cli.job.inspect_pyramid import pyramid_facts
 from msroi_cli.job.join import invalid_reasons, reason_counts
+from msroi_cli.job.recipe import level_name
 
 PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 
@@ -145,7 +146,6 @@ def _crops(text: str, location: Location) -> dict[str, Any]:
     if location.group != "/":
         raise InputError(f"{text}: expected a crops file as a whole, got a group inside")
     with open_crops(location.path) as crops:
-        names = crops.parameters.get("levels", [])
         parts = crops.paths if isinstance(crops, FolderCrops) else []
         return {
             "file": text,
@@ -158,7 +158,7 @@ def _crops(text: str, location: Location) -> dict[str, Any]:
             "columns": list(crops.box_columns),
             "parameters": crops.parameters,
             "sources": crops.sources,
-            "levels": [_stats_row(record, names) for record in crops.stats],
+            "levels": [_stats_row(record, crops.parameters) for record in crops.stats],
         }
 
 
@@ -169,10 +169,9 @@ def _storage(crops: Crops, files: list[Location]) -> dict[str, Any]:
     return {**stored, "shape": list(crops.shape), "bytes": stored["bytes"] + more}
 
 
-def _stats_row(record: Any, names: list[str]) -> dict[str, Any]:
+def _stats_row(record: Any, parameters: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in zip(record.dtype.names, record.tolist(), strict=True)
     }
-    level = row.get("level", -1)
-    return {"name": names[level] if 0 <= level < len(names) else str(level), **row}
+    return {"name": level_name(parameters, row.get("level", -1)), **row}

@@ -22,7 +22,7 @@ from msroi_cli.job.request import BoxOptions
 UNKNOWN_IMAGE = len(REASONS) + 1
 LISTED = 5
 
-BAD_BOX_ADVICE = "--on-bad-box drop, zero or nan goes on without them"
+BAD_BOX_ADVICE = "--on-bad-box drop, zero or nan continues without them"
 UNKNOWN_IMAGE_ADVICE = "--on-unknown-image skip goes on without them"
 
 
@@ -68,7 +68,7 @@ def joined_boxes(boxes_of: Any, pyramid: Pyramid, options: BoxOptions) -> Joined
 def to_input_pixels(
     table: BoxTable, images: NDArray[np.int64], pyramid: Pyramid, options: BoxOptions
 ) -> NDArray[np.float32]:
-    """The boxes (K, 4) as x1 y1 x2 y2 in input pixels: reckoned in float64 and rounded once to float32."""
+    """The boxes (K, 4) as x1 y1 x2 y2 in input pixels: computed in float64 and rounded once to float32."""
     boxes = BOX_FORMATS[options.box_format or table.box_format](table.boxes)
     space = _box_space(pyramid, options)
     if space == "original" or options.normalized or table.normalized:
@@ -89,7 +89,7 @@ def to_input_pixels(
 
 
 def _box_space(pyramid: Pyramid, options: BoxOptions) -> str:
-    """ "original" or "input": as the user says, and without a word only where there is nothing to choose."""
+    """ "original" or "input": the option's, which is required if the pyramid has scale factors."""
     chosen = options.box_space or pyramid.box_space
     pyramid.factors_matter = chosen is None or chosen == "original"
     if chosen is None and pyramid.has_scale_factors:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import InputError, StoppedError, UsageError
 from msroi_cli.io.crops.output import crops_writer, is_done
-from msroi_cli.io.crops.schema import COLUMNS, CropsHeader
+from msroi_cli.io.crops.record import BatchRecord
+from msroi_cli.io.crops.schema import CropsHeader
 from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.io.files.location import Source
@@ -80,14 +81,14 @@ def merge(
 
 def _copy(crops: FolderCrops, writer: CropsWriter, progress: Callable[[int], None], stop: Callable[[], int]) -> None:
     """Copies what is not recorded, and records it."""
-    recorded = {record["batch"] for record in writer.records}
-    progress(sum(record["rows"] for record in writer.records))
-    new: list[dict[str, Any]] = []
+    recorded = {record.batch for record in writer.records}
+    progress(sum(record.rows for record in writer.records))
+    new: list[BatchRecord] = []
     for piece in pieces(crops):
         if piece.number not in recorded:
             new.append(_copy_piece(crops, writer, piece))
             progress(len(piece.rows))
-        if sum(record["rows"] for record in new) * crops.row_bytes >= COMMIT_BYTES or stop():
+        if sum(record.rows for record in new) * crops.row_bytes >= COMMIT_BYTES or stop():
             writer.commit(new)
             new = []
         if stop():
@@ -106,7 +107,7 @@ def pieces(crops: FolderCrops) -> Iterator[Piece]:
             number += 1
 
 
-def _copy_piece(crops: FolderCrops, writer: CropsWriter, piece: Piece) -> dict[str, Any]:
+def _copy_piece(crops: FolderCrops, writer: CropsWriter, piece: Piece) -> BatchRecord:
     """Writes the rows of a piece; raises InputError if they are not what their checksums say."""
     values = crops.of_part(piece.part, piece.start, piece.stop)
     sums = row_checksums(values)
@@ -114,17 +115,17 @@ def _copy_piece(crops: FolderCrops, writer: CropsWriter, piece: Piece) -> dict[s
     if other.size:
         path, row = crops.paths[piece.part], piece.start + int(other[0])
         raise InputError(f"{path}:/crops: row {row}: expected the bytes of its checksum, got others")
-    place = writer.write(piece.rows, values, sums)
-    return {"batch": piece.number, "rows": len(piece.rows), "stats": [], **place}
+    return BatchRecord(piece.number, len(piece.rows), [], writer.write(piece.rows, values, sums))
 
 
 def _header(crops: FolderCrops) -> CropsHeader:
-    columns = {name: getattr(crops, name) for name in COLUMNS if getattr(crops, name) is not None}
     sources = {role: Source(**source) for role, source in crops.sources.items()}
-    return CropsHeader(crops.shape, crops.dtype, columns, crops.image_ids, len(crops.stats), crops.parameters, sources)
+    return CropsHeader(
+        crops.shape, crops.dtype, crops.columns, crops.image_ids, len(crops.stats), crops.parameters, sources
+    )
 
 
 def _identity(crops: FolderCrops) -> dict[str, Any]:
-    """What a merge must have in common with one that goes on with its work."""
+    """What two merges must have in common for one to resume the other."""
     files = [(path.name, path.stat()) for path in crops.paths]
     return {"parts": [[name, status.st_size, status.st_mtime_ns] for name, status in files]}

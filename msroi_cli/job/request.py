@@ -27,7 +27,7 @@ class PoolOptions:
 
 @dataclass(frozen=True, slots=True)
 class BoxOptions:
-    """How the boxes of a file are meant, and what becomes of those that cannot be pooled.
+    """How the boxes of a file are read, and what becomes of those that cannot be pooled.
 
     columns and coco_images: as in BoxFileOptions.
     image_key: "index", "id" or "file_name"; None takes numbers for indices and names for ids where they mean one image.

@@ -1,23 +1,22 @@
-"""The statistics of a crops file, reckoned again from its crops."""
+"""The statistics of a crops file, computed again from its crops."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.core.backends.dispatch import stats_of
 from msroi_cli.core.levels import box_sizes, level_bounds
-from msroi_cli.core.spec import PoolSpec
 from msroi_cli.core.stats import CropStats
-from msroi_cli.errors import ArgumentError, InputError
+from msroi_cli.errors import InputError
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.schema import STATUS_POOLED
 from msroi_cli.job.join import invalid_reasons, reason_counts
+from msroi_cli.job.recipe import Recipe
 from msroi_cli.job.summary import LevelSummary, Summary, summarize
 
 HISTOGRAM_BINS = 100
@@ -52,8 +51,8 @@ class CropStatistics:
 
 def recomputed(crops: Crops, progress: Callable[[int], None] = lambda boxes: None) -> CropStatistics:
     """Reads every crop once, some at a time; raises InputError."""
-    spec, names = _spec(crops)
-    count = len(spec.spatial_scales)
+    recipe = Recipe.of(crops)
+    count = len(recipe.levels)
     pooled = crops.status == STATUS_POOLED
     level = crops.level.astype(np.int64)
     if (level[pooled] < 0).any() or (level[pooled] >= count).any():
@@ -66,8 +65,8 @@ def recomputed(crops: Crops, progress: Callable[[int], None] = lambda boxes: Non
         progress(len(block))
     levels, total = summarize(crops.boxes[pooled], level[pooled], stats, np.full(count, math.nan))
     bad = reason_counts(invalid_reasons(crops.boxes, crops.image_index)[~pooled])
-    summary = Summary(names, [(1 / y, 1 / x) for y, x in spec.spatial_scales], levels, total, bad, math.nan)
-    return CropStatistics(summary, box_sizes(crops.boxes[pooled]), level[pooled], level_bounds(spec))
+    summary = Summary(recipe.levels, recipe.strides, levels, total, bad, math.nan)
+    return CropStatistics(summary, box_sizes(crops.boxes[pooled]), level[pooled], level_bounds(recipe.spec))
 
 
 def distributions(crops: Crops, statistics: CropStatistics) -> list[Distribution]:
@@ -99,28 +98,3 @@ def _edges(total: LevelSummary) -> NDArray[np.float64]:
         around = max(0.5, abs(low) / 2)
         low, high = low - around, low + around
     return np.linspace(low, high, HISTOGRAM_BINS + 1)
-
-
-def _spec(crops: Crops) -> tuple[PoolSpec, list[str]]:
-    """The spec that the file says its crops were pooled with, and the names of the levels."""
-    said: dict[str, Any] = crops.parameters
-    try:
-        spec = PoolSpec.resolve(
-            said["spatial_scales"],
-            said["output_size"],
-            said["sampling_ratio"],
-            compat=said["compat"],
-            aligned=said["aligned"],
-            canonical_level=said["canonical_level"],
-            canonical_scale=said["canonical_scale"],
-        )
-        names = [str(name) for name in said["levels"]]
-    except KeyError as error:
-        raise InputError(f"{crops.path}: attribute parameters: expected {error.args[0]}, got none") from error
-    except (ArgumentError, TypeError) as error:
-        raise InputError(f"{crops.path}: attribute parameters: {error}") from error
-    if len(names) != len(spec.spatial_scales):
-        raise InputError(
-            f"{crops.path}: attribute parameters: expected {len(spec.spatial_scales)} names of levels, got {len(names)}"
-        )
-    return spec, names

@@ -11,17 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.core.reduce import REDUCTIONS
-from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import InputError
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.schema import STATUS_POOLED, STATUS_UNKNOWN_IMAGE
 from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.io.pyramid.base import Pyramid
-from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.crops import open_crops
 from msroi_cli.job.extract.plan import Batch, Segment, make_plan
 from msroi_cli.job.extract.pooling import Pooler
+from msroi_cli.job.recipe import Recipe
 
 BYTES_AT_ONCE = 16 << 20
 BLOCK_BYTES = 24 << 20
@@ -48,15 +47,7 @@ def verify(path: Path, recompute: int = 0, against: str | None = None, seed: int
 def _columns(crops: Crops) -> Iterator[str]:
     """Columns of the wrong length, and values that cannot be."""
     count, levels, images = len(crops), len(crops.stats), len(crops.image_ids)
-    columns = {
-        "boxes": crops.boxes,
-        "image_index": crops.image_index,
-        "level": crops.level,
-        "status": crops.status,
-        "box_index": crops.box_index,
-        **crops.box_columns,
-        "checksums": crops.checksums,
-    }
+    columns = {**crops.columns, "checksums": crops.checksums}
     expected = {"boxes": (count, 4), "checksums": (-(-count // crops.rows_per_block),)}
     whole = True
     for name, values in columns.items():
@@ -135,27 +126,20 @@ def _checksums(crops: Crops) -> Iterator[str]:
 
 def _recomputed(crops: Crops, recompute: int, against: str, seed: int | None) -> Iterator[str]:
     """Rows that the pyramid `against` gives other crops for."""
-    parameters = crops.parameters
-    spec = PoolSpec.resolve(
-        **{name: parameters[name] for name in ("spatial_scales", "output_size", "sampling_ratio", "compat")},
-        **{name: parameters[name] for name in ("aligned", "canonical_level", "canonical_scale")},
-    )
+    recipe = Recipe.of(crops)
     pooled = np.flatnonzero(crops.status == STATUS_POOLED)
     rows = np.sort(np.random.default_rng(seed).permutation(pooled)[:recompute])
-    scales = tuple((float(y), float(x)) for y, x in spec.spatial_scales)
-    with open_pyramid(
-        against, LevelChoice(tuple(parameters["levels"]), scales=scales, group=parameters.get("group"))
-    ) as pyramid:
-        yield from _compared(crops, rows.tolist(), pyramid, spec)
+    with open_pyramid(against, recipe.level_choice()) as pyramid:
+        yield from _compared(crops, rows.tolist(), pyramid, recipe)
 
 
-def _compared(crops: Crops, rows: list[int], pyramid: Pyramid, spec: PoolSpec) -> Iterator[str]:
+def _compared(crops: Crops, rows: list[int], pyramid: Pyramid, recipe: Recipe) -> Iterator[str]:
     known = {image: index for index, image in enumerate(pyramid.image_ids)}
     boxes = np.asarray(crops.boxes, np.float32)
     good = np.asarray(crops.status == STATUS_POOLED)
     images = np.array([known.get(image, -1) for image in crops.image_ids] + [-1], np.int64)[crops.image_index]
-    plan = make_plan(boxes, images, good, spec, drop=False)
-    pooler = Pooler(pyramid, plan, spec, None, 1, BLOCK_BYTES)
+    plan = make_plan(boxes, images, good, recipe.spec, drop=False)
+    pooler = Pooler(pyramid, plan, recipe.spec, None, 1, BLOCK_BYTES)
     for row in rows:
         if images[row] < 0:
             name = crops.image_ids[crops.image_index[row]]
@@ -163,12 +147,12 @@ def _compared(crops: Crops, rows: list[int], pyramid: Pyramid, spec: PoolSpec) -
         if plan.level[row] != crops.level[row]:
             yield f"level: row {row}: expected {plan.level[row]}, got {crops.level[row]}"
             continue
-        again: NDArray[Any] = np.empty((1, pyramid.channels, *spec.output_size), crops.dtype)
+        again: NDArray[Any] = np.empty((1, pyramid.channels, *recipe.spec.output_size), crops.dtype)
         if again.shape[1 : len(crops.shape)] != crops.shape[1:]:
             raise InputError(f"{pyramid.location}: expected crops {crops.shape[1:]}, got {again.shape[1:]}")
         pooler.pool(Batch(0, (Segment(int(images[row]), np.array([row])),)), again)
-        if crops.parameters.get("reduce") in REDUCTIONS:
-            again = REDUCTIONS[crops.parameters["reduce"]](again)
+        if recipe.reduce:
+            again = REDUCTIONS[recipe.reduce](again)
         expected, got = again[0].astype(np.float64), crops[row].astype(np.float64)
         largest = np.abs(expected[np.isfinite(expected)]).max(initial=0)
         if not np.allclose(got, expected, rtol=0, atol=TOLERANCE[crops.dtype.name] * largest, equal_nan=True):

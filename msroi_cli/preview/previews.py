@@ -24,6 +24,7 @@ from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.crops import open_crops
 from msroi_cli.job.images import images_of
 from msroi_cli.job.join import invalid_reasons, to_input_pixels
+from msroi_cli.job.recipe import Recipe, level_name
 from msroi_cli.job.request import BoxOptions, PoolOptions
 from msroi_cli.preview.boxes_picture import boxes_picture, heat_picture
 from msroi_cli.preview.contact_sheet import Tile, contact_sheet, cut_of
@@ -131,9 +132,8 @@ def preview_crops(request: CropsRequest) -> Image.Image:
             )
         heats = renderer(request.show)(shown)
         cuts = _cuts(crops, rows, request)
-        names = [str(name) for name in crops.parameters.get("levels", [])]
         tiles = [
-            Tile(heat, cut, int(crops.level[row]), _caption(crops, int(row), names))
+            Tile(heat, cut, int(crops.level[row]), _caption(crops, int(row)))
             for heat, cut, row in zip(heats, cuts, rows.tolist(), strict=True)
         ]
         what = {"mean": "mean of the channels", "pca": "first three principal components"}
@@ -168,10 +168,7 @@ def _cuts(crops: Crops, rows: NDArray[np.int64], request: CropsRequest) -> list[
             "--picture: expected with --pyramid, for the size of the input that the boxes are in, got alone"
         )
     picture = read_picture(request.picture)
-    said = crops.parameters
-    scales = tuple((float(y), float(x)) for y, x in said["spatial_scales"])
-    choice = LevelChoice(tuple(said["levels"]), scales=scales, group=said.get("group"))
-    with open_pyramid(request.pyramid, choice) as pyramid:
+    with open_pyramid(request.pyramid, Recipe.of(crops).level_choice()) as pyramid:
         name = crops.image_ids[int(crops.image_index[rows[0]])]
         if name not in pyramid.image_ids:
             raise InputError(f"{pyramid.location}: expected the image {name!r} of the crops, got none of that name")
@@ -181,6 +178,5 @@ def _cuts(crops: Crops, rows: NDArray[np.int64], request: CropsRequest) -> list[
     return [cut_of(picture, box) for box in boxes.tolist()]
 
 
-def _caption(crops: Crops, row: int, names: list[str]) -> str:
-    level = int(crops.level[row])
-    return f"{row}  {names[level] if 0 <= level < len(names) else level}"
+def _caption(crops: Crops, row: int) -> str:
+    return f"{row}  {level_name(crops.parameters, int(crops.level[row]))}"

@@ -361,7 +361,7 @@ def test_in_words(tmp_path, pyramids):
     lines = result.stdout.splitlines()
     assert lines[0] == "error: x2 < x1: 8 of 40 boxes"
     assert lines[1].startswith("  row 4: image 1, (")
-    assert lines[6:8] == ["  and 3 more", "  advice: --on-bad-box drop, zero or nan goes on without them"]
+    assert lines[6:8] == ["  and 3 more", "  advice: --on-bad-box drop, zero or nan continues without them"]
     assert result.stderr == ""
 
 

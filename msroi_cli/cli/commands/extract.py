@@ -105,7 +105,7 @@ def extract(
     workers = given.pop("workers")
     if workers is not None and shards != (None,):
         raise UsageError("--workers: expected without --shard, got both")
-    request = _request(**given)
+    request = _request(given)
     for shard in shards:
         # A shard is one process's work.
         some = replace(request, shard=shard, workers=workers if shard is None else 1)
@@ -157,41 +157,14 @@ def _check_outputs(
                 raise UsageError(f"--stats: expected a file apart from PYRAMID, BOXES and OUT, got {stats}")
 
 
-def _request(
-    *,
-    pyramid: str,
-    boxes: str,
-    out: Path,
-    dtype: str | None,
-    threads: int | None,
-    compression: tuple[str, int] | None,
-    memory: int,
-    resume: bool,
-    overwrite: bool,
-    reduce: str | None,
-    order: str,
-    **given: Any,
-) -> ExtractRequest:
+def _request(given: dict[str, Any]) -> ExtractRequest:
+    """The request that the options make; each has the name of a field of the request or of what it is made of."""
     from msroi_cli.job.request import BoxOptions, ExtractRequest, PoolOptions
 
-    choice = options.level_choice(given)
-    box = {name: given.pop(name) for name in BoxOptions.__dataclass_fields__}
-    return ExtractRequest(
-        pyramid,
-        boxes,
-        out,
-        PoolOptions(**given),
-        BoxOptions(**box),
-        choice,
-        dtype,
-        threads,
-        compression,
-        memory,
-        resume,
-        overwrite,
-        reduce,
-        order,
-    )
+    levels = options.level_choice(given)
+    box = BoxOptions(**{name: given.pop(name) for name in BoxOptions.__dataclass_fields__})
+    pool = PoolOptions(**{name: given.pop(name) for name in PoolOptions.__dataclass_fields__})
+    return ExtractRequest(pool=pool, box=box, levels=levels, **given)
 
 
 def _run(job: Extraction, bar: bool | None, quiet: bool, signals: StopSignals) -> Summary | None:

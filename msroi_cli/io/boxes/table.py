@@ -20,7 +20,7 @@ from msroi_cli.io.columns import BoxColumns
 class BoxTable:
     """K boxes as a file gives them.
 
-    kind: the format found, in words. box_format: how the four numbers are meant unless the user says otherwise.
+    kind: the format found, in words. box_format: what the four numbers are unless the options say otherwise.
     boxes: (K, 4) float64. image: (K,) int64, indices into `image_ids`, or into the pyramid's images if that is None.
     columns: what else the file says of each box.
     normalized: whether the numbers are fractions of the image's width and height.

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.io.crops.header import write_header
-from msroi_cli.io.crops.writer import CropsWriter, Output, Record
+from msroi_cli.io.crops.record import BatchRecord, SpoolBlock, Written
+from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.atomic import failures_named, publish
 from msroi_cli.io.files.durability import sync, sync_data, write_all
 from msroi_cli.io.files.journal import Journal
@@ -66,11 +67,11 @@ class SpoolWriter(CropsWriter):
     def begin(self, resumed: bool) -> None:
         """Opens the spool behind the last block that is recorded, or an empty one."""
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-        self._end = max((record["offset"] + record["bytes"] for record in self.records), default=0)
+        self._end = max((block.offset + block.bytes for block in map(_block, self.records)), default=0)
         if not resumed:
             sync(self._path.parent)
 
-    def write(self, rows: NDArray[np.int64], crops: NDArray[Any], sums: NDArray[np.uint32]) -> Record:
+    def write(self, rows: NDArray[np.int64], crops: NDArray[Any], sums: NDArray[np.uint32]) -> Written:
         """Compresses and appends the chunks of `rows`, which begin and end with one or at the end of the file."""
         step = self._compression.rows
         encode = ENCODERS[self._compression.name]
@@ -88,7 +89,7 @@ class SpoolWriter(CropsWriter):
             offset, self._end = self._end, self._end + len(block)
         with failures_named(self._output.path):
             write_all(self._file, block, offset)
-        return {"offset": offset, "bytes": len(block), "chunks": len(index), "crc": zlib.crc32(sums.tobytes())}
+        return Written(zlib.crc32(sums.tobytes()), SpoolBlock(offset, len(block), len(index)))
 
     def _sync(self) -> None:
         sync_data(self._file)
@@ -121,11 +122,12 @@ class SpoolWriter(CropsWriter):
         sums = np.zeros(len(crops), np.uint32)
         step = self._compression.rows
         # In the order of the batches, whatever order they were finished in: a resumed job gives the same file.
-        for record in sorted(self.records, key=lambda record: record["batch"]):
-            block = os.pread(self._file, record["bytes"], record["offset"])
-            index = np.frombuffer(block, INDEX, record["chunks"])
-            start = index.nbytes + 4 * record["rows"]
-            block_sums = np.frombuffer(block, np.uint32, record["rows"], index.nbytes)
+        for record in sorted(self.records, key=lambda record: record.batch):
+            place = _block(record)
+            block = os.pread(self._file, place.bytes, place.offset)
+            index = np.frombuffer(block, INDEX, place.chunks)
+            start = index.nbytes + 4 * record.rows
+            block_sums = np.frombuffer(block, np.uint32, record.rows, index.nbytes)
             for number, (chunk, size, mask) in enumerate(index.tolist()):
                 first = chunk * step
                 crops.id.write_direct_chunk((first, *(0,) * (crops.ndim - 1)), block[start : start + size], mask)
@@ -143,3 +145,10 @@ class SpoolWriter(CropsWriter):
         """Removes the spool, and the output that is not whole."""
         self._path.unlink(missing_ok=True)
         self._output.partial.unlink(missing_ok=True)
+
+
+def _block(record: BatchRecord) -> SpoolBlock:
+    """Where a batch is in the spool; raises ValueError for the record of one that is not there."""
+    if record.written.block is None:
+        raise ValueError(f"expected the record of a compressed batch, got {record}")
+    return record.written.block

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.io.crops.header import lay_out, places
-from msroi_cli.io.crops.writer import CropsWriter, Record
+from msroi_cli.io.crops.record import Written
+from msroi_cli.io.crops.writer import CropsWriter
 from msroi_cli.io.files.atomic import failures_named, publish
 from msroi_cli.io.files.durability import reserve_space, sync, sync_data, write_all
 
@@ -31,14 +32,14 @@ class PlainWriter(CropsWriter):
             os.fsync(self._file)
             sync(partial.parent)
 
-    def write(self, rows: NDArray[np.int64], crops: NDArray[Any], sums: NDArray[np.uint32]) -> Record:
+    def write(self, rows: NDArray[np.int64], crops: NDArray[Any], sums: NDArray[np.uint32]) -> Written:
         """Writes rows that follow each other at once."""
         edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
         with failures_named(self._output.path):
             for start, stop in pairwise(edges):
                 self._put("crops", int(rows[start]) * self._output.header.row_bytes, crops[start:stop])
                 self._put("checksums", int(rows[start]) * sums.itemsize, sums[start:stop])
-        return {"crc": zlib.crc32(sums.tobytes())}
+        return Written(zlib.crc32(sums.tobytes()))
 
     def _put(self, name: str, offset: int, values: NDArray[Any]) -> None:
         if values.size:

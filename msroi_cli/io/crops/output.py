@@ -18,6 +18,7 @@ from msroi_cli.errors import UsageError
 from msroi_cli.io.crops.compressed import SpoolWriter
 from msroi_cli.io.crops.contiguous import PlainWriter
 from msroi_cli.io.crops.reader import Crops
+from msroi_cli.io.crops.record import BatchRecord
 from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.atomic import failures_named
 from msroi_cli.io.files.journal import Journal
@@ -35,7 +36,8 @@ def crops_writer(output: Output) -> Iterator[CropsWriter]:
     journal = Journal(output.target)
     try:
         writer = (PlainWriter if output.header.compression is None else SpoolWriter)(output, journal)
-        resumed = _resumes(output, journal, writer)
+        writer.records = _earlier(output, journal, writer)
+        resumed = bool(writer.records)
         try:
             if not resumed:
                 journal.clear()
@@ -50,7 +52,7 @@ def crops_writer(output: Output) -> Iterator[CropsWriter]:
             yield writer
         except BaseException:
             writer.close()
-            if not journal.records:
+            if not writer.records:
                 with suppress(OSError):
                     writer.discard()
                 journal.remove()
@@ -61,18 +63,20 @@ def crops_writer(output: Output) -> Iterator[CropsWriter]:
         journal.release()
 
 
-def _resumes(output: Output, journal: Journal, writer: CropsWriter) -> bool:
-    """Whether there is earlier work to go on with; raises UsageError if there is some that must not be lost."""
-    if not journal.records:
-        return False
-    if output.resume:
-        different = differences(journal.identity, output.identity)
-        if different:
-            raise UsageError(f"{output.path}: cannot resume: {different[0]}; --overwrite starts anew")
-        return writer.present()
-    if output.overwrite:
-        return False
-    raise UsageError(f"{output.path}: an unfinished job is here; --resume goes on with it, --overwrite starts anew")
+def _earlier(output: Output, journal: Journal, writer: CropsWriter) -> list[BatchRecord]:
+    """The batches of an earlier run to go on with; raises UsageError if there are some that must not be lost."""
+    if not journal.records or (output.overwrite and not output.resume):
+        return []
+    if not output.resume:
+        raise UsageError(f"{output.path}: interrupted job found: --resume continues it, --overwrite starts again")
+    different = differences(journal.identity, output.identity)
+    if different:
+        raise UsageError(f"{output.path}: cannot resume: {different[0]}; --overwrite starts again")
+    try:
+        records = [BatchRecord.from_json(values) for values in journal.records]
+    except ValueError as error:
+        raise UsageError(f"{output.path}: cannot resume: journal: {error}; --overwrite starts again") from error
+    return records if writer.present() else []
 
 
 def is_done(output: Output) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from msroi_cli.errors import InputError
 from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.crops.parts import Part
-from msroi_cli.io.crops.rows import RowSource, open_rows, rows_meant
+from msroi_cli.io.crops.rows import RowSource, open_rows, selected_rows
 from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, MOMENTS_DTYPE, STATS_DTYPE
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.files.refusal import refusing
@@ -37,7 +37,7 @@ class Crops:
     CRC32 of every `rows_per_block` rows. part: which part of a job the file is, None if it is none; a part has moments,
     one record a level, from which the statistics of the whole job are made.
 
-    A pickle holds the path alone: whoever loads it opens the file anew. After a fork both processes can go on reading.
+    A pickle holds the path alone: loading it opens the file again. After a fork both processes can go on reading.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -96,13 +96,13 @@ class Crops:
         """
         if isinstance(rows, tuple):
             return self._inside(rows)
-        meant = rows_meant(rows, len(self))
-        if isinstance(meant, int):
-            row: NDArray[Any] = self._source().slice(meant, meant + 1)[0]
+        selected = selected_rows(rows, len(self))
+        if isinstance(selected, int):
+            row: NDArray[Any] = self._source().slice(selected, selected + 1)[0]
             return row
-        if isinstance(meant, range):
-            return self._source().slice(meant.start, meant.stop)
-        return self._source().take(meant.ravel()).reshape(*meant.shape, *self.shape[1:])
+        if isinstance(selected, range):
+            return self._source().slice(selected.start, selected.stop)
+        return self._source().take(selected.ravel()).reshape(*selected.shape, *self.shape[1:])
 
     def _inside(self, key: tuple[Any, ...]) -> NDArray[Any]:
         if any(not isinstance(part, (int, np.integer, slice, type(...))) for part in key[1:]):
@@ -154,6 +154,12 @@ class Crops:
         order = np.argsort(self.image_index, kind="stable")
         edges = np.searchsorted(self.image_index[order], np.arange(len(self.image_ids) + 1))
         return numbers, order, edges
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """All columns by their names in the file, (K, ...) each."""
+        own = ("boxes", "image_index", "level", "status", "box_index")
+        return {**{name: getattr(self, name) for name in own}, **self.box_columns}
 
     @property
     def score(self) -> NDArray[Any] | None:
@@ -209,8 +215,8 @@ def _json_attribute(root: h5py.Group, location: Location, name: str) -> dict[str
     except (TypeError, ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        came = "none" if text is None else repr(text)[:60]
-        raise InputError(f"{location}: attribute {name}: expected a JSON object, got {came}")
+        actual = "none" if text is None else repr(text)[:60]
+        raise InputError(f"{location}: attribute {name}: expected a JSON object, got {actual}")
     return value
 
 

@@ -129,7 +129,7 @@ class ChunkedRows(RowSource):
             self._dataset = None
 
 
-def rows_meant(key: Any, count: int) -> int | range | NDArray[np.int64]:
+def selected_rows(key: Any, count: int) -> int | range | NDArray[np.int64]:
     """What an index means for `count` rows: one, a run with step 1, or any rows (..., ) from 0 to count - 1.
 
     Raises IndexError as NumPy does.

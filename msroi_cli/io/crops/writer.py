@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.io.crops.record import BatchRecord, Written
 from msroi_cli.io.crops.schema import CropsHeader
 from msroi_cli.io.files.atomic import check_target, failures_named
 from msroi_cli.io.files.journal import Journal
-
-Record = dict[str, Any]
 
 OVERWRITE_OR_RESUME = "--overwrite replaces it, --resume finishes it"
 
@@ -54,26 +53,25 @@ class Output:
 
 
 class CropsWriter(ABC):
-    """Where crops go. `write` may be called from any thread, the others from one."""
+    """Where crops go. `write` may be called from any thread, the others from one.
+
+    records: the batches that are done and on the disk, among them those of an earlier run.
+    """
 
     def __init__(self, output: Output, journal: Journal) -> None:
         self._output = output
         self._journal = journal
-
-    @property
-    def records(self) -> list[Record]:
-        """The batches that are done and on the disk, among them those of an earlier run."""
-        return self._journal.records
+        self.records: list[BatchRecord] = []
 
     @abstractmethod
     def begin(self, resumed: bool) -> None:
-        """Makes the files to write to, or opens those of an earlier run."""
+        """Makes the files to write to, or opens those of the earlier run that `records` are of."""
 
     @abstractmethod
-    def write(self, rows: NDArray[np.int64], crops: NDArray[Any], sums: NDArray[np.uint32]) -> Record:
-        """Writes `crops` (k, C, Ho, Wo), C-contiguous, of the file's dtype, as the rows `rows`; sums: their checksums.
+    def write(self, rows: NDArray[np.int64], crops: NDArray[Any], sums: NDArray[np.uint32]) -> Written:
+        """Writes `crops` (k, C, Ho, Wo), C-contiguous, of the file's dtype, as the rows `rows`.
 
-        Returns what its record must say for the crops to be found again.
+        sums: their checksums, (k,).
         """
 
     @abstractmethod
@@ -95,11 +93,12 @@ class CropsWriter(ABC):
     def _sync(self) -> None:
         """Has the disk take all that `write` wrote."""
 
-    def commit(self, records: list[Record]) -> None:
+    def commit(self, records: list[BatchRecord]) -> None:
         """Records batches whose `write` has returned, once their bytes are on the disk."""
         with failures_named(self._output.path):
             self._sync()
-        self._journal.add(records)
+        self._journal.add(record.as_json() for record in records)
+        self.records += records
 
     def present(self) -> bool:
         """Whether the files of an earlier run are there."""

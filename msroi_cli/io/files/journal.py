@@ -35,35 +35,14 @@ class Journal:
         self.target = target
         self.path = target.with_name(f".{target.name}.journal")
         with failures_named(target):
-            self._file = self._locked()
-            self.identity, self.records = self._read()
-
-    def _locked(self) -> int:
-        while True:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
+            self._file = _open_locked(self.path, target)
             try:
-                _lock(file, self.target)
-                # The one who held it may have removed it when done: then the name is another file's, or nobody's.
-                if _same_file(file, self.path):
-                    return file
+                entries, length = _whole_entries(os.pread(self._file, os.fstat(self._file).st_size, 0))
+                os.ftruncate(self._file, length)
             except BaseException:
-                os.close(file)
+                os.close(self._file)
                 raise
-            os.close(file)
-
-    def _read(self) -> tuple[Mapping[str, Any] | None, list[dict[str, Any]]]:
-        content = os.pread(self._file, os.fstat(self._file).st_size, 0)
-        entries, good = [], 0
-        for line in content.splitlines(keepends=True):
-            entry = _parsed(line)
-            if entry is None:
-                break
-            entries.append(entry)
-            good += len(line)
-        os.ftruncate(self._file, good)
-        if not entries or entries[0].get("format") != FORMAT or entries[0].get("version") != VERSION:
-            return None, []
-        return entries[0]["job"], entries[1:]
+        self.identity, self.records = _job_and_records(entries)
 
     def clear(self) -> None:
         """Forgets everything, on the disk too: what follows may undo what was recorded."""
@@ -107,13 +86,50 @@ def _line(entry: Mapping[str, Any]) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
+def _open_locked(path: Path, target: Path) -> int:
+    """Opens or makes the journal of `target` and locks it."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
+        try:
+            _lock(file, target)
+            # The process that held it may have removed it when done: then the name is another file's, or nobody's.
+            if _same_file(file, path):
+                return file
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
+
+
+def _whole_entries(content: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The entries of a journal up to the first line that is damaged or cut short, and their length in bytes."""
+    entries, length = [], 0
+    for line in content.splitlines(keepends=True):
+        entry = _parsed(line)
+        if entry is None:
+            break
+        entries.append(entry)
+        length += len(line)
+    return entries, length
+
+
+def _job_and_records(entries: list[dict[str, Any]]) -> tuple[Mapping[str, Any] | None, list[dict[str, Any]]]:
+    """The identity of the job and its records; none of a journal that is new or of another version."""
+    if not entries or entries[0].get("format") != FORMAT or entries[0].get("version") != VERSION:
+        return None, []
+    return entries[0]["job"], entries[1:]
+
+
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """The entry of a line; None if it is not whole."""
+    """The entry of a line; None if it is damaged or cut short."""
     text = line[9:-1]
     if not line.endswith(b"\n") or line[:9] != b"%08x " % zlib.crc32(text):
         return None
-    entry: dict[str, Any] = json.loads(text)
-    return entry
+    try:
+        entry = json.loads(text)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 def _lock(file: int, target: Path) -> None:
@@ -124,7 +140,7 @@ def _lock(file: int, target: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UsageError(f"{target}: another process is making it right now") from None
+        raise UsageError(f"{target}: locked by another msroi process") from None
 
 
 def _same_file(file: int, path: Path) -> bool:

@@ -54,8 +54,8 @@ def _task(environment: Mapping[str, str]) -> ArrayTask:
     """The array task that the environment describes; raises UsageError unless it is one and only one."""
     found = [name for name in TASK_VARIABLES if environment.get(name)]
     if len(found) != 1:
-        came = " and ".join(found) or "none of them"
-        raise UsageError(f"--shard auto: expected one of {', '.join(TASK_VARIABLES)} to be set, got {came}")
+        actual = " and ".join(found) or "none of them"
+        raise UsageError(f"--shard auto: expected one of {', '.join(TASK_VARIABLES)} to be set, got {actual}")
     return ArrayTask(found[0], _number(found[0], environment) + TASK_VARIABLES[found[0]])
 
 

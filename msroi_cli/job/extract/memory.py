@@ -47,15 +47,15 @@ class Budget:
             limit = max(1, memory // 8 // row // multiple) * multiple
             size = BatchSize(max(1, min(SEQUENTIAL_BATCH // row, limit)), limit, multiple)
             return cls(size, LARGEST_BLOCK, 1, memory // 2)
-        images, together = _images_at_once(pyramid, memory // 4)
+        images, group_bytes = _images_at_once(pyramid, memory // 4)
         share = memory // 8 if images == 1 else memory // 4
         multiple = header.compression.rows if header.compression else 1
         limit = max(1, share // row // multiple) * multiple
         total = row * len(plan)
-        enough = min(max(total // BATCHES_AT_LEAST, SMALLEST_BATCH), LARGEST_BATCH) // row
-        block = min(max(LARGEST_BLOCK, together), share)
+        target_rows = min(max(total // BATCHES_AT_LEAST, SMALLEST_BATCH), LARGEST_BATCH) // row
+        block = min(max(LARGEST_BLOCK, group_bytes), share)
         workers = memory // (min(limit * row, max(total, 1)) + block)
-        return cls(BatchSize(max(1, min(enough, limit)), limit, multiple, images), block, max(1, workers))
+        return cls(BatchSize(max(1, min(target_rows, limit)), limit, multiple, images), block, max(1, workers))
 
 
 def _images_at_once(pyramid: Pyramid, most: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from msroi_cli.core.levels import levels_of
 from msroi_cli.core.spec import PoolSpec
 
-# Another plan for the same boxes may not go on with a job that was begun by this one.
+# A job is resumed only by the same version of the plan.
 PLAN_VERSION = 2
 
 NO_IMAGE = -1
@@ -43,13 +43,13 @@ class Batch:
 class BatchSize:
     """How many rows a batch has.
 
-    enough: a batch is closed at the end of the image that brings it to this many rows.
+    target_rows: a batch is closed at the end of the image that brings it to this many rows.
     limit: no batch has more; an image is split only where it alone has more.
     multiple: batches begin at multiples of this many rows, also within an image; `limit` is one of them.
     images: images from one multiple of this to the next count as one, unless together they have more than `limit` rows.
     """
 
-    enough: int
+    target_rows: int
     limit: int
     multiple: int = 1
     images: int = 1
@@ -97,10 +97,10 @@ class Plan:
         `multiple` is 1, an image lies in more than one batch only if it has more than `limit` rows or fills up a batch.
         """
         image = np.where(self.pooled, self.image, NO_IMAGE)[self.order]
-        edges, together = _ends(image), _ends(image // size.images)
+        edges, groups = _ends(image), _ends(image // size.images)
         start = number = 0
         while start < len(image):
-            stop = _stop(start, edges, together, size)
+            stop = _stop(start, edges, groups, size)
             inner = edges[np.searchsorted(edges, start, "right") : np.searchsorted(edges, stop, "left")]
             cuts = [start, *inner.tolist(), stop]
             yield Batch(
@@ -121,11 +121,11 @@ def _last(ends: NDArray[np.int64], limit: int) -> int:
     return int(ends[count - 1]) if count else 0
 
 
-def _stop(start: int, edges: NDArray[np.int64], together: NDArray[np.int64], size: BatchSize) -> int:
-    """Where the batch that begins at `start` ends; `edges` are the ends of the images, `together` some of them."""
-    stop = int(together[min(int(np.searchsorted(together, start + size.enough)), len(together) - 1)])
+def _stop(start: int, edges: NDArray[np.int64], groups: NDArray[np.int64], size: BatchSize) -> int:
+    """Where the batch that begins at `start` ends; `edges` are the ends of images, `groups` some of them."""
+    stop = int(groups[min(int(np.searchsorted(groups, start + size.target_rows)), len(groups) - 1)])
     if stop > start + size.limit:
-        last = (_last(ends, start + size.limit) for ends in (together, edges))
+        last = (_last(ends, start + size.limit) for ends in (groups, edges))
         stop = next((end for end in last if end > start), start + size.limit)
     if stop < edges[-1]:
         stop = max(stop // size.multiple, start // size.multiple + 1) * size.multiple

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from msroi_cli.job.extract.memory import Budget
 from msroi_cli.job.extract.part import check_folder, output_path, shard_of
 from msroi_cli.job.extract.plan import NO_IMAGE, PLAN_VERSION, Plan, make_plan
 from msroi_cli.job.join import UNKNOWN_IMAGE, JoinedBoxes, joined_boxes, reason_counts
+from msroi_cli.job.recipe import Recipe
 from msroi_cli.job.request import ExtractRequest
 
 # What becomes of a box that cannot be pooled: the value of its crop, or None where it has no crop.
@@ -162,7 +163,7 @@ def _header(
         columns,
         list(pyramid.image_ids[first:stop]),
         len(spec.spatial_scales),
-        _parameters(request, pyramid, spec, joined),
+        _recipe(request, pyramid, spec, joined).as_dict(),
         sources,
         _compression(request, math.prod(row_shape) * dtype.itemsize, plan),
         part,
@@ -195,7 +196,7 @@ def _boxes_modified(boxes: Any) -> str | int | None:
 
 
 def _identity(header: CropsHeader, budget: Budget, modified: Mapping[str, Any]) -> dict[str, Any]:
-    """What a job must have in common with one that goes on with its work."""
+    """What two runs must have in common for one to resume the other."""
     return {
         "inputs": header.sources_as_dict(),
         "modified": dict(modified),
@@ -207,17 +208,13 @@ def _identity(header: CropsHeader, budget: Budget, modified: Mapping[str, Any]) 
     }
 
 
-def _parameters(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, joined: JoinedBoxes) -> dict[str, Any]:
-    return {
-        **spec.as_dict(),
-        "levels": [level.name for level in pyramid.levels],
+def _recipe(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, joined: JoinedBoxes) -> Recipe:
+    read_as: dict[str, Any] = {
         "box_format": joined.box_format,
         "box_space": request.box.box_space or pyramid.box_space or "input",
         "normalized": joined.normalized,
         "image_key": joined.image_key,
-        "on_bad_box": request.box.on_bad_box,
-        "on_unknown_image": request.box.on_unknown_image,
-        **({"reduce": request.reduce} if request.reduce else {}),
-        **({"group": request.levels.group} if request.levels.group else {}),
-        **({"order": request.order} if request.order != "input" else {}),
     }
+    box = replace(request.box, **read_as)
+    names = tuple(level.name for level in pyramid.levels)
+    return Recipe(spec, names, box, request.reduce, request.order, request.levels.group)

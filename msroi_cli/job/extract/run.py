@@ -19,7 +19,8 @@ from msroi_cli.core.reduce import REDUCTIONS
 from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import StoppedError
 from msroi_cli.io.crops.output import crops_writer, is_done
-from msroi_cli.io.crops.writer import CropsWriter, Record
+from msroi_cli.io.crops.record import BatchRecord
+from msroi_cli.io.crops.writer import CropsWriter
 from msroi_cli.io.files.atomic import check_room, failures_named
 from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.job.extract.plan import NO_IMAGE, Batch
@@ -56,7 +57,7 @@ def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summ
     """Pools every box of `job` and writes the output, which appears under its name when it is whole.
 
     progress is called with the number of boxes just done, those of an earlier run included. stop is asked after every
-    batch for the signal that came, if one did. Returns None if the output was whole already.
+    batch for the number of a signal to stop, 0 for none. Returns None if the output was whole already.
     Raises InputError, UsageError, RunError or StoppedError.
     """
     started = perf_counter()
@@ -67,19 +68,20 @@ def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summ
         return None
     check(job, CHECKED_FIRST)
     with crops_writer(job.output) as writer:
-        done = {record["batch"] for record in writer.records}
-        progress(sum(record["rows"] for record in writer.records))
-        crew = _Crew(job, writer)
+        done = {record.batch for record in writer.records}
+        progress(sum(record.rows for record in writer.records))
+        workers = _Workers(job, writer)
         with job.pyramid.reading(_images_left(job, done), job.budget.ahead):
-            for records in crew.work(batch for batch in job.plan.batches(job.budget.batch) if batch.number not in done):
+            batches = (batch for batch in job.plan.batches(job.budget.batch) if batch.number not in done)
+            for records in workers.work(batches):
                 writer.commit(records)
-                progress(sum(record["rows"] for record in records))
+                progress(sum(record.rows for record in records))
                 _stop_if(stop(), job, writer)
         _stop_if(stop(), job, writer)
         stats = CropStats.empty(job.header.levels)
-        for record in sorted(writer.records, key=lambda record: record["batch"]):
-            stats.add(CropStats.from_list(record["stats"]))
-        summary = _summary(job, stats, crew.seconds())
+        for record in sorted(writer.records, key=lambda record: record.batch):
+            stats.add(CropStats.from_list(record.stats))
+        summary = _summary(job, stats, workers.seconds())
         writer.finish(summary.records(), moments_records(stats))
     return replace(summary, elapsed=perf_counter() - started)
 
@@ -94,14 +96,14 @@ def _images_left(job: Extraction, done: Container[int]) -> list[int]:
 
 
 def _stop_if(signal: int, job: Extraction, writer: CropsWriter) -> None:
-    """Raises StoppedError if a signal came."""
+    """Raises StoppedError if there is a signal to stop."""
     if signal:
-        rows = sum(record["rows"] for record in writer.records)
-        kept = "; --resume goes on from there" if rows else ""
+        rows = sum(record.rows for record in writer.records)
+        kept = "; --resume continues from there" if rows else ""
         raise StoppedError(f"stopped with {rows:,} of {len(job.plan):,} boxes done{kept}", signal)
 
 
-class _Crew:
+class _Workers:
     """Threads that work on batches, each with its own buffers."""
 
     def __init__(self, job: Extraction, writer: CropsWriter) -> None:
@@ -114,7 +116,7 @@ class _Crew:
         self._poolers: list[Pooler] = []
         self._threads = max(1, threads // self._workers)
 
-    def work(self, batches: Iterator[Batch]) -> Iterator[list[Record]]:
+    def work(self, batches: Iterator[Batch]) -> Iterator[list[BatchRecord]]:
         """Works on every batch; yields the records of those that are done, some at a time.
 
         There are never more batches under way than workers, and as many again that wait.
@@ -134,7 +136,7 @@ class _Crew:
             finally:
                 _cancel(waiting)
 
-    def _one(self, batch: Batch) -> Record:
+    def _one(self, batch: Batch) -> BatchRecord:
         """Pools and writes one batch; returns its record."""
         job = self._job
         if not hasattr(self._own, "pooler"):
@@ -152,8 +154,7 @@ class _Crew:
         if job.request.reduce:
             crops, checksums = REDUCTIONS[job.request.reduce](crops), None
         sums = row_checksums(crops) if checksums is None else checksums
-        place = self._writer.write(rows, crops, sums)
-        return {"batch": batch.number, "rows": len(rows), "stats": stats.as_list(), **place}
+        return BatchRecord(batch.number, len(rows), stats.as_list(), self._writer.write(rows, crops, sums))
 
     def seconds(self) -> NDArray[np.float64]:
         """The time spent on pooling each level, all threads together."""
@@ -163,7 +164,7 @@ class _Crew:
         return total
 
 
-def _cancel(futures: set[Future[Record]]) -> None:
+def _cancel(futures: set[Future[BatchRecord]]) -> None:
     for future in futures:
         future.cancel()
 

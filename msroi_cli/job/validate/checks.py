@@ -1,4 +1,4 @@
-"""Everything that `extract` would trip over, and what it would take without a word but is hardly meant, all at once."""
+"""Everything that `extract` would refuse, and what is valid but implausible, all at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from msroi_cli.job.images import advice_on_unknown, images_of
 from msroi_cli.job.join import BAD_BOX_ADVICE, UNKNOWN_IMAGE_ADVICE
 from msroi_cli.job.request import BoxOptions, PoolOptions
 from msroi_cli.job.validate.findings import EXAMPLES, Finding, fatal, of_boxes, refusal
-from msroi_cli.job.validate.plausibility import Reading, reading, suspicions
+from msroi_cli.job.validate.plausibility import Reading, plausibility_findings, reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class ValidateRequest:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What came out: the findings, and how much was looked at."""
+    """The findings, and how much was checked."""
 
     findings: list[Finding]
     boxes: int
@@ -57,7 +57,7 @@ class Validation:
 
 
 def validate(request: ValidateRequest) -> Validation:
-    """Looks at all of it; what is wrong is found and not raised."""
+    """Checks everything; what is wrong becomes a finding and is not raised."""
     findings: list[Finding] = []
     table = _table(request, findings)
     with _pyramid(request, findings) as pyramid:
@@ -138,7 +138,11 @@ def _of_boxes(request: ValidateRequest, pyramid: Pyramid, table: BoxTable) -> li
         read = reading(table, images, sizes, pyramid, request.box)
     except (InputError, UsageError) as error:
         return [*found, refusal("box options", error, _space_advice(table, images, sizes, pyramid, request.box))]
-    return [*found, *_bad_boxes(request, table, read), *suspicions(table, images, sizes, pyramid, request.box)]
+    return [
+        *found,
+        *_bad_boxes(request, table, read),
+        *plausibility_findings(table, images, sizes, pyramid, request.box),
+    ]
 
 
 def _space_advice(

@@ -17,8 +17,8 @@ from msroi_cli.job.validate.findings import EXAMPLES, Finding, example
 
 # Boxes may reach beyond the input by this share of its side, or by so many pixels: rounding, and annotators' hands.
 TOLERANCE, TOLERANCE_PIXELS = 0.02, 8.0
-# Suspicious is what so many boxes have, and what so few have when they are read in the other way.
-SUSPICIOUS_SHARE, BETTER_BY = 0.05, 0.1
+# Reported is what at least this share of boxes has, and at most that share of those when read in the other way.
+IMPLAUSIBLE_SHARE, BETTER_BY = 0.05, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def reading(
     return Reading(boxes, reason, beyond & good, outside & good, empty & good)
 
 
-def suspicions(
+def plausibility_findings(
     table: BoxTable, images: NDArray[np.int64], sizes: NDArray[np.float64], pyramid: Pyramid, options: BoxOptions
 ) -> list[Finding]:
     """The other way to read the boxes that leaves by far the fewest of them bad or beyond the input, if there is one.
@@ -70,7 +70,7 @@ def suspicions(
         return found
     bad = reading(table, images, sizes, pyramid, options).implausible
     count = int(bad.sum())
-    if not count or count < SUSPICIOUS_SHARE * len(bad):
+    if not count or count < IMPLAUSIBLE_SHARE * len(bad):
         return []
     best: tuple[int, str, str] | None = None
     for check, advice, other, otherwise in _alternatives(table, pyramid, options):

@@ -84,7 +84,7 @@ def test_batches(table, drop, size):
 @given(box_tables(), batch_sizes())
 def test_batches_split_an_image_only_where_they_must(table, size):
     plan = make_plan(*table, SPEC, drop=False)
-    batches = list(plan.batches(BatchSize(size.enough, size.limit)))
+    batches = list(plan.batches(BatchSize(size.target_rows, size.limit)))
     for batch, following in pairwise(batches):
         last, first = batch.segments[-1], following.segments[0]
         if last.image == first.image:
@@ -92,14 +92,14 @@ def test_batches_split_an_image_only_where_they_must(table, size):
             assert boxes > size.limit
             assert len(batch.rows) == size.limit or len(batch.segments) == 1
         else:
-            assert len(batch.rows) >= size.enough or len(batch.rows) + len(first.rows) > size.limit
+            assert len(batch.rows) >= size.target_rows or len(batch.rows) + len(first.rows) > size.limit
 
 
 @given(box_tables(), batch_sizes())
 def test_batches_split_images_that_are_stored_together_only_where_they_must(table, size):
     plan = make_plan(*table, SPEC, drop=False)
     images = np.where(plan.pooled, plan.image, NO_IMAGE) // size.images
-    for batch, following in pairwise(plan.batches(BatchSize(size.enough, size.limit, images=size.images))):
+    for batch, following in pairwise(plan.batches(BatchSize(size.target_rows, size.limit, images=size.images))):
         last, first = batch.segments[-1].image // size.images, following.segments[0].image // size.images
         if last == first:
             assert (images == last).sum() > size.limit

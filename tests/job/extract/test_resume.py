@@ -139,7 +139,7 @@ def test_changed_inputs_are_refused(tmp_path, job, monkeypatch, which):
 
 def test_unfinished_work_is_not_lost_without_a_word(tmp_path, job, monkeypatch):
     cut_short(tmp_path, job, monkeypatch)
-    refused(extract(tmp_path, job), 2, "an unfinished job is here; --resume goes on with it, --overwrite starts anew")
+    refused(extract(tmp_path, job), 2, "interrupted job found: --resume continues it, --overwrite starts again")
     assert extract(tmp_path, job, "--overwrite").exit_code == 0
     assert files(tmp_path) == ["o.h5"]
 
@@ -175,13 +175,15 @@ def test_second_job_is_refused_while_the_first_lives(tmp_path, job):
     journal = Journal(tmp_path / "o.h5")
     try:
         for options in ((), ("--resume",), ("--overwrite",)):
-            refused(extract(tmp_path, job, *options), 2, "another process is making it right now")
+            refused(extract(tmp_path, job, *options), 2, "locked by another msroi process")
     finally:
         journal.release()
     assert extract(tmp_path, job).exit_code == 0
 
 
-@pytest.mark.parametrize("tail", [b"0", b"00000000 {}\n", b"deadbeef " + json.dumps({"batch": 1}).encode(), b"\0" * 50])
+@pytest.mark.parametrize(
+    "tail", [b"0", b"00000000 {}\n", b"00000000 \n", b"deadbeef " + json.dumps({"batch": 1}).encode(), b"\0" * 50]
+)
 def test_torn_end_of_a_journal_does_not_count(tmp_path, job, monkeypatch, tail):
     assert extract(tmp_path, job, name="whole.h5").exit_code == 0
     cut_short(tmp_path, job, monkeypatch)
