@@ -44,16 +44,14 @@ def multi_scale_roi_align(
     output_size: bins of a crop, one integer or (height, width).
     sampling_ratio: samples per bin and axis; -1 or 0: ceil(box side / bins).
     compat: "lucid", "torchvision", "detectron2" or "mmdet"; an argument that is None takes this preset's value.
-    canonical_level, canonical_scale: a box of sqrt(w * h) = canonical_scale input pixels goes to canonical_level, an
-        index into `features` or log2 of a stride, as the preset counts.
+    canonical_level, canonical_scale: the level, as the preset counts, of a box of sqrt(w * h) = canonical_scale pixels.
     aligned: shift boxes by half a cell, as Mask R-CNN's later implementations do.
     levels: (K,) integers, the level of each box, instead of the rule.
     threads: how many threads may work; None: as many as this process has processors.
     out: an array (K, C, Ho, Wo) of any float dtype to write into, and to return.
 
     Returns (K, C, Ho, Wo) in the order of the RoIs, in the dtype of the features.
-    Each number is within k * 2**-24 * M / (1 - k * 2**-24) of the exact average (float64 features: 2**-53), M being the
-        largest feature under its bin and k 10 for 4 x 4 cells under it; for any number of cells see the README.
+    How far each number may be from the exact average: docs/semantics.md, "Numerical guarantees".
     Raises ValueError that names the argument, what was expected and the value given.
     Source: He et al., "Mask R-CNN" (2017), section 3, and Lin et al., "Feature Pyramid Networks" (2017), equation 1.
     """

@@ -17,7 +17,7 @@ from msroi_cli.errors import UsageError
 from msroi_cli.io.boxes.open import BoxFileOptions, read_boxes
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.levels import LevelChoice
-from msroi_cli.job.join import invalid_reasons, refuse_bad_boxes
+from msroi_cli.job.join.boxes import invalid_reasons, refuse_bad_boxes
 from msroi_cli.job.summary import Sizes
 
 LINES_AT_ONCE = 4096

@@ -21,7 +21,7 @@ from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.hdf5.describe import crops_storage, has_attribute, listing
 from msroi_cli.job.crops import FolderCrops, open_crops
 from msroi_cli.job.inspect_pyramid import pyramid_facts
-from msroi_cli.job.join import invalid_reasons, reason_counts
+from msroi_cli.job.join.boxes import invalid_reasons, reason_counts
 from msroi_cli.job.recipe import level_name
 
 PERCENTILES = (0, 5, 25, 50, 75, 95, 100)

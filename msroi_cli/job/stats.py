@@ -15,7 +15,7 @@ from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import InputError
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.schema import STATUS_POOLED
-from msroi_cli.job.join import invalid_reasons, reason_counts
+from msroi_cli.job.join.boxes import invalid_reasons, reason_counts
 from msroi_cli.job.recipe import Recipe
 from msroi_cli.job.summary import LevelSummary, Summary, summarize
 

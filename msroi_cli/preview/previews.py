@@ -22,8 +22,8 @@ from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.crops import open_crops
-from msroi_cli.job.images import images_of
-from msroi_cli.job.join import invalid_reasons, to_input_pixels
+from msroi_cli.job.join.boxes import invalid_reasons, to_input_pixels
+from msroi_cli.job.join.images import images_of
 from msroi_cli.job.recipe import Recipe, level_name
 from msroi_cli.job.request import BoxOptions, PoolOptions
 from msroi_cli.preview.boxes_picture import boxes_picture, heat_picture

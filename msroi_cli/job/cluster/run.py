@@ -22,7 +22,8 @@ from msroi_cli.job.extract.run import CHECKED_FIRST, check
 from msroi_cli.job.merge import MergeRequest, merge
 from msroi_cli.job.summary import Summary
 
-SHARDS_PER_WORKER = 4
+# Every shard reads the boxes and lists the images anew, and shards have equal work.
+SHARDS_PER_WORKER = 1
 
 # Opening images is what takes time where there are so many, so small: HDF5 opens one at a time in a process.
 MANY_IMAGES, SMALL_IMAGE = 20_000, 1 << 20

@@ -26,7 +26,7 @@ from msroi_cli.io.stream.streamed import StreamedPyramid
 from msroi_cli.job.extract.memory import Budget
 from msroi_cli.job.extract.part import check_folder, output_path, shard_of
 from msroi_cli.job.extract.plan import NO_IMAGE, PLAN_VERSION, Plan, make_plan
-from msroi_cli.job.join import UNKNOWN_IMAGE, JoinedBoxes, joined_boxes, reason_counts
+from msroi_cli.job.join.boxes import UNKNOWN_IMAGE, JoinedBoxes, joined_boxes, reason_counts
 from msroi_cli.job.recipe import Recipe
 from msroi_cli.job.request import ExtractRequest
 

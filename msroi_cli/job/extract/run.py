@@ -26,7 +26,7 @@ from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.job.extract.plan import NO_IMAGE, Batch
 from msroi_cli.job.extract.pooling import Pooler
 from msroi_cli.job.extract.prepare import Extraction
-from msroi_cli.job.geometry import checked_sizes
+from msroi_cli.job.join.geometry import checked_sizes
 from msroi_cli.job.summary import Summary, moments_records, summarize
 
 Progress = Callable[[int], None]

@@ -18,9 +18,9 @@ from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
-from msroi_cli.job.geometry import checked_sizes
-from msroi_cli.job.images import advice_on_unknown, images_of
-from msroi_cli.job.join import BAD_BOX_ADVICE, UNKNOWN_IMAGE_ADVICE
+from msroi_cli.job.join.boxes import BAD_BOX_ADVICE, UNKNOWN_IMAGE_ADVICE
+from msroi_cli.job.join.geometry import checked_sizes
+from msroi_cli.job.join.images import advice_on_unknown, images_of
 from msroi_cli.job.request import BoxOptions, PoolOptions
 from msroi_cli.job.validate.findings import EXAMPLES, Finding, fatal, of_boxes, refusal
 from msroi_cli.job.validate.plausibility import Reading, plausibility_findings, reading

@@ -11,7 +11,7 @@ from msroi_cli.core.boxes import BOX_FORMATS
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.base import Pyramid
-from msroi_cli.job.join import UNKNOWN_IMAGE, invalid_reasons, to_input_pixels
+from msroi_cli.job.join.boxes import UNKNOWN_IMAGE, invalid_reasons, to_input_pixels
 from msroi_cli.job.request import BoxOptions
 from msroi_cli.job.validate.findings import EXAMPLES, Finding, example
 

@@ -16,7 +16,7 @@ from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.columns import BoxColumns
 from msroi_cli.io.files.location import Source
 from msroi_cli.io.pyramid.base import Pyramid
-from msroi_cli.job.images import advice_on_unknown, images_of
+from msroi_cli.job.join.images import advice_on_unknown, images_of
 from msroi_cli.job.request import BoxOptions
 
 UNKNOWN_IMAGE = len(REASONS) + 1
