@@ -118,18 +118,28 @@ def level_options(command: F) -> F:
             metavar="NUMBERS",
             help="Cells per input pixel of each level: 0.25,0.125 or 1/4,1/8. Replaces --strides.",
         ),
+        click.option(
+            "--allow-external",
+            is_flag=True,
+            help="Read files that an HDF5 pyramid leads to, wherever they are, not only below its own folder.",
+        ),
+        click.option(
+            "--allow-fill", is_flag=True, help="Read values that were never written to an HDF5 pyramid as fill values."
+        ),
     )
 
 
 def level_choice(given: dict[str, Any]) -> LevelChoice:
     """Removes the values of `level_options` from `given` and returns them as one choice."""
+    from msroi_cli.io.files.access import Access
     from msroi_cli.io.pyramid.levels import LevelChoice
 
     names, strides, scales = (given.pop(name) for name in ("levels", "strides", "scales"))
     group = given.pop("group", None)
+    access = Access(given.pop("allow_external"), given.pop("allow_fill"))
     if strides and scales:
         raise UsageError("--strides: expected without --scales, got both")
-    return LevelChoice(names, strides, scales, group=group)
+    return LevelChoice(names, strides, scales, group=group, access=access)
 
 
 box_format_option = click.option(

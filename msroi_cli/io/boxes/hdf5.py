@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable, whole_numbers
 from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
+from msroi_cli.io.files.access import Access
 from msroi_cli.io.files.location import Location
-from msroi_cli.io.hdf5.read import attribute, dataset_in, member, names, open_group, read, texts
+from msroi_cli.io.hdf5.read import InputGroup, dataset_in, member, names, open_group
+from msroi_cli.io.hdf5.values import attribute, dtype_of, read_numbers, texts
 
 EXPECTED = (
     "boxes: rois (K, 5), or boxes (K, 4) with image_index or image_ids (K,), or one group per image with boxes (k, 4)"
 )
 
 
-def read_hdf5_boxes(location: Location) -> BoxTable:
-    """Reads a box file; raises InputError that says what was looked for and what was found."""
-    root = open_group(location, EXPECTED)
+def read_hdf5_boxes(location: Location, access: Access | None = None) -> BoxTable:
+    """Reads a box file, and what it links to as far as `access` allows; raises InputError."""
+    root = open_group(location, EXPECTED, access)
     try:
         known = names(root, location)
         if "rois" in known and "boxes" in known:
@@ -34,10 +35,10 @@ def read_hdf5_boxes(location: Location) -> BoxTable:
             return _flat(root, location, known)
         return _grouped(root, location, known)
     finally:
-        root.file.close()
+        root.close()
 
 
-def _flat(root: h5py.Group, location: Location, known: list[str]) -> BoxTable:
+def _flat(root: InputGroup, location: Location, known: list[str]) -> BoxTable:
     boxes = _table(root, location, "boxes", 4)
     columns = _columns(root, location, len(boxes))
     where = location.at("image_ids")
@@ -59,7 +60,7 @@ def _flat(root: h5py.Group, location: Location, known: list[str]) -> BoxTable:
     return BoxTable("HDF5 boxes", boxes, image, image_ids=list(code), columns=columns)
 
 
-def _refuse_two_readings(root: h5py.Group, where: str, index: NDArray[np.int64], ids: list[str]) -> None:
+def _refuse_two_readings(root: InputGroup, where: str, index: NDArray[np.int64], ids: list[str]) -> None:
     """Raises InputError where image_ids may be those of the boxes, one each, or those that image_index points to.
 
     Only a crops file says which.
@@ -75,13 +76,13 @@ def _refuse_two_readings(root: h5py.Group, where: str, index: NDArray[np.int64],
         )
 
 
-def _grouped(root: h5py.Group, location: Location, known: list[str]) -> BoxTable:
+def _grouped(root: InputGroup, location: Location, known: list[str]) -> BoxTable:
     ids: list[str] = []
     parts: list[NDArray[np.float64]] = []
     columns: list[BoxColumns] = []
     for name in known:
         group = member(root, name, location.at(name))
-        if isinstance(group, h5py.Group) and member(group, "boxes", location.at(name, "boxes")) is not None:
+        if isinstance(group, InputGroup) and member(group, "boxes", location.at(name, "boxes")) is not None:
             inside = Location(location.path, f"{location.group.rstrip('/')}/{name}")
             ids.append(name)
             parts.append(_table(group, inside, "boxes", 4))
@@ -97,27 +98,23 @@ def _grouped(root: h5py.Group, location: Location, known: list[str]) -> BoxTable
     return BoxTable("HDF5 boxes by image", boxes, image, image_ids=ids, columns=BoxColumns.joined(columns))
 
 
-def _table(group: h5py.Group, location: Location, name: str, width: int) -> NDArray[np.float64]:
+def _table(group: InputGroup, location: Location, name: str, width: int) -> NDArray[np.float64]:
     where = location.at(name)
     expected = f"(K, {width}) numbers"
-    values = read(dataset_in(group, name, where, expected), where)
-    if values.size == 0 and values.ndim in (1, 2):
+    dataset = dataset_in(group, name, where, expected)
+    dtype_of(dataset, where)
+    if dataset.size == 0 and dataset.ndim in (1, 2):
         return np.empty((0, width))
-    if values.ndim != 2 or values.shape[1] != width or values.dtype.kind not in "fiu":
-        raise InputError(f"{where}: expected {expected}, got {values.shape} {values.dtype}")
-    return values.astype(np.float64)
+    return read_numbers(dataset, where, (None, width), expected).astype(np.float64)
 
 
-def _column(group: h5py.Group, location: Location, name: str, count: int) -> NDArray[Any]:
+def _column(group: InputGroup, location: Location, name: str, count: int) -> NDArray[Any]:
     where = location.at(name)
     expected = f"({count},) numbers, one a box"
-    values = read(dataset_in(group, name, where, expected), where)
-    if values.shape != (count,) or values.dtype.kind not in "fiu":
-        raise InputError(f"{where}: expected {expected}, got {values.shape} {values.dtype}")
-    return values
+    return read_numbers(dataset_in(group, name, where, expected), where, (count,), expected)
 
 
-def _columns(group: h5py.Group, location: Location, count: int) -> BoxColumns:
+def _columns(group: InputGroup, location: Location, count: int) -> BoxColumns:
     """The columns that travel along with the boxes."""
     found: dict[str, NDArray[Any]] = {}
     for column in BOX_COLUMNS:

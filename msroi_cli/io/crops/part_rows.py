@@ -52,7 +52,7 @@ class PartRows(RowSource):
             dataset = dataset_in(root, "crops", location.at("crops"), "crops")
             self._open[part] = open_rows(self._paths[part], dataset)
         finally:
-            root.file.close()
+            root.close()
         return self._open[part]
 
     def slice(self, start: int, stop: int) -> NDArray[Any]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +19,8 @@ from msroi_cli.io.crops.rows import RowSource, open_rows, selected_rows
 from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, MOMENTS_DTYPE, STATS_DTYPE
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.files.refusal import refusing
-from msroi_cli.io.hdf5.read import attribute, dataset_in, dtype_of, open_group, read, texts
+from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, open_group
+from msroi_cli.io.hdf5.values import attribute, dtype_of, read, texts
 
 BLOCK_BYTES = 8 << 20
 MOST_LEVELS = 1 << 16
@@ -48,9 +48,9 @@ class Crops:
             with refusing(location):
                 self._read(root, location)
         finally:
-            root.file.close()
+            root.close()
 
-    def _read(self, root: h5py.Group, location: Location) -> None:
+    def _read(self, root: InputGroup, location: Location) -> None:
         if not np.array_equal(attribute(root, "format", str(location)), FORMAT):
             raise InputError(f"{location}: expected a crops file, format {FORMAT}, got another HDF5 file")
         version = attribute(root, "format_version", str(location))
@@ -64,7 +64,7 @@ class Crops:
         columns = {
             name: _column(root, location, name, len(dataset))
             for name in COLUMNS
-            if name in root or name not in travelling
+            if name not in travelling or member(root, name, location.at(name)) is not None
         }
         self.boxes, self.image_index = columns["boxes"], columns["image_index"]
         self.level, self.status, self.box_index = columns["level"], columns["status"], columns["box_index"]
@@ -207,7 +207,7 @@ class Crops:
         return f"<Crops {self.path}: {self.shape} {self.dtype}>"
 
 
-def _json_attribute(root: h5py.Group, location: Location, name: str) -> dict[str, Any]:
+def _json_attribute(root: InputGroup, location: Location, name: str) -> dict[str, Any]:
     """A root attribute that holds a JSON object; raises InputError."""
     text = attribute(root, name, str(location))
     try:
@@ -220,11 +220,11 @@ def _json_attribute(root: h5py.Group, location: Location, name: str) -> dict[str
     return value
 
 
-def _dataset(root: h5py.Group, location: Location, name: str) -> h5py.Dataset:
+def _dataset(root: InputGroup, location: Location, name: str) -> InputDataset:
     return dataset_in(root, name, location.at(name), "a dataset")
 
 
-def _crops_dataset(root: h5py.Group, location: Location) -> h5py.Dataset:
+def _crops_dataset(root: InputGroup, location: Location) -> InputDataset:
     dataset = _dataset(root, location, "crops")
     dtype = dtype_of(dataset, location.at("crops"))
     if len(dataset.shape or ()) not in (2, 4) or dtype.kind != "f":
@@ -234,7 +234,7 @@ def _crops_dataset(root: h5py.Group, location: Location) -> h5py.Dataset:
     return dataset
 
 
-def _moments(root: h5py.Group, location: Location, levels: int) -> NDArray[Any]:
+def _moments(root: InputGroup, location: Location, levels: int) -> NDArray[Any]:
     """The exact statistics of a part, (L,) of MOMENTS_DTYPE."""
     values = read(_dataset(root, location, "moments"), location.at("moments"))
     if values.dtype != MOMENTS_DTYPE or values.shape != (levels,):
@@ -242,7 +242,7 @@ def _moments(root: h5py.Group, location: Location, levels: int) -> NDArray[Any]:
     return values
 
 
-def _column(root: h5py.Group, location: Location, name: str, count: int) -> NDArray[Any]:
+def _column(root: InputGroup, location: Location, name: str, count: int) -> NDArray[Any]:
     kinds = "fiu" if COLUMNS[name] in (np.float32, np.float64) else "iu"
     values = _values(root, location, name, (count, 4) if name == "boxes" else (count,), kinds)
     if values.dtype == np.uint64 and values.size and values.max() > np.iinfo(np.int64).max:
@@ -250,7 +250,7 @@ def _column(root: h5py.Group, location: Location, name: str, count: int) -> NDAr
     return values
 
 
-def _values(root: h5py.Group, location: Location, name: str, shape: tuple[int, ...], kinds: str) -> NDArray[Any]:
+def _values(root: InputGroup, location: Location, name: str, shape: tuple[int, ...], kinds: str) -> NDArray[Any]:
     """A dataset of this shape and of one of these kinds of dtype, which are checked before anything is read."""
     dataset, where = _dataset(root, location, name), location.at(name)
     dtype = dtype_of(dataset, where)
@@ -259,7 +259,7 @@ def _values(root: h5py.Group, location: Location, name: str, shape: tuple[int, .
     return read(dataset, where)
 
 
-def _stats(root: h5py.Group, location: Location) -> NDArray[Any]:
+def _stats(root: InputGroup, location: Location) -> NDArray[Any]:
     """One record a level, with the fields of STATS_DTYPE at least."""
     dataset, where = _dataset(root, location, "stats"), location.at("stats")
     dtype = dtype_of(dataset, where)
@@ -271,7 +271,7 @@ def _stats(root: h5py.Group, location: Location) -> NDArray[Any]:
     return read(dataset, where)
 
 
-def _rows_per_block(root: h5py.Group, location: Location) -> int:
+def _rows_per_block(root: InputGroup, location: Location) -> int:
     """How many rows a checksum is of; 1 unless the file says otherwise."""
     where = location.at("checksums")
     value: Any = attribute(_dataset(root, location, "checksums"), "rows_per_block", where)

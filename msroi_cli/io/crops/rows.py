@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.hdf5.read import read
+from msroi_cli.io.files.location import Location
+from msroi_cli.io.hdf5.errors import guarded
+from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, open_group
+from msroi_cli.io.hdf5.storage import check_values
 
 
 class RowSource(ABC):
@@ -34,8 +37,12 @@ class RowSource(ABC):
         """Lets go of the file."""
 
 
-def open_rows(path: Path, dataset: h5py.Dataset) -> RowSource:
-    """The rows of `dataset`, which lies in the open file `path`; raises InputError if the file is too short."""
+def open_rows(path: Path, dataset: InputDataset) -> RowSource:
+    """The rows of the `crops` of the open file `path`, which may be a link to another file.
+
+    Raises InputError if values are missing or lie outside the file: a map of them would end the process.
+    """
+    check_values(dataset.id, dataset.input, f"{path}:/crops", fill=False)
     offset = dataset.id.get_offset()
     plain = dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype)) and dataset.file.userblock_size == 0
     if not dataset.size:
@@ -43,7 +50,7 @@ def open_rows(path: Path, dataset: h5py.Dataset) -> RowSource:
     if offset is None or not plain or dataset.external or dataset.is_virtual:
         return ChunkedRows(path, dataset)
     try:
-        return MappedRows(np.memmap(path, dataset.dtype, "r", offset, dataset.shape))
+        return MappedRows(np.memmap(dataset.input.path, dataset.dtype, "r", offset, dataset.shape))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}:/crops: expected {dataset.nbytes} bytes at {offset}, got: {error}") from error
 
@@ -78,12 +85,13 @@ class ChunkedRows(RowSource):
 
     mapped = False
 
-    def __init__(self, path: Path, dataset: h5py.Dataset) -> None:
+    def __init__(self, path: Path, dataset: InputDataset) -> None:
         self._path = path.absolute()
         self._shape, self._dtype = dataset.shape, dataset.dtype
         self._step = dataset.chunks[0] if dataset.chunks else 1
         self._identity = self._file_identity()
-        self._dataset: h5py.Dataset | None = None
+        self._root: InputGroup | None = None
+        self._dataset: InputDataset | None = None
         self._process = 0
 
     def _file_identity(self) -> tuple[int, ...]:
@@ -99,16 +107,15 @@ class ChunkedRows(RowSource):
             self.close()
             if self._file_identity() != self._identity:
                 raise InputError(f"{self._path}: expected the file that was opened, got one that has changed since")
-            try:
-                self._dataset = h5py.File(self._path, "r")["crops"]
-            except (OSError, KeyError) as error:
-                raise InputError(f"{self._path}: cannot be opened again: {error}") from error
+            self._root = open_group(Location(self._path), "a crops file")
+            self._dataset = dataset_in(self._root, "crops", f"{self._path}:/crops", "a dataset")
             self._process = os.getpid()
         return self._dataset
 
     def slice(self, start: int, stop: int) -> NDArray[Any]:
         """Reads."""
-        rows = read(self._opened(), f"{self._path}:/crops", np.s_[start:stop])
+        with guarded(f"{self._path}:/crops"):
+            rows: NDArray[Any] = self._opened()[start:stop]
         rows.flags.writeable = False
         return rows
 
@@ -124,9 +131,9 @@ class ChunkedRows(RowSource):
 
     def close(self) -> None:
         """Closes the file, if this process or the one it was forked from had it open."""
-        if self._dataset is not None:
-            self._dataset.file.close()
-            self._dataset = None
+        if self._root is not None:
+            self._root.close()
+            self._root = self._dataset = None
 
 
 def selected_rows(key: Any, count: int) -> int | range | NDArray[np.int64]:

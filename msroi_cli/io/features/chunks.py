@@ -1,48 +1,47 @@
 """Maps stored in chunks, with or without filters: read and decoded on any thread.
 
 HDF5 only provides where each chunk lies: its filter mask, fill values for a chunk that was never written, and whole
-chunks at the edges are handled here. A chunk that cannot be decoded is read with h5py, which decides what it means.
+chunks at the edges are handled here. A chunk that may be unfiltered at an edge is read with h5py, which knows.
 Source: HDF5 File Format Specification, version 3.0, section III.F.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.errors import InputError
 from msroi_cli.io.features.contiguous import RawFile
 from msroi_cli.io.features.filters import Content, UndecodableError, decoded, elements_into, is_shuffled
-from msroi_cli.io.features.source import LibraryMap, MapSource, ReadRequest, read_with_library
-
-
-class ChunkLocation(NamedTuple):
-    """Where a chunk lies: its byte offset, None if it was never written; its size; bit i set: filter i was skipped."""
-
-    offset: int | None
-    size: int
-    filter_mask: int
+from msroi_cli.io.features.source import MapSource, ReadRequest
+from msroi_cli.io.hdf5.chunk_index import ChunkIndex, ChunkLocation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChunkStorage:
-    """The chunks of a dataset (C, H, W) or (N, C, H, W).
+    """The chunks of a dataset (C, H, W) or (N, C, H, W), whose filters are all decodable.
 
-    chunks: the shape of a chunk. filters: filter codes in the order in which they were applied, all decodable.
-    find: gives the location of the chunk that begins at some coordinates.
+    fill: the value where a chunk was never written. find: gives the location of the chunk that begins at some
+    coordinates, checked. read_block: reads a block, a slice an axis, with h5py; raises
+    InputError about `where`.
     """
 
     file: RawFile
-    chunks: tuple[int, ...]
-    filters: tuple[int, ...]
+    index: ChunkIndex
     dtype: np.dtype[Any]
     fill: Any
     find: Callable[[tuple[int, ...]], ChunkLocation]
+    read_block: Callable[[tuple[slice, ...], str], NDArray[Any]]
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """The shape of a chunk."""
+        return self.index.shape
 
     @property
     def images(self) -> int:
@@ -52,19 +51,40 @@ class ChunkStorage:
     def read(self, origins: Iterable[tuple[int, ...]], where: str) -> Iterator[tuple[tuple[int, ...], Chunk]]:
         """The chunks that begin at `origins`, each valid until the next one is read; `where` names them in messages.
 
-        Raises UndecodableError, and InputError or RunError if reading fails.
+        Raises InputError, or RunError if reading fails.
         """
         found = [(origin, self.find(origin)) for origin in origins]
         memory = np.empty(max((location.size for _, location in found), default=0), np.uint8)
-        whole = math.prod(self.chunks) * self.dtype.itemsize
         for origin, location in found:
             if location.offset is None:
                 yield origin, Chunk(self, None, False)
                 continue
             stored = memory[: location.size]
             self.file.read_into([stored], location.offset, where)
-            applied = tuple(code for index, code in enumerate(self.filters) if not location.filter_mask >> index & 1)
-            yield origin, Chunk(self, decoded(stored, applied, whole), is_shuffled(applied))
+            yield origin, self._decoded(stored, origin, location, where)
+
+    def may_be_unfiltered(self, origin: tuple[int, ...], location: ChunkLocation) -> bool:
+        """Whether a chunk at the edge was perhaps left unfiltered, which only HDF5 can tell (H5Pset_chunk_opts)."""
+        whole = location.size == self.index.whole and bool(self.index.applied(location.filter_mask))
+        return whole and self.index.is_partial(origin)
+
+    def _decoded(self, stored: Content, origin: tuple[int, ...], location: ChunkLocation, where: str) -> Chunk:
+        applied = self.index.applied(location.filter_mask)
+        if self.may_be_unfiltered(origin, location):
+            return self._with_h5py(origin, where)
+        try:
+            return Chunk(self, decoded(stored, applied, self.index.whole), is_shuffled(applied))
+        except UndecodableError:
+            expected = f"{self.index.whole} bytes behind its filters"
+            raise InputError(f"{where}: cannot be read: chunk at {origin}: expected {expected}, got others") from None
+
+    def _with_h5py(self, origin: tuple[int, ...], where: str) -> Chunk:
+        values = self.read_block(
+            tuple(slice(at, at + side) for at, side in zip(origin, self.chunks, strict=True)), where
+        )
+        whole: NDArray[Any] = np.zeros(self.chunks, self.dtype)
+        whole[tuple(map(slice, values.shape))] = values
+        return Chunk(self, whole.reshape(-1).view(np.uint8), False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +107,10 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChunkedMap(MapSource):
-    """A map (C, H, W), or entry `image` of (N, C, H, W), in chunks. `fallback` reads the same with h5py."""
+    """A map (C, H, W), or entry `image` of (N, C, H, W), in chunks."""
 
     storage: ChunkStorage
     image: int
-    fallback: LibraryMap
 
     @property
     def channels_at_once(self) -> int:
@@ -115,12 +134,9 @@ def read_chunked(requests: Sequence[ReadRequest[ChunkedMap]], channel: int) -> N
     Raises InputError, or RunError if a read fails.
     """
     first = requests[0].source
-    try:
-        for origin, chunk in first.storage.read(_origins(requests, channel), first.where):
-            for request in requests:
-                _copy(chunk, origin, request, channel)
-    except UndecodableError:
-        read_with_library([ReadRequest(one.source.fallback, one.out, one.rows) for one in requests], channel)
+    for origin, chunk in first.storage.read(_origins(requests, channel), first.where):
+        for request in requests:
+            _copy(chunk, origin, request, channel)
 
 
 def _origins(requests: Sequence[ReadRequest[ChunkedMap]], channel: int) -> Iterator[tuple[int, ...]]:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.io.hdf5.pipeline import DEFLATE, FLETCHER32, LZF, SHUFFLE
+
 try:
     from isal import isal_zlib as zlib
 except ImportError:
@@ -26,18 +28,20 @@ else:
 
 Content = bytes | NDArray[np.uint8]
 
-DEFLATE, SHUFFLE, FLETCHER32, LZF = 1, 2, 3, 32000
-
 
 class UndecodableError(Exception):
     """A chunk is not what its filters make."""
 
 
 def _inflated(content: Content, size: int) -> Content:
+    """At most `size` bytes and one more are made, however many there are."""
+    stream = zlib.decompressobj()
     try:
-        expanded: bytes = zlib.decompress(content, bufsize=max(1, size))
+        expanded: bytes = stream.decompress(content, size + 1)
     except zlib.error as error:
         raise UndecodableError from error
+    if len(expanded) > size or not stream.eof:
+        raise UndecodableError
     return expanded
 
 

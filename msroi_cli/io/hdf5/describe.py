@@ -9,7 +9,9 @@ import h5py
 import numpy as np
 
 from msroi_cli.io.files.location import Location
-from msroi_cli.io.hdf5.read import attribute, member, open_group
+from msroi_cli.io.hdf5.pipeline import DEFLATE, FILTER_NAMES
+from msroi_cli.io.hdf5.read import InputGroup, dataset_in, member, open_group
+from msroi_cli.io.hdf5.values import attribute
 
 LISTED = 8
 
@@ -33,16 +35,11 @@ def dtype_text(dtype: np.dtype[Any]) -> str:
 def _filters(dataset: h5py.Dataset) -> list[str]:
     """The filters in the order in which they are applied; gzip with its level."""
     plist = dataset.id.get_create_plist()
-    names = {
-        h5py.h5z.FILTER_DEFLATE: "gzip",
-        h5py.h5z.FILTER_SHUFFLE: "shuffle",
-        h5py.h5z.FILTER_FLETCHER32: "fletcher32",
-    }
     filters = []
     for index in range(plist.get_nfilters()):
         code, _, values, name = plist.get_filter(index)
-        level = f" {values[0]}" if code == h5py.h5z.FILTER_DEFLATE and values else ""
-        filters.append(names.get(code, name.decode(errors="replace") or f"filter {code}") + level)
+        level = f" {values[0]}" if code == DEFLATE and values else ""
+        filters.append(FILTER_NAMES.get(code, name.decode(errors="replace") or f"filter {code}") + level)
     return filters
 
 
@@ -53,10 +50,10 @@ def crops_storage(location: Location) -> dict[str, Any]:
         made = {name: attribute(root, name, str(location)) for name in ("generated_by", "creation_date")}
         return {
             **{name: None if value is None else str(value) for name, value in made.items()},
-            **dataset_storage(root["crops"]),
+            **dataset_storage(dataset_in(root, "crops", location.at("crops"), "a dataset")),
         }
     finally:
-        root.file.close()
+        root.close()
 
 
 def has_attribute(location: Location, name: str) -> bool:
@@ -65,7 +62,7 @@ def has_attribute(location: Location, name: str) -> bool:
     try:
         return name in root.attrs
     finally:
-        root.file.close()
+        root.close()
 
 
 def listing(location: Location) -> str:
@@ -76,10 +73,10 @@ def listing(location: Location) -> str:
         more = f" and {len(root) - LISTED} more" if len(root) > LISTED else ""
         return (", ".join(words) or "nothing") + more
     finally:
-        root.file.close()
+        root.close()
 
 
-def _in_words(root: h5py.Group, name: str, location: Location) -> str:
+def _in_words(root: InputGroup, name: str, location: Location) -> str:
     item = member(root, name, location.at(name))
     if isinstance(item, h5py.Dataset):
         return f"{name} {item.shape} {item.id.get_type().dtype}"

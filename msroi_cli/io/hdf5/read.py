@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
-from typing import Any
 
 import h5py
-import numpy as np
-from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.files.access import Access
 from msroi_cli.io.files.location import Location
-from msroi_cli.io.files.refusal import reason
-
-# h5py raises these, and more, for files that are damaged or hold what it does not support.
-H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, ArithmeticError, IndexError)
+from msroi_cli.io.hdf5.errors import H5PY_ERRORS, guarded
+from msroi_cli.io.hdf5.links import WITHIN_ONE_FILE, Found, InputFile, open_object
 
 
-@contextmanager
-def guarded(where: object, doing: str = "cannot be read") -> Iterator[None]:
-    """Raises InputError about `where` for what h5py raises in the block."""
-    try:
-        yield
-    except H5PY_ERRORS as error:
-        raise InputError(f"{where}: {doing}: {reason(error)}") from error
+class InputGroup(h5py.Group):  # type: ignore[misc]
+    """A group of an input; `input` is the file that it lies in, `top` the file that was named."""
+
+    def __init__(self, identifier: h5py.h5g.GroupID, file: InputFile, top: InputFile | None = None) -> None:
+        super().__init__(identifier)
+        self.input = file
+        self.top = top or file
+
+    def close(self) -> None:
+        """Closes the file that was named, and those that it links to."""
+        self.top.close()
 
 
-def open_group(location: Location, expected: str) -> h5py.Group:
-    """Opens the group of `location` for reading; `expected` says what the file should be, for messages."""
+class InputDataset(h5py.Dataset):  # type: ignore[misc]
+    """A dataset of an input; `input` is the file that it lies in."""
+
+    def __init__(self, identifier: h5py.h5d.DatasetID, file: InputFile) -> None:
+        super().__init__(identifier)
+        self.input = file
+
+
+def open_group(location: Location, expected: str, access: Access | None = None) -> InputGroup:
+    """Opens the group of `location` for reading; `expected` says what the file should be, for messages.
+
+    Its `close` closes the file and those that it links to.
+    """
     with guarded(location.path, f"expected {expected}, got no readable HDF5 file"):
-        file = h5py.File(location.path, "r")
+        file = InputFile(location.path, access or Access())
     try:
-        group = member(file, location.group, location)
-        if not isinstance(group, h5py.Group):
+        group = member(InputGroup(file.file["/"].id, file), location.group, location)
+        if not isinstance(group, InputGroup):
             actual = "no such group" if group is None else "a dataset"
             raise InputError(f"{location}: expected a group of that name, got {actual}")
     except BaseException:
@@ -50,75 +59,53 @@ def names(group: h5py.Group, where: object, limit: int | None = None) -> list[st
         return [os.fsdecode(name) for name in islice(group, limit)]
 
 
-def member(group: h5py.Group, name: str, where: object) -> h5py.Group | h5py.Dataset | None:
-    """A member of a group, None if there is none.
+def member(group: InputGroup, name: str, where: object) -> InputGroup | InputDataset | None:
+    """A member of a group, None if there is none, or if it is no group or dataset.
 
-    Raises InputError for one that cannot be opened: it is damaged, or a link to something that is not there.
+    Raises InputError for one that cannot be opened: it is damaged, or a link that may not be followed or leads nowhere.
     """
     with guarded(where, "cannot be opened"):
-        key = os.fsencode(name)
-        item = group.get(key)
-        if item is None and name != "/" and key in group.id:
-            raise InputError(f"{where}: expected a group or dataset, got a link to something that is not there")
-        return item
+        found = open_object(group.id, os.fsencode(name), group.input, where)
+        if found is None:
+            return None
+        if isinstance(found.object, h5py.h5d.DatasetID):
+            return InputDataset(found.object, found.file)
+        return InputGroup(found.object, found.file, group.top) if isinstance(found.object, h5py.h5g.GroupID) else None
 
 
-def dataset_in(group: h5py.Group, name: str, where: object, expected: str) -> h5py.Dataset:
+def dataset_in(group: InputGroup, name: str, where: object, expected: str) -> InputDataset:
     """The dataset `name` of a group, one that has values; raises InputError: `expected` says what it should be."""
     item = member(group, name, where)
-    if not isinstance(item, h5py.Dataset) or item.shape is None:
+    if not isinstance(item, InputDataset) or item.shape is None:
         actual = (
-            "none of that name" if item is None else "a group" if isinstance(item, h5py.Group) else "an empty dataset"
+            "none of that name" if item is None else "a group" if isinstance(item, InputGroup) else "an empty dataset"
         )
         raise InputError(f"{where}: expected {expected}, got {actual}")
     return item
 
 
-def open_dataset(root: h5py.Group, path: str, where: object, expected: str) -> h5py.h5d.DatasetID:
+def open_dataset(root: InputGroup, path: str, where: object, expected: str) -> Found:
     """The dataset at `path` below `root` as HDF5's own handle, which is quicker to open; raises InputError."""
     try:
-        return h5py.h5d.open(root.id, os.fsencode(path))
+        found = h5py.h5o.open(root.id, os.fsencode(path), WITHIN_ONE_FILE)
     except H5PY_ERRORS:
-        return dataset_in(root, path, where, expected).id
+        found = None
+    if isinstance(found, h5py.h5d.DatasetID):
+        return Found(found, root.input)
+    item = dataset_in(root, path, where, expected)
+    return Found(item.id, item.input)
 
 
-def open_group_at(root: h5py.Group, path: str, where: object, expected: str) -> h5py.h5g.GroupID:
+def open_group_at(root: InputGroup, path: str, where: object, expected: str) -> Found:
     """The group at `path` below `root` as HDF5's own handle; raises InputError that says what was `expected`."""
     try:
-        return h5py.h5g.open(root.id, os.fsencode(path))
+        found = h5py.h5o.open(root.id, os.fsencode(path), WITHIN_ONE_FILE)
     except H5PY_ERRORS:
-        item = member(root, path, where)
-        if not isinstance(item, h5py.Group):
-            actual = "none of that name" if item is None else "a dataset"
-            raise InputError(f"{where}: expected {expected}, got {actual}") from None
-        return item.id
-
-
-def read(dataset: h5py.Dataset, where: object, selection: Any = ()) -> NDArray[Any]:
-    """The values of a dataset, or of a selection of it; raises InputError."""
-    with guarded(where):
-        return np.asarray(dataset[selection])
-
-
-def attribute(item: h5py.HLObject, name: str, where: object) -> Any:
-    """An attribute's value, None if there is none; raises InputError."""
-    with guarded(f"{where}: {name}"):
-        return item.attrs.get(name)
-
-
-def texts(dataset: h5py.Dataset, where: object) -> list[str]:
-    """A dataset of strings or integers as a list of strings; raises InputError."""
-    values = read(dataset, where)
-    if values.ndim != 1 or values.dtype.kind not in "OSUiu":
-        raise InputError(f"{where}: expected a list of strings or integers, got {values.shape} {values.dtype}")
-    try:
-        return [value.decode() if isinstance(value, bytes) else str(value) for value in values.tolist()]
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: expected UTF-8 strings, got {error.object!r}") from error
-
-
-def dtype_of(dataset: h5py.Dataset, where: object) -> np.dtype[Any]:
-    """The NumPy dtype of a dataset; raises InputError for a type that NumPy lacks."""
-    with guarded(where, "expected numbers, got a type that cannot be read"):
-        dtype: np.dtype[Any] = dataset.dtype
-        return dtype
+        found = None
+    if isinstance(found, h5py.h5g.GroupID):
+        return Found(found, root.input)
+    item = member(root, path, where)
+    if not isinstance(item, InputGroup):
+        actual = "none of that name" if item is None else "a dataset"
+        raise InputError(f"{where}: expected {expected}, got {actual}")
+    return Found(item.id, item.input)

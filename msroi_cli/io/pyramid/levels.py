@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from msroi_cli.errors import InputError, UsageError
+from msroi_cli.io.files.access import NAMED_FILE, Access
 from msroi_cli.io.files.location import Location
 
 # Strides and scale factors beyond this are mistakes.
@@ -22,6 +23,7 @@ class LevelChoice:
 
     scales_needed: whether a level without a scale is an error; else its scale is NaN, for those who only look.
     group: where the group of an image lies in an HDF5 file, such as `images/{id}/features`.
+    access: which files, and which values that were never written, may be read.
     """
 
     names: tuple[str, ...] | None = None
@@ -29,6 +31,7 @@ class LevelChoice:
     scales: tuple[tuple[float, float], ...] | None = None
     scales_needed: bool = True
     group: str | None = None
+    access: Access = NAMED_FILE
 
 
 @dataclass(frozen=True, slots=True)

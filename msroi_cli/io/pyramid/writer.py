@@ -20,8 +20,8 @@ from msroi_cli import __version__
 from msroi_cli.errors import ArgumentError, InputError, UsageError
 from msroi_cli.io.files.atomic import check_target, failures_named, publish
 from msroi_cli.io.files.journal import Journal
+from msroi_cli.io.hdf5.errors import guarded
 from msroi_cli.io.hdf5.growing import GrowingFile
-from msroi_cli.io.hdf5.read import guarded
 from msroi_cli.io.pyramid.geometry import Geometry
 from msroi_cli.io.pyramid.image import ImageMaps, LevelSet
 

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.features import chunk_index, chunks
+from msroi_cli.io.features import chunks
 from msroi_cli.io.features.chunks import ChunkedMap
 from msroi_cli.io.features.filters import NATIVE
 from msroi_cli.io.features.reading import read_maps
 from msroi_cli.io.features.source import ReadRequest
+from msroi_cli.io.files.access import Access
+from msroi_cli.io.hdf5 import chunk_index
+from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
 
 SHAPE = (5, 7, 20, 30)
@@ -40,9 +43,9 @@ def decoded_chunks(monkeypatch):
     return sizes
 
 
-def read_together(path, images, channels, runs):
+def read_together(path, images, channels, runs, fill=False):
     """The channels of some images, read in one go."""
-    with open_pyramid(str(path)) as pyramid:
+    with open_pyramid(str(path), LevelChoice(access=Access(fill=fill))) as pyramid:
         sources = pyramid.sources([(image, 0) for image in images])
         # LZF is decoded by the native extension, and without it by h5py.
         assert not NATIVE or all(isinstance(source, ChunkedMap) for source in sources)
@@ -92,7 +95,9 @@ def test_chunks_that_were_never_written(tmp_path, monkeypatch, most, libver):
         dataset.attrs["stride"] = 4
         dataset[1, 3:6, 8:16] = MAPS[1, 3:6, 8:16]
         expected = dataset[:]
-    outs = read_together(tmp_path / "p.h5", range(5), range(7), [[(0, 20)]] * 5)
+    with pytest.raises(InputError, match=r"/p2: expected \d+ chunks, got \d+: values were never written; --allow-fill"):
+        read_together(tmp_path / "p.h5", range(5), range(7), [[(0, 20)]] * 5)
+    outs = read_together(tmp_path / "p.h5", range(5), range(7), [[(0, 20)]] * 5, fill=True)
     np.testing.assert_array_equal(outs, expected)
 
 
@@ -113,7 +118,7 @@ def test_filters_that_a_chunk_went_past(tmp_path, monkeypatch, most):
 
 @pytest.mark.parametrize("options", [{}, {"compression": "lzf"}, {"fletcher32": True}])
 @pytest.mark.parametrize("damage", [b"\0" * 40, b"\xff" * 40])
-def test_a_damaged_chunk_is_left_to_h5py(tmp_path, options, damage):
+def test_a_damaged_chunk_is_refused(tmp_path, options, damage):
     path = write(tmp_path / "p.h5", **options)
     with h5py.File(path) as file:
         info = file["p2"].id.get_chunk_info_by_coord((0, 3, 8, 11))

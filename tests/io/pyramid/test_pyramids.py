@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from msroi_cli.errors import InputError, UsageError
+from msroi_cli.io.files.access import Access
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
 from tests.builders import (
@@ -129,8 +130,10 @@ def test_hdf5_behind_a_user_block(tmp_path, size):
 def test_never_written_chunks_are_the_fill_value(tmp_path):
     with h5py.File(tmp_path / "p.h5", "w") as file:
         file.create_dataset("p2", (2, 1, 8, 8), "f4", chunks=(1, 1, 4, 4), fillvalue=7).attrs["stride"] = 4
-    *_, images = read_all(tmp_path / "p.h5")
-    assert (images[1][0] == 7).all()
+    with pytest.raises(InputError, match=r"p2: expected 8 chunks, got 0: values were never written; --allow-fill"):
+        read_all(tmp_path / "p.h5")
+    with open_pyramid(str(tmp_path / "p.h5"), LevelChoice(access=Access(fill=True))) as pyramid:
+        assert (pyramid.read(1)[0] == 7).all()
 
 
 @pytest.mark.parametrize("inside", ["/maps", "/a/b/c"])

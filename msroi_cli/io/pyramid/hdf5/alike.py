@@ -15,7 +15,9 @@ from msroi_cli.io.features.dataset import FeatureDataset, OpenFile
 from msroi_cli.io.features.headers import Headers, hard_links
 from msroi_cli.io.features.source import MapSource
 from msroi_cli.io.files.location import Location
-from msroi_cli.io.hdf5.read import attribute, dtype_of, guarded, member, open_dataset, open_group_at
+from msroi_cli.io.hdf5.errors import guarded
+from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, open_dataset, open_group_at
+from msroi_cli.io.hdf5.values import attribute, dtype_of
 from msroi_cli.io.pyramid.checks import FLOATS, check_map
 from msroi_cli.io.pyramid.hdf5.levels import own_scales
 from msroi_cli.io.pyramid.levels import Level, scale_of
@@ -65,10 +67,10 @@ class ImageReader:
     def _group(self, path: str) -> tuple[dict[str, int | None], bool]:
         """The members of an image's group, with the addresses of their headers, and whether it has a `scale_factor`."""
         where = self._location.at(path)
-        group = open_group_at(self._file.root, path, where, "a group with the levels of an image")
+        group, file = open_group_at(self._file.root, path, where, "a group with the levels of an image")
         with guarded(where):
             links = hard_links(group)
-            direct = self._file.has_offsets and h5py.h5f.get_name(group) == self._file.name
+            direct = self._file.has_offsets and file is self._file.input
             has_factor = bool(h5py.h5a.exists(group, b"scale_factor"))
             beside = h5py.h5a.exists(group, b"stride") or h5py.h5a.exists(group, b"spatial_scale")
         if not self._alike.levels_named:
@@ -96,11 +98,11 @@ class ImageReader:
         where = self._location.at(inside)
         dataset = open_dataset(self._file.root, inside, where, f"a dataset ({alike.channels}, H, W)")
         with guarded(where):
-            storage = FeatureDataset(dataset, self._file)
+            storage = FeatureDataset(dataset, self._file, where)
         check_map(where, storage.shape, storage.dtype, (alike.channels, alike.dtype))
         if len(storage.shape) == 4 and storage.shape[0] != 1:
             raise InputError(f"{where}: expected (1, {alike.channels}, H, W), got {storage.shape}")
-        self._check_scale(h5py.Dataset(dataset), level, where)
+        self._check_scale(h5py.Dataset(dataset.object), level, where)
         found = storage.map(0, where)
         if address is not None and isinstance(found, ContiguousMap):
             self._headers.learn(address, found.offset, (level, found.shape, found.dtype))
@@ -121,7 +123,7 @@ class ImageReader:
             if extra not in self._level_names:
                 where = self._location.at(image, extra)
                 item = member(self._file.root, f"{image}/{extra}", where)
-                if isinstance(item, h5py.Dataset) and len(item.shape or ()) in (3, 4) and is_float(item, where):
+                if isinstance(item, InputDataset) and len(item.shape or ()) in (3, 4) and is_float(item, where):
                     names = ", ".join(level.name for level in self._alike.levels)
                     raise InputError(
                         f"{where}: expected the levels {names} as on image {self._alike.image}, got one more "
@@ -131,8 +133,11 @@ class ImageReader:
     def _check_beside(self, path: str) -> None:
         """Raises InputError for scales that an image's group states and the other images contradict."""
         at = Location(self._location.path, f"{self._location.group.rstrip('/')}/{path}")
-        group = self._file.root[path]
-        found = own_scales({one.name: group[one.name] for one in self._alike.levels if one.name in group}, at, group)
+        group = member(self._file.root, path, at)
+        if not isinstance(group, InputGroup):
+            return
+        names = [one.name for one in self._alike.levels]
+        found = own_scales({name: dataset_in(group, name, at.at(name), "a level") for name in names}, at, group)
         for level, one in enumerate(self._alike.levels):
             self._compare(found.get(one.name), level, at.at(one.name))
 

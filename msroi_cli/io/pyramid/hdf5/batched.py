@@ -13,7 +13,10 @@ from msroi_cli.io.features.dataset import FeatureDataset, OpenFile
 from msroi_cli.io.features.source import MapSource
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.describe import dataset_storage
-from msroi_cli.io.hdf5.read import attribute, dataset_in, guarded, member, read, texts
+from msroi_cli.io.hdf5.errors import guarded
+from msroi_cli.io.hdf5.links import Found
+from msroi_cli.io.hdf5.read import InputDataset, dataset_in, member
+from msroi_cli.io.hdf5.values import attribute, read_numbers, texts
 from msroi_cli.io.pyramid.base import BatchedPyramid
 from msroi_cli.io.pyramid.checks import different_ids, pairs_beside
 from msroi_cli.io.pyramid.hdf5.levels import Hdf5Pyramid
@@ -28,21 +31,22 @@ class BatchedHdf5Pyramid(Hdf5Pyramid, BatchedPyramid):
     """
 
     def __init__(
-        self, file: OpenFile, location: Location, datasets: dict[str, h5py.Dataset], choice: LevelChoice
+        self, file: OpenFile, location: Location, datasets: dict[str, InputDataset], choice: LevelChoice
     ) -> None:
         super().__init__(file, location)
         first = next(iter(datasets))
         if datasets[first].ndim not in (3, 4):
             raise InputError(f"{location.at(first)}: expected (N, C, H, W) or (C, H, W), got {datasets[first].shape}")
-        self._set_levels(datasets, choice, location)
+        self._set_levels(datasets, choice, location, self.root)
         count = _images(datasets[first])
         for name, dataset in datasets.items():
             if _images(dataset) != count:
                 raise InputError(f"{location.at(name)}: expected ({count}, C, H, W) like {first}, got {dataset.shape}")
+        self._datasets = list(datasets.values())
         self._storage = []
         for name, dataset in datasets.items():
             with guarded(location.at(name)):
-                self._storage.append(FeatureDataset(dataset.id, file))
+                self._storage.append(FeatureDataset(Found(dataset.id, dataset.input), file, location.at(name)))
         self.image_ids = self._ids(count)
         self.factors = self._pairs("scale_factor", count)
         self.sizes = self._pairs("image_size", count)
@@ -53,7 +57,7 @@ class BatchedHdf5Pyramid(Hdf5Pyramid, BatchedPyramid):
         if member(self.root, "image_ids", where) is None:
             self.named_by_file = count == 1
             return [self.location.path.stem] if self.named_by_file else [str(index) for index in range(count)]
-        ids = texts(dataset_in(self.root, "image_ids", where, f"a dataset of {count} ids"), where)
+        ids = texts(dataset_in(self.root, "image_ids", where, f"a dataset of {count} ids"), where, count)
         return different_ids(where, ids, count)
 
     def _pairs(self, name: str, count: int) -> NDArray[np.float64] | None:
@@ -61,7 +65,7 @@ class BatchedHdf5Pyramid(Hdf5Pyramid, BatchedPyramid):
         where = self.location.at(f"{name}s")
         if member(self.root, f"{name}s", where) is not None:
             dataset = dataset_in(self.root, f"{name}s", where, f"a dataset ({count}, 2)")
-            return pairs_beside(where, read(dataset, where), count)
+            return pairs_beside(where, read_numbers(dataset, where, (count, 2), f"({count}, 2) numbers"), count)
         value = attribute(self.root, name, self.location) if count == 1 else None
         return None if value is None else np.array([pair_of(f"{self.location}: {name}", value)])
 
@@ -69,14 +73,19 @@ class BatchedHdf5Pyramid(Hdf5Pyramid, BatchedPyramid):
         """The dataset `offsets`, or of one image the attribute `offset`; None without either."""
         where = self.location.at("offsets")
         if member(self.root, "offsets", where) is not None:
-            values = read(dataset_in(self.root, "offsets", where, f"a dataset ({count}, 2)"), where)
+            dataset = dataset_in(self.root, "offsets", where, f"a dataset ({count}, 2)")
+            values = read_numbers(dataset, where, (count, 2), f"({count}, 2) numbers")
             return pairs_beside(where, values, count, signed=True)
         value = attribute(self.root, "offset", self.location) if count == 1 else None
         return None if value is None else np.array([offset_of(f"{self.location}: offset", value)])
 
     def storage(self, image: int, level: int) -> dict[str, Any]:
         """The level's dataset, of all images."""
-        return dataset_storage(self.root[self.levels[level].name])
+        return dataset_storage(self._datasets[level])
+
+    def type_of_levels(self) -> h5py.h5t.TypeID:
+        """The HDF5 type of the finest level."""
+        return self._datasets[0].id.get_type()
 
     def source(self, image: int, level: int) -> MapSource:
         """One entry of a level's dataset."""

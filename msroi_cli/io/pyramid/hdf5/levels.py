@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import h5py
-
 from msroi_cli.io.features.dataset import OpenFile
 from msroi_cli.io.files.location import Location
-from msroi_cli.io.hdf5.read import attribute, dataset_in, dtype_of, member, names
+from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, names
+from msroi_cli.io.hdf5.values import attribute, dtype_of
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.checks import FLOATS, check_map
 from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, scale_of, scales_in_order
@@ -16,8 +15,8 @@ MEMBERS_SAMPLED = 32
 
 
 def level_datasets(
-    group: h5py.Group, location: Location, choice: LevelChoice, ranks: tuple[int, ...], *inside: str
-) -> dict[str, h5py.Dataset]:
+    group: InputGroup, location: Location, choice: LevelChoice, ranks: tuple[int, ...], *inside: str
+) -> dict[str, InputDataset]:
     """The level datasets in a group, finest first: those of the user's names, or all float ones of the right rank.
 
     Empty if the group holds none of the user's names at all.
@@ -25,7 +24,7 @@ def level_datasets(
     found = {}
     for name in choice.names or names(group, location.at(*inside), MEMBERS_SAMPLED):
         item = member(group, name, location.at(*inside, name))
-        if isinstance(item, h5py.Dataset):
+        if isinstance(item, InputDataset):
             found[name] = item
     if choice.names is None:
         fits = {
@@ -42,7 +41,7 @@ def level_datasets(
 Scales = dict[str, tuple[float, float] | None]
 
 
-def own_scales(datasets: dict[str, h5py.Dataset], where: Location, group: h5py.Group) -> Scales:
+def own_scales(datasets: dict[str, InputDataset], where: Location, group: InputGroup) -> Scales:
     """The scale that the file gives for each level: on its dataset, else on the group of the levels, else on the file.
 
     A group or the file has one value, or one a level in the order of all levels of the group, finest first.
@@ -77,7 +76,9 @@ class Hdf5Pyramid(Pyramid):
         """Closes the file."""
         self._file.close()
 
-    def _set_levels(self, datasets: dict[str, h5py.Dataset], choice: LevelChoice, where: Location) -> None:
+    def _set_levels(
+        self, datasets: dict[str, InputDataset], choice: LevelChoice, where: Location, group: InputGroup
+    ) -> None:
         """Takes channels, dtype and scales from the sample image's levels."""
         name, first = next(iter(datasets.items()))
         check_map(where.at(name), first.shape, dtype_of(first, where.at(name)))
@@ -86,5 +87,5 @@ class Hdf5Pyramid(Pyramid):
         for name, dataset in datasets.items():
             check_map(where.at(name), dataset.shape, dtype_of(dataset, where.at(name)), (self.channels, self.dtype))
         given = choice.strides or choice.scales
-        own: Scales = {} if given else own_scales(datasets, where, first.parent)
+        own: Scales = {} if given else own_scales(datasets, where, group)
         self.levels = level_scales(list(datasets), [own.get(name) for name in datasets], choice, where)

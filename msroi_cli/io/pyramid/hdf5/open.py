@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import h5py
-
 from msroi_cli.errors import InputError
 from msroi_cli.io.features.dataset import OpenFile
 from msroi_cli.io.files.location import Location
-from msroi_cli.io.hdf5.read import member, names, open_group
+from msroi_cli.io.hdf5.read import InputGroup, member, names, open_group
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.hdf5.batched import BatchedHdf5Pyramid
 from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, level_datasets
@@ -20,11 +18,11 @@ OF_BOXES = {"rois", "boxes"}
 
 def open_hdf5_pyramid(location: Location, choice: LevelChoice) -> Pyramid:
     """Opens a pyramid and finds out its layout; raises InputError or UsageError."""
-    root = open_group(location, EXPECTED)
+    root = open_group(location, EXPECTED, choice.access)
     try:
         file = OpenFile(root)
     except BaseException:
-        root.file.close()
+        root.close()
         raise
     try:
         return _opened(file, location, choice)
@@ -55,6 +53,6 @@ def _has_images(file: OpenFile, location: Location) -> bool:
     """Whether one of the first groups holds levels."""
     for name in names(file.root, location, MEMBERS_SAMPLED):
         group = member(file.root, name, location.at(name))
-        if isinstance(group, h5py.Group) and level_datasets(group, location, LevelChoice(), (3, 4), name):
+        if isinstance(group, InputGroup) and level_datasets(group, location, LevelChoice(), (3, 4), name):
             return True
     return False

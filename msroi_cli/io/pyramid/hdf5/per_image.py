@@ -6,14 +6,13 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import h5py
-
 from msroi_cli.errors import InputError
 from msroi_cli.io.features.dataset import OpenFile
 from msroi_cli.io.features.source import MapSource
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.describe import dataset_storage
-from msroi_cli.io.hdf5.read import attribute, dataset_in, dtype_of, member, names
+from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, names
+from msroi_cli.io.hdf5.values import attribute, dtype_of
 from msroi_cli.io.pyramid.hdf5.alike import Alike, ImageReader
 from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, Hdf5Pyramid, level_datasets
 from msroi_cli.io.pyramid.hdf5.template import PLAIN, GroupTemplate
@@ -52,7 +51,8 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
                 if name not in others:
                     self._refuse_level(image, name)
         path = self._path(self.sample_image)
-        self._set_levels(datasets, choice, Location(location.path, f"{location.group.rstrip('/')}/{path}"))
+        where = Location(location.path, f"{location.group.rstrip('/')}/{path}")
+        self._set_levels(datasets, choice, where, self._group(self.sample_image))
         self._has_factors = self.scale_factor(self.sample_image) is not None
         stated = choice.strides is None and choice.scales is None
         named = choice.names is not None
@@ -62,7 +62,7 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         """The image ids, from the names of the groups."""
         parent = self._template.parent
         group = member(self.root, parent, self.location.at(parent)) if parent else self.root
-        if not isinstance(group, h5py.Group):
+        if not isinstance(group, InputGroup):
             raise InputError(f"{self.location.at(parent)}: expected a group with the groups of the images, got none")
         found = names(group, self.location)
         if self._template is not PLAIN:
@@ -80,13 +80,13 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         dataset = dataset_in(self._group(image), name, where, expected)
         raise InputError(f"{where}: expected {expected}, got {dataset.shape} {dtype_of(dataset, where)}")
 
-    def _samples(self, choice: LevelChoice) -> dict[int, dict[str, h5py.Dataset]]:
+    def _samples(self, choice: LevelChoice) -> dict[int, dict[str, InputDataset]]:
         """The level datasets of the first images, by image."""
         samples = {}
         for index in range(len(self.image_ids)):
             path = self._path(index)
             group = member(self.root, path, self.location.at(path))
-            if isinstance(group, h5py.Group):
+            if isinstance(group, InputGroup):
                 datasets = level_datasets(group, self.location, choice, (3, 4), path)
                 if datasets:
                     samples[index] = datasets
@@ -94,17 +94,19 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
                 break
         return samples
 
-    def _group(self, image: int) -> h5py.Group:
+    def _group(self, image: int) -> InputGroup:
         path = self._path(image)
         group = member(self.root, path, self.location.at(path))
-        if not isinstance(group, h5py.Group):
+        if not isinstance(group, InputGroup):
             actual = "none" if group is None else "a dataset"
             raise InputError(f"{self.location.at(path)}: expected a group with the levels of an image, got {actual}")
         return group
 
     def storage(self, image: int, level: int) -> dict[str, Any]:
         """The level's dataset in the image's group."""
-        return dataset_storage(self.root[self._path(image)][self.levels[level].name])
+        name = self.levels[level].name
+        where = self.location.at(self._path(image), name)
+        return dataset_storage(dataset_in(self._group(image), name, where, f"a dataset ({self.channels}, H, W)"))
 
     def source(self, image: int, level: int) -> MapSource:
         """A level's dataset in the image's group."""
@@ -137,7 +139,7 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         member_path = self._template.member(self.image_ids[image]) if self._template.inside else None
         where = self.location.at(self._path(image))
         if not found and member_path is not None:
-            found = attribute(self.root[member_path], "scale_factor", where) is not None
+            found = self._outer(member_path, "scale_factor", where) is not None
         if found != self._has_factors:
             expected, actual = ("a scale_factor", "none") if self._has_factors else ("no scale_factor", "one")
             raise InputError(
@@ -174,10 +176,15 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         if value is None and self._template.inside:
             path = self._template.member(self.image_ids[image])
             where = self.location.at(path)
-            value = attribute(self.root[path], name, where)
+            value = self._outer(path, name, where)
         return f"{where}: {name}", value
 
+    def _outer(self, path: str, name: str, where: str) -> Any:
+        """An attribute of the group of an image around that of its levels; None if it has none."""
+        outer = member(self.root, path, where)
+        return None if outer is None else attribute(outer, name, where)
 
-def _stated(datasets: dict[str, h5py.Dataset]) -> tuple[int, int]:
+
+def _stated(datasets: dict[str, InputDataset]) -> tuple[int, int]:
     """How many levels there are, and how many of them have a scale of their own."""
     return len(datasets), sum("stride" in item.attrs or "spatial_scale" in item.attrs for item in datasets.values())

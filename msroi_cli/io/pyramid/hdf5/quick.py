@@ -13,12 +13,17 @@ import h5py
 import numpy as np
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.hdf5.read import H5PY_ERRORS
+from msroi_cli.io.hdf5.errors import H5PY_ERRORS
+from msroi_cli.io.hdf5.links import WITHIN_ONE_FILE
 from msroi_cli.io.pyramid.hdf5.batched import BatchedHdf5Pyramid
 from msroi_cli.io.pyramid.levels import Level, pair_of
 
 BESIDE = (b"image_ids", b"scale_factors", b"image_sizes", b"offsets")
 """Datasets that a file of one image does not have."""
+
+NUMBERS = (h5py.h5t.INTEGER, h5py.h5t.FLOAT)
+LARGEST = 64
+"""Bytes of an attribute of one or two numbers, at most."""
 
 Pair = tuple[float, float]
 
@@ -47,7 +52,7 @@ class QuickLocator:
         """For files like `sample`; None if it is no HDF5 file of one image, stored as it is in memory."""
         if not isinstance(sample, BatchedHdf5Pyramid) or not sample.named_by_file or sample.location.group != "/":
             return None
-        kind = sample.root[sample.levels[0].name].id.get_type()
+        kind = sample.type_of_levels()
         return cls(sample.levels, sample.channels, kind, own_scales) if kind.equal(_native(sample.dtype)) else None
 
     def locate(self, path: str) -> LocatedImage | None:
@@ -64,12 +69,12 @@ class QuickLocator:
             file.close()
 
     def _locate(self, file: h5py.h5f.FileID) -> LocatedImage | None:
-        if file.get_create_plist().get_userblock() or any(name in file for name in BESIDE):
+        links = h5py.h5g.open(file, b"/").links
+        if file.get_create_plist().get_userblock() or any(links.exists(name) for name in BESIDE):
             return None
         if h5py.h5a.exists(file, b"offset"):
             return None
-        name = h5py.h5f.get_name(file)
-        found = [self._level(file, name, level) for level in self.levels]
+        found = [self._level(file, level) for level in self.levels]
         levels = [one for one in found if one is not None]
         if len(levels) < len(found):
             return None
@@ -77,16 +82,18 @@ class QuickLocator:
         factor, size = (_pair(_attribute(file, name)) for name in (b"scale_factor", b"image_size"))
         return LocatedImage(offsets, shapes, factor, size)
 
-    def _level(self, file: h5py.h5f.FileID, name: bytes, level: Level) -> tuple[int, tuple[int, int, int]] | None:
+    def _level(self, file: h5py.h5f.FileID, level: Level) -> tuple[int, tuple[int, int, int]] | None:
         """The offset and shape of a level; None if it is not like the sample's, or not contiguous in this file."""
-        dataset = h5py.h5d.open(file, os.fsencode(level.name))
+        dataset = h5py.h5o.open(file, os.fsencode(level.name), WITHIN_ONE_FILE)
+        offset = dataset.get_offset()
+        if offset is None:
+            return None
         shape = dataset.shape[1:] if len(dataset.shape) == 4 and dataset.shape[0] == 1 else dataset.shape
         if len(shape) != 3 or shape[0] != self.channels or 0 in shape or not dataset.get_type().equal(self.kind):
             return None
-        if h5py.h5f.get_name(dataset) != name or (self.own_scales and not _has_scale(dataset, level.scale)):
+        if self.own_scales and not _has_scale(dataset, level.scale):
             return None
-        offset = dataset.get_offset()
-        return None if offset is None else (offset, shape)
+        return offset, shape
 
 
 def _native(dtype: np.dtype[Any]) -> h5py.h5t.TypeID:
@@ -98,6 +105,8 @@ def _attribute(item: h5py.h5g.GroupID | h5py.h5d.DatasetID, name: bytes) -> Any:
     if not h5py.h5a.exists(item, name):
         return None
     attribute = h5py.h5a.open(item, name)
+    if attribute.get_type().get_class() not in NUMBERS or attribute.get_storage_size() > LARGEST:
+        raise ValueError("expected one or two numbers")
     values: np.ndarray[Any, Any] = np.empty(attribute.shape, attribute.dtype)
     attribute.read(values)
     return values

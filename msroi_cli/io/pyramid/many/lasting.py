@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from msroi_cli.io.features.chunks import ChunkedMap, ChunkStorage
 from msroi_cli.io.features.contiguous import ContiguousMap, RawFile
-from msroi_cli.io.features.filters import UndecodableError
 from msroi_cli.io.features.source import ArrayMap, LibraryMap, MapSource
 
 MOST_CHUNKS = 1 << 14
@@ -44,18 +43,17 @@ class LastingSources:
                 self._storages.pop(next(iter(self._storages)), None)
             self._storages[key] = _with_locations(source, file)
         storage = self._storages.get(key)
-        return by_library if storage is None else replace(source, storage=storage, fallback=by_library)
+        return by_library if storage is None else replace(source, storage=storage)
 
 
 def _with_locations(source: ChunkedMap, file: RawFile) -> ChunkStorage | None:
-    """The chunks of a map with their locations looked up; None where they are too many, or the index is damaged."""
+    """The chunks of a map with their locations looked up; None where they are too many, or some need HDF5."""
     storage = source.storage
     sides = [range(0, side, step) for side, step in zip(source.shape, storage.chunks[-3:], strict=True)]
     if math.prod(map(len, sides)) > MOST_CHUNKS:
         return None
     head = () if len(storage.chunks) == 3 else (source.image // storage.images * storage.images,)
-    try:
-        locations = {(*head, *rest): storage.find((*head, *rest)) for rest in product(*sides)}
-    except UndecodableError:
+    locations = {(*head, *rest): storage.find((*head, *rest)) for rest in product(*sides)}
+    if any(storage.may_be_unfiltered(*one) for one in locations.items()):
         return None
     return replace(storage, file=file, find=locations.__getitem__)

@@ -1,0 +1,130 @@
+"""Opens what an HDF5 file holds, and follows links to other files only where that is allowed.
+
+HDF5 follows links by itself, and looks for their files in more than one folder. It is therefore given a way to open
+linked files that always fails; what fails is opened again here, name by name, and each link is checked before its file
+is opened.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+
+from msroi_cli.errors import InputError
+from msroi_cli.io.files.access import Access, linked_path
+
+# As many links may follow on each other, which is HDF5's own limit.
+MOST_LINKS = 16
+
+
+class InputFile:
+    """An HDF5 file open for reading, and the files that it links to, opened when they are needed first."""
+
+    def __init__(self, path: Path, access: Access) -> None:
+        self.path = path
+        self.access = access
+        self.file = h5py.File(path, "r")
+        self._linked: dict[Path, InputFile] = {}
+
+    def linked(self, name: str, where: object) -> InputFile:
+        """The file of a link; raises InputError if it may not be read, and what h5py raises if it cannot be opened."""
+        path = linked_path(self.path.parent, name, self.access, where)
+        if path not in self._linked:
+            self._linked[path] = InputFile(path, self.access)
+        return self._linked[path]
+
+    def linked_paths(self) -> Iterator[Path]:
+        """The linked files that are open, and those that they link to."""
+        for path, file in self._linked.items():
+            yield path
+            yield from file.linked_paths()
+
+    def close(self) -> None:
+        """Closes the file and those that it links to."""
+        for file in self._linked.values():
+            file.close()
+        self.file.close()
+
+
+class Found(NamedTuple):
+    """An open object, and the file that it lies in."""
+
+    object: Any
+    file: InputFile
+
+
+class _NoFile(io.RawIOBase):
+    """Has no content: HDF5 finds no file in it."""
+
+    def readinto(self, buffer: Any) -> int:
+        """Reads nothing."""
+        return 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Stays."""
+        return 0
+
+
+def _within_one_file() -> h5py.h5p.PropLAID:
+    """Link access in which no other file can be opened."""
+    no_file = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    no_file.set_fileobj_driver(h5py.h5fd.fileobj_driver, _NoFile())
+    access = h5py.h5p.create(h5py.h5p.LINK_ACCESS)
+    access.set_elink_fapl(no_file)
+    # Both hold a Python object, which HDF5 must not release after Python has ended.
+    atexit.register(lambda: (access._close(), no_file._close()))
+    return access
+
+
+WITHIN_ONE_FILE = _within_one_file()
+
+
+def open_object(group: Any, name: bytes, file: InputFile, where: object) -> Found | None:
+    """The object `name` of the group with the HDF5 identifier `group` in `file`; None if there is none.
+
+    Raises InputError for a link that may not be followed or leads nowhere, and what h5py raises for damaged ones.
+    """
+    try:
+        return Found(h5py.h5o.open(group, name, WITHIN_ONE_FILE), file)
+    except (KeyError, OSError, RuntimeError, ValueError):
+        found = _walk(Found(group, file), name, where, MOST_LINKS)
+    return found
+
+
+def _walk(start: Found, path: bytes, where: object, links: int) -> Found | None:
+    """Follows `path` name by name; None if one of them does not exist."""
+    found: Found | None = start
+    if path.startswith(b"/"):
+        found = Found(h5py.h5o.open(start.file.file.id, b"/", WITHIN_ONE_FILE), start.file)
+    for name in path.split(b"/"):
+        if found is None or name in (b"", b"."):
+            continue
+        found = _step(found, name, where, links)
+    return found
+
+
+def _step(at: Found, name: bytes, where: object, links: int) -> Found | None:
+    if not isinstance(at.object, h5py.h5g.GroupID) or not at.object.links.exists(name):
+        return None
+    kind = at.object.links.get_info(name).type
+    if kind == h5py.h5l.TYPE_HARD:
+        return Found(h5py.h5o.open(at.object, name, WITHIN_ONE_FILE), at.file)
+    if not links:
+        raise InputError(f"{where}: cannot be opened: more than {MOST_LINKS} links follow on each other")
+    target = at.object.links.get_val(name)
+    if kind == h5py.h5l.TYPE_SOFT:
+        found = _walk(at, target, where, links - 1)
+    elif kind == h5py.h5l.TYPE_EXTERNAL:
+        linked = at.file.linked(os.fsdecode(target[0]), where)
+        found = _walk(Found(linked.file.id, linked), b"/" + target[1], where, links - 1)
+    else:
+        raise InputError(f"{where}: cannot be opened: a link of a kind that is not supported")
+    if found is None:
+        raise InputError(f"{where}: expected a group or dataset, got a link to something that is not there")
+    return found

@@ -1,0 +1,70 @@
+"""Reads datasets and attributes whose type, rank and length have been compared with what they should be."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.errors import InputError
+from msroi_cli.io.hdf5.errors import guarded
+from msroi_cli.io.hdf5.read import InputDataset
+from msroi_cli.io.hdf5.storage import check_values
+
+# An attribute of more bytes is no stride, size or record of ours.
+LARGEST_ATTRIBUTE = 64 << 20
+
+ATTRIBUTE_CLASSES = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM, h5py.h5t.ARRAY)
+
+
+def read(dataset: InputDataset, where: str) -> NDArray[Any]:
+    """All values of a dataset whose shape and dtype have been checked; raises InputError, for missing values too."""
+    check_values(dataset.id, dataset.input, where, fill=False)
+    with guarded(where):
+        return np.asarray(dataset[()])
+
+
+def read_numbers(dataset: InputDataset, where: str, shape: tuple[int | None, ...], expected: str) -> NDArray[Any]:
+    """Integers or floats of a shape, None for any length; raises InputError that says what was `expected`."""
+    dtype = dtype_of(dataset, where)
+    actual = dataset.shape
+    fits = len(actual) == len(shape) and all(want in (None, side) for want, side in zip(shape, actual, strict=True))
+    if not fits or dtype.kind not in "fiu":
+        raise InputError(f"{where}: expected {expected}, got {actual} {dtype}")
+    return read(dataset, where)
+
+
+def texts(dataset: InputDataset, where: str, count: int | None = None) -> list[str]:
+    """A dataset of strings or integers, `count` of them, as a list of strings; raises InputError."""
+    dtype = dtype_of(dataset, where)
+    if len(dataset.shape) != 1 or not (dtype.kind in "SUiu" or h5py.check_string_dtype(dtype)):
+        raise InputError(f"{where}: expected a list of strings or integers, got {dataset.shape} {dtype}")
+    if count is not None and len(dataset) != count:
+        raise InputError(f"{where}: expected {count} ids, got {len(dataset)}")
+    try:
+        return [value.decode() if isinstance(value, bytes) else str(value) for value in read(dataset, where).tolist()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: expected UTF-8 strings, got {error.object!r:.60}") from error
+
+
+def attribute(item: h5py.HLObject, name: str, where: object) -> Any:
+    """An attribute's value, None if there is none; raises InputError unless it is numbers or text."""
+    with guarded(f"{where}: {name}"):
+        if name not in item.attrs:
+            return None
+        identifier = item.attrs.get_id(name)
+        kind = identifier.get_type()
+        size = math.prod(identifier.shape or ()) * kind.get_size()
+        if kind.get_class() not in ATTRIBUTE_CLASSES or size > LARGEST_ATTRIBUTE:
+            raise InputError(f"{where}: {name}: expected numbers or text, got {size} bytes of another type")
+        return item.attrs.get(name)
+
+
+def dtype_of(dataset: h5py.Dataset, where: object) -> np.dtype[Any]:
+    """The NumPy dtype of a dataset; raises InputError for a type that NumPy lacks."""
+    with guarded(where, "expected numbers, got a type that cannot be read"):
+        dtype: np.dtype[Any] = dataset.dtype
+        return dtype
