@@ -25,7 +25,7 @@ POOL = PoolOptions(canonical_scale=16, canonical_level=1)
 
 @pytest.fixture
 def request_of(inputs, tmp_path):  # noqa: F811
-    box = BoxOptions(on_bad_box="zero")
+    box = BoxOptions(on_bad_box="zero", on_unknown_image="skip")
     return ExtractRequest(str(inputs / "p.h5"), str(inputs / "b.json"), tmp_path / "parts", pool=POOL, box=box)
 
 
@@ -126,7 +126,7 @@ def children(pid):
 @pytest.mark.parametrize("victim", ["worker", "parent"])
 def test_killed_with_sigkill(inputs, tmp_path, victim):  # noqa: F811
     extract(inputs, tmp_path / "one.h5")
-    arguments = ("--workers", "2", "--on-bad-box", "zero", *SPREAD)
+    arguments = ("--workers", "2", "--on-bad-box", "zero", "--on-unknown-image", "skip", *SPREAD)
     command = ("extract", inputs / "p.h5", inputs / "b.json", "-o", tmp_path / "many.h5", *arguments)
     running = process(*command)
     deadline = time.monotonic() + 120
@@ -154,9 +154,10 @@ def spawned(pid):
 
 
 def test_what_is_refused(inputs, tmp_path):  # noqa: F811
-    command = ("extract", inputs / "p.h5", inputs / "b.json", "-o", tmp_path / "o.h5", "--on-bad-box", "zero")
+    policy = ("--on-bad-box", "zero", "--on-unknown-image", "skip")
+    command = ("extract", inputs / "p.h5", inputs / "b.json", "-o", tmp_path / "o.h5", *policy)
     refused(run(*command, "--workers", "2", "--shard", "1/2"), 2, "without --shard")
-    from_input = ("extract", inputs / "p.h5", "-", "-o", tmp_path / "o.h5", "--workers", "2", "--on-bad-box", "zero")
+    from_input = ("extract", inputs / "p.h5", "-", "-o", tmp_path / "o.h5", "--workers", "2", *policy)
     refused(run(*from_input, stdin=(inputs / "b.json").read_text()), 2, "got standard input")
     mine = tmp_path / ".o.h5.parts"
     mine.mkdir()
