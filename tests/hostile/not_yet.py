@@ -13,22 +13,6 @@ BY_RULE: dict[str, list[str]] = {
     "boxes that cannot be pooled are refused": [
         "boxes: rows of 400 digits as boxes by image",
     ],
-    "parameters are those of a job": [
-        "crops: no parameters",
-        "crops: scales of a word",
-        "crops: scales of NaN",
-        "crops: scales of an object",
-        "crops: no scales",
-        "crops: no output size",
-        "crops: an output size of a word",
-        "crops: an output size of 10^30",
-        "crops: an unknown preset",
-        "crops: a preset that is a list",
-        "crops: levels of a number",
-        "crops: too few levels",
-        "crops: a canonical level of a word",
-        "crops: a canonical scale of an object",
-    ],
     "the header of an array is what NumPy writes": [
         "pyramid: NPZ with a negative shape",
         "pyramid: NPZ with a shape of 2^62",
