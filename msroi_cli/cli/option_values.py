@@ -11,7 +11,7 @@ import click
 from msroi_cli.core.spec import MAX_OUTPUT_SIDE, MAX_SCALE, MIN_SCALE
 
 if TYPE_CHECKING:
-    from msroi_cli.job.cluster.shards import Shard
+    from msroi_cli.job.shards import Shard
 
 
 def size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, int]:

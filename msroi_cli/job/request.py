@@ -10,7 +10,7 @@ from typing import Any
 from msroi_cli.io.boxes.open import BoxFileOptions
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.stream.protocol import Pyramid
-from msroi_cli.job.cluster.shards import Shard
+from msroi_cli.job.shards import Shard
 
 
 @dataclass(frozen=True, slots=True)

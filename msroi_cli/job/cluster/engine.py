@@ -13,9 +13,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from msroi_cli.errors import MsroiError, RunError, StoppedError
-from msroi_cli.job.cluster.shards import Shard
+from msroi_cli.job.cluster.worker import make_part
 from msroi_cli.job.extract.part import output_path
 from msroi_cli.job.request import ExtractRequest
+from msroi_cli.job.shards import Shard
 
 DEATHS_AT_MOST = 3
 WAIT_SECONDS = 0.2
@@ -104,20 +105,6 @@ def _died(future: Future[int]) -> bool:
     """Whether the worker of a future died; what a shard raised on purpose counts as its result."""
     error = future.exception() if not future.cancelled() else CancelledError()
     return isinstance(error, (BrokenExecutor, CancelledError, OSError, EOFError)) and not isinstance(error, MsroiError)
-
-
-def make_part(request: ExtractRequest) -> int:
-    """Makes the part of one shard, resuming what an earlier try left; returns how many boxes it has.
-
-    Runs in a worker. Raises InputError, UsageError, RunError or StoppedError.
-    """
-    from msroi_cli.job.cluster.processes import stop_signal
-    from msroi_cli.job.extract.prepare import prepared
-    from msroi_cli.job.extract.run import extract
-
-    with prepared(replace(request, resume=True)) as job:
-        extract(job, lambda boxes: None, stop_signal)
-        return len(job.plan)
 
 
 def _refuse_poisonous(request: ExtractRequest, count: int, deaths: Counter[int]) -> None:

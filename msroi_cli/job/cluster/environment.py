@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from msroi_cli.errors import UsageError
-from msroi_cli.job.cluster.shards import Shard
+from msroi_cli.job.shards import Shard
 
 FORMS = "I/N, I,J,.../N, auto, auto/N or auto+OFFSET/N"
 

@@ -10,9 +10,9 @@ import numpy as np
 from msroi_cli.errors import UsageError
 from msroi_cli.io.crops.parts import NAME, Part, part_name
 from msroi_cli.io.pyramid.base import Pyramid
-from msroi_cli.job.cluster.shards import Shard, bounds, image_work
 from msroi_cli.job.extract.plan import Plan
 from msroi_cli.job.request import ExtractRequest
+from msroi_cli.job.shards import Shard, bounds, image_work
 
 
 def output_path(request: ExtractRequest) -> Path:

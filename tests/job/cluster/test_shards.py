@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from msroi_cli.errors import UsageError
 from msroi_cli.job.cluster.environment import shards_from
-from msroi_cli.job.cluster.shards import Shard, bounds, image_work
+from msroi_cli.job.shards import Shard, bounds, image_work
 
 WORK = st.lists(st.integers(0, 2**40), max_size=60).map(lambda values: np.array(values, np.int64))
 
