@@ -324,7 +324,18 @@ def peak_memory(folder, images):
         "except SystemExit as end:\n    assert not end.code\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
-    command = [sys.executable, "-c", script, "extract", pyramid, boxes, "-o", folder / f"{images}-o.h5", "-q"]
+    command = [
+        sys.executable,
+        "-c",
+        script,
+        "extract",
+        pyramid,
+        boxes,
+        "-o",
+        folder / f"{images}-o.h5",
+        "-q",
+        "--allow-fill",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(done.stdout) * (1 if sys.platform == "darwin" else 1024)
 
