@@ -56,7 +56,7 @@ class ExtractRequest:
     `io.boxes.objects`. compression: "gzip" or "lzf", and the level of gzip. memory: bytes for work under way.
 
     reduce: "mean" or "max" for vectors instead of crops. order: "input" or "image", of the rows. shard: makes `out` a
-    folder, and writes the part of this shard. workers: processes, None for as many as are worth it.
+    folder, and writes the part of this shard. workers: processes.
     """
 
     pyramid: str | Pyramid
@@ -74,7 +74,7 @@ class ExtractRequest:
     reduce: str | None = None
     order: str = "input"
     shard: Shard | None = None
-    workers: int | None = None
+    workers: int = 1
 
     @property
     def files(self) -> list[str]:

@@ -74,8 +74,7 @@ Example:
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Processes that write parts of OUT, each with its own threads.  [default: 1; one a thread for very many small "
-    "images]",
+    help="Processes that write parts of OUT, each with its own threads.  [default: 1]",
 )
 @click.option("--dry-run", is_flag=True, help="Check the inputs and print the plan; write nothing.")
 @options.memory_option
@@ -108,7 +107,7 @@ def extract(
     request = _request(given)
     for shard in shards:
         # A shard is one process's work.
-        some = replace(request, shard=shard, workers=workers if shard is None else 1)
+        some = replace(request, shard=shard, workers=workers or 1)
         _extract(some, signals, stats, dry_run, bar, quiet, verbose)
 
 
@@ -169,11 +168,11 @@ def _request(given: dict[str, Any]) -> ExtractRequest:
 
 def _run(job: Extraction, bar: bool | None, quiet: bool, signals: StopSignals) -> Summary | None:
     from msroi_cli.core.backends.environment import keep_freed_memory
-    from msroi_cli.job.cluster.run import default_workers, extract_with_workers
+    from msroi_cli.job.cluster.run import extract_with_workers
     from msroi_cli.job.extract.run import extract
 
     keep_freed_memory()
-    workers = job.request.workers or default_workers(job)
+    workers = job.request.workers
     with progress(len(job.plan), bar, quiet) as advance, signals.graceful():
         if workers > 1:
             return extract_with_workers(job, workers, advance, signals.received)

@@ -25,9 +25,6 @@ from msroi_cli.job.summary import Summary
 # Every shard reads the boxes and lists the images anew, and shards have equal work.
 SHARDS_PER_WORKER = 1
 
-# Opening images is what takes time where there are so many, so small: HDF5 opens one at a time in a process.
-MANY_IMAGES, SMALL_IMAGE = 20_000, 1 << 20
-
 
 def extract_with_workers(
     job: Extraction,
@@ -79,13 +76,3 @@ def _take(folder: Path, job: Extraction) -> None:
             shutil.rmtree(folder)
     with failures_named(out):
         folder.mkdir(exist_ok=True)
-
-
-def default_workers(job: Extraction) -> int:
-    """How many processes are worth their start: one, but for very many small images in groups of their own."""
-    pyramid = job.pyramid
-    if pyramid.layout != "per image" or job.request.boxes == "-" or len(job.plan.images()) < MANY_IMAGES:
-        return 1
-    sources = [pyramid.source(pyramid.sample_image, level) for level in range(len(pyramid.levels))]
-    size = sum(source.shape[0] * source.channel_bytes for source in sources)
-    return (job.request.threads or default_threads()) if size <= SMALL_IMAGE else 1
