@@ -22,6 +22,7 @@ from msroi_cli.io.files.atomic import check_target, failures_named, publish
 from msroi_cli.io.files.journal import Journal
 from msroi_cli.io.hdf5.errors import guarded
 from msroi_cli.io.hdf5.growing import GrowingFile
+from msroi_cli.io.hdf5.write import reserved_dataset
 from msroi_cli.io.pyramid.geometry import Geometry
 from msroi_cli.io.pyramid.image import ImageMaps, LevelSet
 
@@ -161,7 +162,7 @@ class PyramidWriter:
             group.attrs[name] = value
         places = []
         for level, shape in zip(self._common.names, image.shapes, strict=True):
-            dataset = _set_aside(group, level, shape, self._common.dtype)
+            dataset = reserved_dataset(group, level, shape, self._common.dtype)
             stride = self._common.stride(level)
             dataset.attrs["stride"] = stride[0] if stride[0] == stride[1] else stride
             places.append(int(dataset.id.get_offset()))
@@ -224,14 +225,3 @@ def _ids_of(path: Path, identity: Mapping[str, Any]) -> list[str]:
 
 def _pair(value: Sequence[float] | None) -> tuple[float, ...] | None:
     return None if value is None else tuple(float(number) for number in np.ravel(value))
-
-
-def _set_aside(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> h5py.Dataset:
-    """A contiguous dataset that has its place in the file, and no values yet."""
-    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    plist.set_layout(h5py.h5d.CONTIGUOUS)
-    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    plist.set_obj_track_times(False)
-    kind = h5py.h5t.py_create(dtype, logical=True)
-    return h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind, h5py.h5s.create_simple(shape), plist))
