@@ -64,6 +64,25 @@ def names(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple
     return found
 
 
+def categories(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    """`1,3` or `person,traffic light`: ids or names separated by commas."""
+    if text is None:
+        return None
+    found = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if not all(found):
+        raise click.BadParameter(f"expected ids or names separated by commas, such as 1,3, got {text!r}")
+    return found
+
+
+def image_ids(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    """`17,4` or `@FILE` with an id a line."""
+    if text is None:
+        return None
+    from msroi_cli.job.join.choice import image_ids_of
+
+    return image_ids_of(text)
+
+
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "space": " ", "pipe": "|"}
 
 

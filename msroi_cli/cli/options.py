@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def memory_option(command: F) -> F:
     """How much memory the job may take."""
-    return _with(
+    return with_options(
         command,
         click.option(
             "--memory",
@@ -58,12 +58,12 @@ _CANONICAL = (
 
 def rule_options(command: F) -> F:
     """Options of the level rule."""
-    return _with(command, _COMPAT, *_CANONICAL)
+    return with_options(command, _COMPAT, *_CANONICAL)
 
 
 def pool_options(command: F) -> F:
     """Options of the pooling."""
-    return _with(
+    return with_options(
         command,
         click.option(
             "--output-size",
@@ -98,7 +98,7 @@ group_option = click.option(
 
 def level_options(command: F) -> F:
     """Which datasets are the levels, and their strides."""
-    return _with(
+    return with_options(
         command,
         click.option(
             "--levels",
@@ -160,7 +160,7 @@ columns_option = click.option(
 
 def box_reading_options(command: F) -> F:
     """How to interpret the boxes of a file."""
-    return _with(
+    return with_options(
         command,
         box_format_option,
         click.option(
@@ -188,7 +188,7 @@ def box_reading_options(command: F) -> F:
 def box_options(command: F) -> F:
     """How to interpret the boxes of a file, and what to do with invalid ones."""
     return box_reading_options(
-        _with(
+        with_options(
             command,
             click.option(
                 "--on-bad-box",
@@ -211,7 +211,7 @@ def box_options(command: F) -> F:
 
 def output_option(command: F) -> F:
     """The output file, and what to do if it exists."""
-    return _with(
+    return with_options(
         command,
         click.option(
             "-o",
@@ -240,7 +240,7 @@ overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the o
 
 def progress_options(command: F) -> F:
     """Whether to show progress; the parameters are `bar` and `quiet`."""
-    return _with(
+    return with_options(
         command,
         click.option(
             "--progress/--no-progress", "bar", default=None, help="Show a progress bar.  [default: on a terminal only]"
@@ -266,7 +266,7 @@ def wants_causes(ctx: click.Context) -> bool:
 def verbosity_options(command: F) -> F:
     """How much to print on standard error; the parameters are `bar`, `quiet` and `verbose`."""
     return progress_options(
-        _with(
+        with_options(
             command,
             click.option(
                 "-v",
@@ -279,7 +279,7 @@ def verbosity_options(command: F) -> F:
     )
 
 
-def _with(command: F, *decorators: Callable[[F], F]) -> F:
+def with_options(command: F, *decorators: Callable[[F], F]) -> F:
     """Applies decorators so that help lists them in the order given."""
     for decorator in reversed(decorators):
         command = decorator(command)

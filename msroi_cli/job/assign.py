@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,9 @@ from msroi_cli.errors import UsageError
 from msroi_cli.io.boxes.open import BoxFileOptions, read_boxes
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.levels import LevelChoice
-from msroi_cli.job.join.boxes import invalid_reasons, refuse_bad_boxes
+from msroi_cli.job.join.boxes import invalid_reasons, refuse_bad_boxes, sizes_or_nan
+from msroi_cli.job.join.choice import Choosing, known_images
+from msroi_cli.job.request import BoxChoice
 from msroi_cli.job.summary import Sizes
 
 LINES_AT_ONCE = 4096
@@ -39,16 +41,17 @@ class AssignRequest:
     scale_factor: tuple[float, float] = (1.0, 1.0)
     on_bad_box: str = "error"
     file: BoxFileOptions = field(default_factory=BoxFileOptions)
+    choice: BoxChoice = field(default_factory=BoxChoice)
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """The level of each of K boxes.
 
-    rows: (K,) int64 in the box file. boxes: (K, 4) float32, x1 y1 x2 y2, input pixels.
+    rows: (K,) int64 in `table`. boxes: (K, 4) float32, x1 y1 x2 y2, input pixels.
     sizes: (K,) float32, sqrt(w * h), NaN of bad boxes. level: (K,) int64, -1 of bad boxes.
     invalid_reason: (K,) uint8, as `invalid_reasons`.
-    names and strides (y, x): of the levels.
+    names and strides (y, x): of the levels. left_out: how many other boxes the file has, by why they are not used.
     """
 
     table: BoxTable
@@ -59,6 +62,7 @@ class Assignment:
     invalid_reason: NDArray[np.uint8]
     names: list[str]
     strides: list[tuple[float, float]]
+    left_out: Mapping[str, int]
 
     def histogram(self) -> list[dict[str, Any]]:
         """For each level: its name and stride, its boxes, their share and their sizes, as plain JSON values."""
@@ -89,10 +93,8 @@ def assign(request: AssignRequest) -> Assignment:
         raise UsageError(
             f"--scale-factor: expected WxH, the size of the network's input, for fractions as in {request.boxes}"
         )
-    with np.errstate(over="ignore", invalid="ignore"):
-        corners = BOX_FORMATS[request.box_format or table.box_format](table.boxes)
-        boxes = (corners * np.tile(request.scale_factor, 2)).astype(np.float32)
-    reason = invalid_reasons(boxes, np.zeros(len(boxes), np.int64))
+    table, left_out = _chosen(table, request)
+    boxes, reason = _boxes(table, request)
     if request.on_bad_box == "error":
         refuse_bad_boxes(request.boxes, table, reason)
     rows = np.flatnonzero(reason == 0) if request.on_bad_box == "drop" else np.arange(len(boxes))
@@ -101,7 +103,33 @@ def assign(request: AssignRequest) -> Assignment:
     sizes, level = np.full(len(rows), np.nan, np.float32), np.full(len(rows), -1, np.int64)
     sizes[good], level[good] = box_sizes(boxes[good]), levels_of(boxes[good], spec)
     strides = [(1 / y, 1 / x) for y, x in spec.spatial_scales]
-    return Assignment(table, rows, boxes, sizes, level, reason, names, strides)
+    return Assignment(table, rows, boxes, sizes, level, reason, names, strides, left_out)
+
+
+def _boxes(table: BoxTable, request: AssignRequest) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """The boxes (K, 4) in input pixels, and why each cannot be pooled."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        corners = BOX_FORMATS[request.box_format or table.box_format](table.boxes)
+        boxes = (corners * np.tile(request.scale_factor, 2)).astype(np.float32)
+    return boxes, invalid_reasons(boxes, np.zeros(len(boxes), np.int64))
+
+
+def _chosen(table: BoxTable, request: AssignRequest) -> tuple[BoxTable, Mapping[str, int]]:
+    """The boxes that are asked for; images are named as the box file names them."""
+    choice = request.choice
+    choosing = Choosing(table, choice)
+    choosing.by_file()
+    if choice.images is not None:
+        used, position = np.unique(choosing.table.image, return_inverse=True)
+        ids = choosing.table.image_ids
+        names = [str(image) if ids is None else ids[image] for image in used.tolist()]
+        wanted = known_images(choice.images, names, request.boxes, all_known=True)
+        choosing.by_image(np.array([name in wanted for name in names], np.bool_)[position])
+    if choice.min_size is not None:
+        boxes, reason = _boxes(choosing.table, request)
+        choosing.by_size(sizes_or_nan(boxes, reason))
+    choosing.by_rank()
+    return choosing.table, choosing.left_out
 
 
 def _spec(request: AssignRequest) -> tuple[PoolSpec, list[str]]:
@@ -126,7 +154,7 @@ def _columns(assignment: Assignment, start: int, stop: int, quoted: bool) -> dic
     table, part = assignment.table, slice(start, stop)
     rows = assignment.rows[part]
     image = table.image[rows].tolist()
-    columns = {"box_index": [str(row) for row in rows.tolist()]}
+    columns = {"box_index": [str(table.row(row)) for row in rows.tolist()]}
     if table.image_ids is None:
         columns["image_index"] = [str(index) for index in image]
     else:

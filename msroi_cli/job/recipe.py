@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from msroi_cli.core.reduce import REDUCTIONS
@@ -11,7 +11,7 @@ from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import ArgumentError, InputError
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.pyramid.levels import LevelChoice
-from msroi_cli.job.request import BoxOptions
+from msroi_cli.job.request import BoxChoice, BoxOptions
 
 # The options of how boxes are read that a crops file records.
 BOX_OPTIONS = ("box_format", "box_space", "normalized", "image_key", "on_bad_box", "on_unknown_image")
@@ -23,7 +23,8 @@ class Recipe:
 
     levels: the names of the levels, one a scale of `spec`. box: how the boxes were read, with nothing left open.
     reduce: "mean" or "max" for vectors, None for crops. order: of the rows, "input" or "image".
-    group: where the group of an image lies in the pyramid, None for the usual places.
+    group: where the group of an image lies in the pyramid, None for the usual places. choice: what boxes were
+    chosen by, as `BoxChoice.as_dict`.
     """
 
     spec: PoolSpec
@@ -32,6 +33,7 @@ class Recipe:
     reduce: str | None = None
     order: str = "input"
     group: str | None = None
+    choice: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; `parse` reads them back."""
@@ -42,6 +44,7 @@ class Recipe:
             **({"reduce": self.reduce} if self.reduce else {}),
             **({"group": self.group} if self.group else {}),
             **({"order": self.order} if self.order != "input" else {}),
+            **self.choice,
         }
 
     @classmethod
@@ -59,6 +62,7 @@ class Recipe:
             found.one_of("reduce", (None, *REDUCTIONS)),
             found.one_of("order", ("input", "image")),
             found.text("group"),
+            {name: parameters[name] for name in BoxChoice.__dataclass_fields__ if name in parameters},
         )
 
     @classmethod

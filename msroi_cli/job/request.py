@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msroi_cli.errors import ArgumentError
 from msroi_cli.io.boxes.open import BoxFileOptions
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.stream.protocol import Pyramid
 from msroi_cli.job.shards import Shard
+
+# An attribute of HDF5 holds 64 KiB.
+RECORDED_IMAGES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +33,52 @@ class PoolOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class BoxChoice:
+    """Which boxes of a file are used; None: all.
+
+    min_score: the lowest score. categories: ids, or names where the file has them. images: ids. top: how many of an
+    image, those with the highest scores. min_size: the smallest sqrt(w * h), input pixels.
+    """
+
+    min_score: float | None = None
+    categories: tuple[int | str, ...] | None = None
+    images: tuple[str, ...] | None = None
+    top: int | None = None
+    min_size: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ArgumentError for numbers that choose nothing."""
+        for name, value in (("min_score", self.min_score), ("min_size", self.min_size)):
+            if value is not None and not math.isfinite(value):
+                raise ArgumentError(f"{name}: expected a finite number, got {value!r}")
+        if self.min_size is not None and self.min_size < 0:
+            raise ArgumentError(f"min_size: expected 0 or more, got {self.min_size!r}")
+        if self.top is not None and self.top < 1:
+            raise ArgumentError(f"top: expected 1 or more, got {self.top!r}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is chosen by, as plain JSON values; of many images their number and a digest."""
+        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        found = {name: value for name, value in given.items() if value is not None}
+        if "categories" in found:
+            found["categories"] = list(found["categories"])
+        if "images" in found:
+            found["images"] = _recorded(found["images"])
+        return found
+
+
+def _recorded(images: tuple[str, ...]) -> list[str] | dict[str, Any]:
+    if len(images) <= RECORDED_IMAGES:
+        return list(images)
+    text = json.dumps(sorted(images))
+    return {"count": len(images), "digest": "sha256:" + hashlib.sha256(text.encode()).hexdigest()}
+
+
+@dataclass(frozen=True, slots=True)
 class BoxOptions:
     """How the boxes of a file are read, and what becomes of those that cannot be pooled.
 
-    columns and coco_images: as in BoxFileOptions.
+    columns and coco_images: as in BoxFileOptions. choice: which boxes are used.
     image_key: "index", "id" or "file_name"; None takes numbers for indices and names for ids where they mean one image.
     """
 
@@ -41,6 +90,7 @@ class BoxOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     coco_images: str | None = None
     on_unknown_image: str = "error"
+    choice: BoxChoice = field(default_factory=BoxChoice)
 
     @property
     def file(self) -> BoxFileOptions:

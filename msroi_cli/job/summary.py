@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,7 @@ class Summary:
     """The statistics of a job.
 
     names and strides (y, x): of the levels. invalid: how many boxes could not be pooled, by reason.
+    left_out: how many were not chosen, by what they were left out for.
     elapsed: seconds, all in all. Times are NaN where nothing was pooled.
     """
 
@@ -78,6 +79,7 @@ class Summary:
     total: LevelSummary
     invalid: Mapping[str, int]
     elapsed: float
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON of `--stats`."""
@@ -86,7 +88,8 @@ class Summary:
             for index, (name, stride, level) in enumerate(zip(self.names, self.strides, self.levels, strict=True))
         ]
         total = {**self.total.as_dict(), **_plain({"elapsed": self.elapsed})}
-        return {"levels": levels, "total": total, "invalid_boxes": dict(self.invalid)}
+        counts = {"invalid_boxes": dict(self.invalid), "left_out_boxes": dict(self.left_out)}
+        return {"levels": levels, "total": total, **counts}
 
     def records(self) -> NDArray[Any]:
         """The rows of the `stats` dataset, (L,) of STATS_DTYPE. Times are left out: they differ from run to run."""

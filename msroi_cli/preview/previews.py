@@ -22,7 +22,7 @@ from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.crops import open_crops
-from msroi_cli.job.join.boxes import invalid_reasons, to_input_pixels
+from msroi_cli.job.join.boxes import chosen_boxes, invalid_reasons, to_input_pixels
 from msroi_cli.job.join.images import images_of
 from msroi_cli.job.recipe import Recipe, level_name
 from msroi_cli.job.request import BoxOptions, PoolOptions
@@ -48,6 +48,7 @@ def preview_boxes(request: BoxesRequest) -> Image.Image:
     """The boxes of an image over its picture, or over the mean of its finest level; raises InputError or UsageError."""
     with open_pyramid(request.pyramid, request.levels) as pyramid:
         table, _ = read_boxes(request.boxes, request.box.file)
+        table, _ = chosen_boxes(table, pyramid, request.box)
         images = images_of(table, pyramid, request.box.image_key)
         boxes = to_input_pixels(table, images, pyramid, request.box)
         image = _image_shown(pyramid.location, pyramid.image_ids, images, request.image)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from msroi_cli.cli import option_values, options
+from msroi_cli.cli.choice_options import box_choice, choice_options, left_out_text
 from msroi_cli.cli.output import number, printable, say, table
 
 EPILOG = """
@@ -24,6 +25,7 @@ Examples:
 @options.rule_options
 @options.box_format_option
 @options.columns_option
+@choice_options
 @click.option(
     "--scale-factor",
     callback=option_values.factor,
@@ -60,8 +62,10 @@ def assign(form: str, histogram: bool, quiet: bool, **given: Any) -> None:
     from msroi_cli.job.assign import assign as assigned
 
     levels = options.level_choice(given)
-    file = BoxFileOptions(given.pop("columns"))
-    result = assigned(AssignRequest(levels=levels, file=file, **given))
+    file, choice = BoxFileOptions(given.pop("columns")), box_choice(given)
+    result = assigned(AssignRequest(levels=levels, file=file, choice=choice, **given))
+    if not quiet and (left_out := left_out_text(result.left_out)):
+        say(left_out)
     if not histogram:
         for text in FORMATS[form](result):
             click.echo(text, nl=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from msroi_cli.cli import option_values, options
+from msroi_cli.cli.choice_options import box_choice, choice_options, left_out_text
 from msroi_cli.cli.output import byte_size, duration, level_table, printable, progress, say
 from msroi_cli.cli.signals import StopSignals
 from msroi_cli.core.spec import MAX_THREADS
@@ -35,6 +36,7 @@ Example:
 @options.level_options
 @options.group_option
 @options.box_options
+@choice_options
 @click.option(
     "--dtype",
     type=click.Choice(["float16", "float32", "float64"]),
@@ -161,6 +163,7 @@ def _request(given: dict[str, Any]) -> ExtractRequest:
     from msroi_cli.job.request import BoxOptions, ExtractRequest, PoolOptions
 
     levels = options.level_choice(given)
+    given["choice"] = box_choice(given)
     box = BoxOptions(**{name: given.pop(name) for name in BoxOptions.__dataclass_fields__})
     pool = PoolOptions(**{name: given.pop(name) for name in PoolOptions.__dataclass_fields__})
     return ExtractRequest(pool=pool, box=box, levels=levels, **given)
@@ -182,6 +185,8 @@ def _run(job: Extraction, bar: bool | None, quiet: bool, signals: StopSignals) -
 def _report(job: Extraction, summary: Summary, quiet: bool) -> None:
     if not quiet:
         say(level_table(summary), lines=True)
+        if left_out := left_out_text(summary.left_out):
+            say(left_out)
         invalid = sum(summary.invalid.values())
         if invalid:
             reasons = ", ".join(f"{count} {reason}" for reason, count in summary.invalid.items())
@@ -229,6 +234,7 @@ def _description(job: Extraction) -> str:
         f"{pyramid.channels} channels, {pyramid.dtype}",
         f"        levels {levels}",
         f"        {request.boxes}: {len(job.plan) + _dropped(job):,} boxes, {sum(job.invalid.values()):,} invalid",
+        *(f"        {text}" for text in (left_out_text(job.left_out),) if text),
         f"pool    {json.dumps(dict(header.parameters))}",
     ]
     counts = [int((job.plan.level == index).sum()) for index in range(len(pyramid.levels))]

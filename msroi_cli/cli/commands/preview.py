@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from msroi_cli.cli import option_values, options
+from msroi_cli.cli.choice_options import box_choice, choice_options
 
 BOXES_EPILOG = """
 \b
@@ -47,6 +48,7 @@ def preview() -> None:
 @options.level_options
 @options.group_option
 @options.box_reading_options
+@choice_options
 @options.overwrite_option
 def boxes(out: Path, overwrite: bool, **given: Any) -> None:
     """Draw the BOXES of one image of PYRAMID, coloured by level.
@@ -62,7 +64,7 @@ def boxes(out: Path, overwrite: bool, **given: Any) -> None:
     levels = options.level_choice(given)
     rule = {name: given.pop(name) for name in ("compat", "canonical_level", "canonical_scale")}
     reading = ("box_format", "box_space", "normalized", "image_key", "columns", "coco_images")
-    box = {name: given.pop(name) for name in reading}
+    box = {"choice": box_choice(given), **{name: given.pop(name) for name in reading}}
     request = BoxesRequest(pool=PoolOptions(**rule), box=BoxOptions(**box), levels=levels, **given)
     write_png(out, preview_boxes(request), overwrite)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from msroi_cli.cli import options
+from msroi_cli.cli.choice_options import box_choice, choice_options
 from msroi_cli.cli.output import LONGEST_LINE, printable, say, shortened
 from msroi_cli.errors import InputError
 
@@ -32,6 +33,7 @@ Exit codes: 0 extract would work; 3 it would not.
 @options.level_options
 @options.group_option
 @options.box_options
+@choice_options
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing if there are no findings.")
 @click.pass_context
 def validate(context: click.Context, /, as_json: bool, quiet: bool, **given: Any) -> None:
@@ -58,6 +60,7 @@ def _request(*, pyramid: str, boxes: str, **given: Any) -> ValidateRequest:
     from msroi_cli.job.validate.checks import ValidateRequest
 
     levels = options.level_choice(given)
+    given["choice"] = box_choice(given)
     box = {name: given.pop(name) for name in BoxOptions.__dataclass_fields__}
     return ValidateRequest(pyramid, boxes, PoolOptions(**given), BoxOptions(**box), levels)
 

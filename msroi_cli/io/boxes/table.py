@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -26,6 +26,7 @@ class BoxTable:
     normalized: whether the numbers are fractions of the image's width and height.
     file_names and image_sizes (width, height): what a COCO data set says of its images, by image id.
     category_names: names of categories by id, where the file has them.
+    rows: (K,) int64, the rows in the file, ascending; None if the boxes are all of its rows.
     """
 
     kind: str
@@ -38,6 +39,26 @@ class BoxTable:
     file_names: Mapping[str, str] = field(default_factory=dict)
     image_sizes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     category_names: Mapping[int, str] = field(default_factory=dict)
+    rows: NDArray[np.int64] | None = None
+
+    def take(self, rows: NDArray[np.int64]) -> BoxTable:
+        """The boxes `rows` (k,), ascending, of the images that they are of."""
+        image, ids = self.image[rows], self.image_ids
+        if ids is not None:
+            used, image = np.unique(image, return_inverse=True)
+            ids = [ids[index] for index in used.tolist()]
+        return replace(
+            self,
+            boxes=self.boxes[rows],
+            image=image,
+            image_ids=ids,
+            columns=self.columns.take(rows),
+            rows=rows if self.rows is None else self.rows[rows],
+        )
+
+    def row(self, index: int) -> int:
+        """The row in the file of a box."""
+        return index if self.rows is None else int(self.rows[index])
 
     def image_name(self, row: int) -> str:
         """The image of a box as the file names it."""

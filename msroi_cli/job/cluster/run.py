@@ -52,7 +52,7 @@ def extract_with_workers(
         summary = crops.summary()
     with suppress(OSError):
         shutil.rmtree(folder)
-    return replace(summary, invalid=job.invalid, elapsed=perf_counter() - started)
+    return replace(summary, invalid=job.invalid, left_out=job.left_out, elapsed=perf_counter() - started)
 
 
 def parts_folder(out: Path) -> Path:

@@ -16,7 +16,7 @@ from msroi_cli.io.stream.protocol import Pyramid
 from msroi_cli.job.crops import open_crops
 from msroi_cli.job.extract.prepare import BAD_BOX_POLICIES, prepared
 from msroi_cli.job.extract.run import extract as run
-from msroi_cli.job.request import BoxOptions, ExtractRequest, PoolOptions
+from msroi_cli.job.request import BoxChoice, BoxOptions, ExtractRequest, PoolOptions
 from msroi_cli.job.stats import recomputed
 from msroi_cli.job.summary import Summary
 
@@ -62,6 +62,11 @@ def extract(
     image_key: str | None = None,
     on_bad_box: str = "error",
     on_unknown_image: str = "error",
+    min_score: float | None = None,
+    categories: Sequence[int | str] | None = None,
+    images: Sequence[int | str] | None = None,
+    min_size: float | None = None,
+    top: int | None = None,
     dtype: str | None = None,
     reduce: str | None = None,
     order: str = "input",
@@ -97,7 +102,13 @@ def extract(
         Path(out),
         PoolOptions(_pair_of_bins(output_size), sampling_ratio, compat, aligned, canonical_level, canonical_scale),
         BoxOptions(
-            box_format, box_space, normalized, image_key, on_bad_box=on_bad_box, on_unknown_image=on_unknown_image
+            box_format,
+            box_space,
+            normalized,
+            image_key,
+            on_bad_box=on_bad_box,
+            on_unknown_image=on_unknown_image,
+            choice=BoxChoice(min_score, _tuple("categories", categories), _ids(images), top, min_size),
         ),
         LevelChoice(None if levels is None else tuple(levels), _pairs("strides", strides), _pairs("scales", scales)),
         dtype=dtype,
@@ -125,6 +136,20 @@ def _name(value: T | str | os.PathLike[str]) -> T | str:
 def _signal_of(stop: Event | None) -> Callable[[], int]:
     """What the engine asks for: the number of a signal that came, 0 for none."""
     return lambda: signal.SIGTERM if stop is not None and stop.is_set() else 0
+
+
+def _tuple(name: str, values: Sequence[int | str] | None) -> tuple[int | str, ...] | None:
+    """Different ids or names; raises ArgumentError."""
+    if values is None:
+        return None
+    if isinstance(values, str) or not all(isinstance(value, (SupportsIndex, str)) for value in values):
+        raise ArgumentError(f"{name}: expected a sequence of whole numbers and texts, got {values!r}")
+    return tuple(dict.fromkeys(value if isinstance(value, str) else int(value) for value in values))
+
+
+def _ids(images: Sequence[int | str] | None) -> tuple[str, ...] | None:
+    found = _tuple("images", images)
+    return None if found is None else tuple(map(str, found))
 
 
 def _pair_of_bins(size: SizeLike) -> Any:

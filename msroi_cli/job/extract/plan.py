@@ -60,7 +60,7 @@ class Plan:
     """The rows of the output, K of them, in the order of the box file.
 
     boxes: (K, 4) float32, input pixels. image: (K,) int64, -1 unknown. level: (K,) int64, -1 where nothing is pooled.
-    box_index: (K,) int64, the row in the box file. pooled: (K,) bool.
+    box_index: (K,) int64, the number of the box. pooled: (K,) bool.
     order: (K,) int64, the rows that are pooled by image and within an image ascending, then the others ascending.
     """
 

@@ -42,7 +42,8 @@ SMALL_CHUNK = 64 << 10
 class Extraction:
     """A job that can run: its inputs are open, and everything about its output but the crops is known.
 
-    invalid: how many boxes cannot be pooled, by reason. fill: the value of crops that are not pooled.
+    invalid: how many boxes cannot be pooled, by reason. left_out: how many are not chosen, by reason.
+    fill: the value of crops that are not pooled.
     """
 
     request: ExtractRequest
@@ -53,6 +54,7 @@ class Extraction:
     output: Output
     budget: Budget
     invalid: Mapping[str, int]
+    left_out: Mapping[str, int]
     fill: float | None
 
 
@@ -88,6 +90,7 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
             Output(output_path(request), header, identity, request.resume, request.overwrite),
             budget,
             reason_counts(joined.invalid_reason),
+            joined.left_out,
             BAD_BOX_POLICIES[request.box.on_bad_box],
         )
 
@@ -153,7 +156,7 @@ def _header(
         "image_index": np.where(plan.image >= 0, plan.image - first, NO_IMAGE),
         "level": plan.level,
         "status": _status(joined.invalid_reason[plan.box_index]),
-        "box_index": plan.box_index,
+        "box_index": joined.rows[plan.box_index],
         **joined.columns.take(plan.box_index),
     }
     row_shape = (pyramid.channels, *(() if request.reduce else spec.output_size))
@@ -217,4 +220,4 @@ def _recipe(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, joined: J
     }
     box = replace(request.box, **read_as)
     names = tuple(level.name for level in pyramid.levels)
-    return Recipe(spec, names, box, request.reduce, request.order, request.levels.group)
+    return Recipe(spec, names, box, request.reduce, request.order, request.levels.group, request.box.choice.as_dict())

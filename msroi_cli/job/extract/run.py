@@ -178,5 +178,6 @@ def _summary(job: Extraction, stats: CropStats, seconds: NDArray[np.float64]) ->
         levels=levels,
         total=total,
         invalid=job.invalid,
+        left_out=job.left_out,
         elapsed=0.0,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.core.boxes import BOX_FORMATS, REASONS, invalid_box_reasons
+from msroi_cli.core.levels import box_sizes
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.objects import boxes_of_object
 from msroi_cli.io.boxes.open import read_boxes
@@ -16,6 +18,7 @@ from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.columns import BoxColumns
 from msroi_cli.io.files.location import Source
 from msroi_cli.io.pyramid.base import Pyramid
+from msroi_cli.job.join.choice import Choosing, known_images
 from msroi_cli.job.join.images import advice_on_unknown, images_of
 from msroi_cli.job.request import BoxOptions
 
@@ -32,7 +35,7 @@ class JoinedBoxes:
 
     boxes: (K, 4) float32, x1 y1 x2 y2, input pixels. images: (K,) int64, as `images_of`. invalid_reason: (K,) uint8, as
     `invalid_reasons`. columns: what travels along. box_format, normalized, image_key: how the file was read.
-    source: the file.
+    source: the file. rows: (K,) int64, the rows in the file. left_out: how many others it has, by reason.
     """
 
     boxes: NDArray[np.float32]
@@ -43,6 +46,8 @@ class JoinedBoxes:
     normalized: bool
     image_key: str
     source: Source
+    rows: NDArray[np.int64]
+    left_out: Mapping[str, int]
 
 
 def joined_boxes(boxes_of: Any, pyramid: Pyramid, options: BoxOptions) -> JoinedBoxes:
@@ -53,6 +58,7 @@ def joined_boxes(boxes_of: Any, pyramid: Pyramid, options: BoxOptions) -> Joined
     """
     name = boxes_of if isinstance(boxes_of, str) else "boxes"
     table, source = read_boxes(name, options.file) if boxes_of is name else boxes_of_object(boxes_of)
+    table, left_out = chosen_boxes(table, pyramid, options)
     images = images_of(table, pyramid, options.image_key)
     if options.on_unknown_image == "error":
         refuse_unknown_images(name, table, images, pyramid, options.image_key)
@@ -62,7 +68,30 @@ def joined_boxes(boxes_of: Any, pyramid: Pyramid, options: BoxOptions) -> Joined
         refuse_bad_boxes(name, table, np.where(reason == UNKNOWN_IMAGE, 0, reason))
     key = options.image_key or ("index" if table.image_ids is None else "id")
     box_format, normalized = options.box_format or table.box_format, options.normalized or table.normalized
-    return JoinedBoxes(boxes, images, reason, table.columns, box_format, normalized, key, source)
+    rows = np.arange(len(boxes)) if table.rows is None else table.rows
+    return JoinedBoxes(boxes, images, reason, table.columns, box_format, normalized, key, source, rows, left_out)
+
+
+def chosen_boxes(table: BoxTable, pyramid: Pyramid, options: BoxOptions) -> tuple[BoxTable, Mapping[str, int]]:
+    """The boxes that the options choose, and how many are left out, by reason; raises InputError or UsageError.
+
+    Images are those of the pyramid. Boxes that cannot be pooled have no size, and are not left out for it.
+    """
+    choice = options.choice
+    choosing = Choosing(table, choice)
+    choosing.by_file()
+    if choice.images is not None:
+        images = images_of(choosing.table, pyramid, options.image_key)
+        all_known = options.on_unknown_image == "error"
+        wanted = known_images(choice.images, pyramid.image_ids, pyramid.location, all_known=all_known)
+        asked = np.array([*(name in wanted for name in pyramid.image_ids), False])
+        choosing.by_image(asked[images])
+    if choice.min_size is not None:
+        images = images_of(choosing.table, pyramid, options.image_key)
+        boxes = to_input_pixels(choosing.table, images, pyramid, options)
+        choosing.by_size(sizes_or_nan(boxes, invalid_reasons(boxes, images)))
+    choosing.by_rank()
+    return choosing.table, choosing.left_out
 
 
 def to_input_pixels(
@@ -131,6 +160,12 @@ def invalid_reasons(boxes: NDArray[np.float32], images: NDArray[np.int64]) -> ND
     return reasons
 
 
+def sizes_or_nan(boxes: NDArray[np.float32], reasons: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """sqrt(w * h) of boxes (K, 4), (K,) float32; NaN of those that `reasons` (K,) say are invalid."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.where(reasons == 0, box_sizes(boxes), np.float32(np.nan))
+
+
 def reason_counts(reasons: NDArray[np.uint8]) -> dict[str, int]:
     """How many boxes are invalid for each of `reasons` (K,) that occurs."""
     counts = np.bincount(reasons, minlength=UNKNOWN_IMAGE + 1)
@@ -147,7 +182,10 @@ def refuse_unknown_images(
     """Raises InputError if a box is of no image of the pyramid: the first few, and what would find their images."""
     bad = np.flatnonzero(images < 0)
     if bad.size:
-        listed = [f"row {row}: image {table.image_name(int(row))!r} is not in the pyramid" for row in bad[:LISTED]]
+        listed = [
+            f"row {table.row(row)}: image {table.image_name(row)!r} is not in the pyramid"
+            for row in bad[:LISTED].tolist()
+        ]
         advice = f"{advice_on_unknown(table, pyramid, images, image_key)}; {UNKNOWN_IMAGE_ADVICE}"
         raise InputError(
             f"{name}: expected boxes of images in {pyramid.location}, got {bad.size} of {len(images)} of others: "
@@ -159,7 +197,7 @@ def refuse_bad_boxes(name: str, table: BoxTable, reasons: NDArray[np.uint8]) -> 
     """Raises InputError if any box is invalid: the first few with their rows, and how many more there are."""
     bad = np.flatnonzero(reasons)
     if bad.size:
-        listed = [f"row {row}: {_described(table, int(row), int(reasons[row]))}" for row in bad[:LISTED]]
+        listed = [f"row {table.row(row)}: {_described(table, row, int(reasons[row]))}" for row in bad[:LISTED].tolist()]
         raise InputError(
             f"{name}: expected boxes that can be pooled, got {bad.size} of {len(reasons)} that cannot: "
             f"{_list(listed, int(bad.size))} ({BAD_BOX_ADVICE})"

@@ -58,7 +58,7 @@ def _of_numbers(table: BoxTable, pyramid: Pyramid, image_key: str | None) -> Num
     count = len(pyramid.image_ids)
     valid = (table.image >= 0) & (table.image < count)
     if image_key is None:
-        _refuse_two_numbers(table.image, valid, pyramid)
+        _refuse_two_numbers(table, valid, pyramid)
     return np.where(valid, table.image, UNKNOWN)
 
 
@@ -71,16 +71,16 @@ def _by_value(numbers: Numbers, pyramid: Pyramid) -> Numbers:
     return np.array([*found, UNKNOWN], dtype=np.int64)[:-1][position]
 
 
-def _refuse_two_numbers(numbers: Numbers, valid: NDArray[np.bool_], pyramid: Pyramid) -> None:
+def _refuse_two_numbers(table: BoxTable, valid: NDArray[np.bool_], pyramid: Pyramid) -> None:
     """Raises InputError where a number is the index of one image and the id of another."""
-    ids = pyramid.image_ids
+    numbers, ids = table.image, pyramid.image_ids
     used = np.zeros(len(ids), np.bool_)
     used[numbers[valid]] = True
     values = _values(pyramid)
     for number in np.flatnonzero(used).tolist():
         others = [image for image in values.get(number, ()) if image != number]
         if others and ids[number] != str(number):
-            row = int(np.flatnonzero(numbers == number)[0])
+            row = table.row(int(np.flatnonzero(numbers == number)[0]))
             raise InputError(
                 f"row {row}: expected a number of one image in {pyramid.location}, got {number}: index {number} is "
                 f"image {ids[number]!r}, and id {ids[others[0]]!r} is index {others[0]} "

@@ -18,7 +18,7 @@ from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
-from msroi_cli.job.join.boxes import BAD_BOX_ADVICE, UNKNOWN_IMAGE_ADVICE
+from msroi_cli.job.join.boxes import BAD_BOX_ADVICE, UNKNOWN_IMAGE_ADVICE, chosen_boxes
 from msroi_cli.job.join.geometry import checked_sizes
 from msroi_cli.job.join.images import advice_on_unknown, images_of
 from msroi_cli.job.request import BoxOptions, PoolOptions
@@ -127,6 +127,10 @@ def _of_spec(options: PoolOptions, pyramid: Pyramid) -> list[Finding]:
 
 
 def _of_boxes(request: ValidateRequest, pyramid: Pyramid, table: BoxTable) -> list[Finding]:
+    try:
+        table, _ = chosen_boxes(table, pyramid, request.box)
+    except (InputError, UsageError) as error:
+        return [refusal("box options", error)]
     try:
         images = images_of(table, pyramid, request.box.image_key)
     except (InputError, UsageError) as error:

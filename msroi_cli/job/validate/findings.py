@@ -49,7 +49,7 @@ def example(table: BoxTable, row: int) -> str:
     """A box in words: its row in the file, its image and its numbers."""
     image = table.image[row] if table.image_ids is None else repr(table.image_ids[table.image[row]])
     numbers = ", ".join(f"{value:g}" for value in table.boxes[row])
-    return f"row {row}: image {image}, ({numbers})"
+    return f"row {table.row(row)}: image {image}, ({numbers})"
 
 
 def refusal(check: str, error: Exception, advice: str = "") -> Finding:
