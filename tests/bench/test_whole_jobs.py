@@ -18,6 +18,7 @@ from tests.bench import small_images, whole_jobs
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gzip", [None, "auto", "image"])
 def test_jobs_in_small(tmp_path, gzip):
     given = argparse.Namespace(images=20, boxes=[100], quick=True, gzip=gzip, repeat=3)
@@ -40,6 +41,7 @@ def test_jobs_in_small(tmp_path, gzip):
             np.testing.assert_array_equal(file["boxes"][()], ours.boxes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_as_a_script(tmp_path, options):
     command = [sys.executable, "-m", "tests.bench.whole_jobs", "--quick", "--folder", str(tmp_path), *options]
@@ -61,6 +63,7 @@ def test_torchvision_that_is_absent_is_left_out(tmp_path, monkeypatch):
     assert set(job.commands()) == {whole_jobs.MSROI, whole_jobs.COPY, *whole_jobs.READS}
 
 
+@pytest.mark.slow
 def test_small_images_in_small(tmp_path):
     seconds = small_images.run(tmp_path, images=5, repeat=1)
     assert list(seconds) == [whole_jobs.MSROI, small_images.LOOP]

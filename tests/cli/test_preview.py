@@ -77,6 +77,7 @@ def test_original_pixels(tmp_path):
     assert [columns[0], rows[0], columns[-1], rows[-1]] == [59, 29, 301, 151]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 500])
 @pytest.mark.parametrize(("width", "height"), [(32, 16), (4000, 3008), (16, 1008)])
 @pytest.mark.parametrize("with_picture", [True, False])
@@ -130,6 +131,7 @@ def crops(tmp_path):
 SHOWN = ["mean", "pca", "0", "23"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("show", SHOWN)
 @pytest.mark.parametrize("count", [1, 7, 2000])
 def test_contact_sheets(tmp_path, crops, show, count):

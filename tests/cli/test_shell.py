@@ -69,6 +69,7 @@ def test_boxes_in_and_statistics_out(tmp_path):
     assert json.loads(text)["total"]["boxes"] == 134
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

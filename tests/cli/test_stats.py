@@ -175,6 +175,7 @@ CHARTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CHARTS)
 def test_charts_of_odd_files(tmp_path, case):
     maps, boxes = CHARTS[case]
@@ -185,6 +186,7 @@ def test_charts_of_odd_files(tmp_path, case):
     assert margin(drawn(tmp_path / "s.png")) >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 9])
 def test_charts_of_any_number_of_levels(tmp_path, count):
     names = [f"a level with a long name {level}" for level in range(count)]

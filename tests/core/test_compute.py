@@ -38,6 +38,7 @@ def test_a_backend_is_named():
     assert backend_name() in BACKENDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(BACKENDS))
 def test_the_number_of_threads_of_the_libraries_below_changes_no_bit(name):
     libraries = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

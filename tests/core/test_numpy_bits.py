@@ -28,6 +28,7 @@ def spoilt_pyramid(channels, dtype, seed=0):
     return maps
 
 
+@pytest.mark.slow
 def test_box_by_box():
     for call, dtype in [*corpus_calls(), *random_calls(100)]:
         together = pool(call, "numpy", dtype=dtype)

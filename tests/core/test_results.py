@@ -61,6 +61,7 @@ KEEPERS = {
 }
 
 
+@pytest.mark.slow
 @native
 @pytest.mark.parametrize("keep", KEEPERS.values(), ids=KEEPERS)
 def test_memory_that_is_looked_into_is_not_given_out(keep):

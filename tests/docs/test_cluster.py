@@ -38,6 +38,7 @@ def in_shell(folder, command, **variables):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_slurm_array(folder):
     script = block("#!/bin/sh\n#SBATCH")
     for task in (2, 4, 1, 3, 3):
@@ -47,6 +48,7 @@ def test_slurm_array(folder):
         assert len(crops) == 134
 
 
+@pytest.mark.slow
 def test_kubernetes_indexed_job(folder):
     line = next(line for line in block("apiVersion").splitlines() if "command:" in line)
     words = line.partition("[")[2].rstrip("]").split(", ")
@@ -57,6 +59,7 @@ def test_kubernetes_indexed_job(folder):
         assert len(crops) == 134
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 def test_makefile(folder):
     (folder / "Makefile").write_text(block("N := 3"))

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the faults are injected by way of LD_PRELOAD and /proc")
 @pytest.mark.skipif(not shutil.which("cc"), reason="the faults need a C compiler")
 @pytest.mark.parametrize("options", [(), ("--compression", "gzip:1")], ids=["plain", "gzip"])

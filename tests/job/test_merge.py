@@ -102,6 +102,7 @@ def test_a_resumed_merge_of_other_parts_is_refused(inputs, tmp_path):  # noqa: F
     refused(result, 2, "cannot resume")
 
 
+@pytest.mark.slow
 def test_many_parts_with_few_descriptors(inputs, tmp_path):  # noqa: F811
     shards(inputs, tmp_path / "parts", 300)
     command = [sys.executable, "-m", "msroi_cli", "merge", tmp_path / "parts", "-o", tmp_path / "merged.h5"]

@@ -103,6 +103,7 @@ def test_the_case_that_broke_an_earlier_bound():
     assert worst_shares(call_of(features, CASES[0]), "native").max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_search(isa, case, dtype):

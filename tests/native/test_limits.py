@@ -18,11 +18,13 @@ ROOT = Path(__file__).parents[2]
 MEGABYTES = 2**20
 
 
+@pytest.mark.slow
 def test_not_a_byte_beyond_the_arrays():
     run = subprocess.run([sys.executable, "-m", "tests.native.guarded"], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr or f"ended by signal {-run.returncode}"
 
 
+@pytest.mark.slow
 def test_scratch_memory_is_bounded(native):
     """A map of 3000 x 1500 cells, whose packed planes take 288 MB, under small boxes, tall ones, and a whole one."""
     maps = [np.broadcast_to(np.float32(1), (1, 18, 3000, 1500))]
@@ -51,6 +53,7 @@ def oracle(call, box):
     return ay @ window @ ax.T, largest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 16])
 @pytest.mark.parametrize(("size", "ratio"), [(7, 2), (7, 0), (14, 2), (14, 0), (1, 0), (2, 0), (3, 5)])
 def test_within_4_ulp_on_ordinary_features(isa, size, ratio, channels):

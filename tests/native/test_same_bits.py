@@ -78,6 +78,7 @@ def channels_last(maps):
     return [np.ascontiguousarray(m.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for m in maps]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 2, 15, 16, 17, 33, 64, 100, 257, 300])
 @pytest.mark.parametrize("count", [1, 40, 200])
 def test_channels_last(isa, dtype, channels, count):

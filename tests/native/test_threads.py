@@ -110,6 +110,7 @@ def test_a_forked_child_has_its_own_crew():
     assert pool(call, threads=3).tobytes() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_fork_in_the_middle_of_a_call():
     code = """
@@ -128,6 +129,7 @@ caller.join()
     passes(code)
 
 
+@pytest.mark.slow
 def test_the_interpreter_ends_while_threads_pool():
     code = """
 import threading, time

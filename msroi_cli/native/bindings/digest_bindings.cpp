@@ -21,7 +21,8 @@ namespace {
 class Rows {
 public:
     explicit Rows(nb::handle array) : buffer_(array, "rows", 2, false) {
-        if (length() > 1 && buffer_.stride(1) != buffer_.itemsize()) throw nb::value_error("rows: expected contiguous rows");
+        if (length() > 1 && buffer_.stride(1) != buffer_.itemsize())
+            throw nb::value_error("rows: expected contiguous rows");
     }
     int64_t count() const { return buffer_.shape(0); }
     int64_t length() const { return buffer_.shape(1); }
@@ -51,7 +52,8 @@ public:
             buffer->expect_length(rows);
             if (buffer->stride(1) != 8) throw nb::value_error("counts, values: expected contiguous rows");
         }
-        if (counts_.shape(1) != 3 || values_.shape(1) != 4) throw nb::value_error("expected counts (K, 3), values (K, 4)");
+        if (counts_.shape(1) != 3 || values_.shape(1) != 4)
+            throw nb::value_error("expected counts (K, 3), values (K, 4)");
     }
     void set(int64_t row, const Moments& moments) const {
         const int64_t count[] = {moments.count, moments.zeros, moments.nonfinite};

@@ -41,8 +41,8 @@ void reacquire_gil(PyThreadState* state) {
 void block_threads_at_exit() {
     nb::module_::import_("atexit").attr("register")(nb::cpp_function(before_shutdown));
     // Whoever was coming back when a process forked is not in the child.
-    nb::module_::import_("os").attr("register_at_fork")(
-        nb::arg("after_in_child") = nb::cpp_function([] { reacquiring = 0; }));
+    nb::module_::import_("os").attr("register_at_fork")(nb::arg("after_in_child") =
+                                                            nb::cpp_function([] { reacquiring = 0; }));
 }
 
 }  // namespace msroi

@@ -12,16 +12,16 @@ namespace msroi {
 namespace baseline {
 void sweep(const Unit& unit);
 MomentSums moments(const char* values, int64_t count, Type type);
-}
+}  // namespace baseline
 #if defined(MSROI_X86)
 namespace v3 {
 void sweep(const Unit& unit);
 MomentSums moments(const char* values, int64_t count, Type type);
-}
+}  // namespace v3
 namespace v4 {
 void sweep(const Unit& unit);
 MomentSums moments(const char* values, int64_t count, Type type);
-}
+}  // namespace v4
 #endif
 
 namespace {

@@ -30,16 +30,16 @@ struct Call {
     Type type;
 
     int64_t boxes;
-    const float* corners;   // (K, 4) x1 y1 x2 y2, input pixels
-    const int64_t* batch;   // (K,) indices into the images
-    const int64_t* level;   // (K,) indices into the maps
+    const float* corners;  // (K, 4) x1 y1 x2 y2, input pixels
+    const int64_t* batch;  // (K,) indices into the images
+    const int64_t* level;  // (K,) indices into the maps
     int32_t bins_y, bins_x;
-    int32_t ratio;          // samples per bin and axis; 0: adaptive
+    int32_t ratio;  // samples per bin and axis; 0: adaptive
     bool aligned;
 
     Crops crops;
     int threads;
-    double* seconds;        // (L,), to which the time of each level is added, summed over threads
+    double* seconds;  // (L,), to which the time of each level is added, summed over threads
 };
 
 // Pools all boxes. Throws std::bad_alloc, and nothing else, after which the crops are in part not written.

@@ -10,23 +10,23 @@
 #include <new>
 #include <vector>
 
-#include "weights/bands.h"
-#include "threads/thread_pool.h"
 #include "pooling/float_mode.h"
 #include "pooling/isa.h"
 #include "pooling/kernel.h"
 #include "pooling/schedule.h"
 #include "pooling/scratch.h"
+#include "threads/thread_pool.h"
+#include "weights/bands.h"
 
 namespace msroi {
 
 namespace {
 
-constexpr int64_t BOXES_AT_ONCE = 1 << 16;      // whose weights are worked out before they are pooled,
-constexpr int64_t TAPS_AT_ONCE = 1 << 23;       // or taps
-constexpr int64_t BOXES_A_PIECE = 128;          // whose weights one thread works out at a time
-constexpr double ALONE = 400e3;                 // cycles, about, below which waking others takes longer
-constexpr int64_t STREAM_BYTES = 16 << 20;      // crops of this size push the features out of the cache
+constexpr int64_t BOXES_AT_ONCE = 1 << 16;  // whose weights are worked out before they are pooled,
+constexpr int64_t TAPS_AT_ONCE = 1 << 23;   // or taps
+constexpr int64_t BOXES_A_PIECE = 128;      // whose weights one thread works out at a time
+constexpr double ALONE = 400e3;             // cycles, about, below which waking others takes longer
+constexpr int64_t STREAM_BYTES = 16 << 20;  // crops of this size push the features out of the cache
 constexpr size_t HUGE_PAGE = 2 << 20;
 
 std::atomic<int64_t> peak_scratch{0};
@@ -82,8 +82,7 @@ int64_t cells_bytes(const Unit& unit) {
     for (int64_t i = 0; i < unit.count; ++i) {
         const Box& box = unit.boxes[i];
         const int64_t columns = box.x.count;
-        most = std::max(most, unit.mode == Mode::window ? box.y.count * columns * cell
-                                                        : MOST_TAPS * PLANE_COLUMNS * 8);
+        most = std::max(most, unit.mode == Mode::window ? box.y.count * columns * cell : MOST_TAPS * PLANE_COLUMNS * 8);
     }
     return most;
 }
@@ -141,7 +140,8 @@ private:
             Unit unit = unit_of(job, blocks_[size_t(index) % blocks_.size()]);
             unit.scratch = scratch_of_this_thread(cells_bytes(unit));
             sweep_(unit);
-            seconds[size_t(job.level)] += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+            seconds[size_t(job.level)] +=
+                std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
         }
         std::lock_guard<std::mutex> hold(clock_);
         for (size_t level = 0; level < seconds.size(); ++level) call_.seconds[level] += seconds[level];
@@ -174,7 +174,8 @@ private:
         unit.out_x = crops.strides[3];
         unit.out_type = crops.type;
         unit.out_swapped = crops.swapped;
-        unit.streaming = call_.boxes * call_.channels * call_.bins_y * call_.bins_x * bytes_of(crops.type) > STREAM_BYTES;
+        unit.streaming =
+            call_.boxes * call_.channels * call_.bins_y * call_.bins_x * bytes_of(crops.type) > STREAM_BYTES;
         return unit;
     }
 

@@ -9,12 +9,12 @@ namespace msroi {
 namespace {
 
 // What things cost, in cycles, about: measured once on one machine; only their proportions matter.
-constexpr double PACK_CELL = 9;       // interleaving one cell of a block of channels
-constexpr double PACK_LAST = 6;       // copying one, where channels come last,
-constexpr double PACK_APART = 44;     // and reading what lies apart: once for all blocks that are packed together
-constexpr double BLOCK_TAP = 1.1;     // one multiply-add of a block
-constexpr double BLOCK_BIN = 6;       // transposing and writing a bin of a block
-constexpr double BLOCK_LINE = 20;     // setting up a line or a bin column
+constexpr double PACK_CELL = 9;    // interleaving one cell of a block of channels
+constexpr double PACK_LAST = 6;    // copying one, where channels come last,
+constexpr double PACK_APART = 44;  // and reading what lies apart: once for all blocks that are packed together
+constexpr double BLOCK_TAP = 1.1;  // one multiply-add of a block
+constexpr double BLOCK_BIN = 6;    // transposing and writing a bin of a block
+constexpr double BLOCK_LINE = 20;  // setting up a line or a bin column
 constexpr double BLOCK_BOX = 60;
 constexpr double PLANE_TAP = 1.3;     // one multiply-add of one channel across
 constexpr double PLANE_ROW = 5;       // setting up a row of a line
@@ -22,7 +22,7 @@ constexpr double PLANE_VECTOR = 1.5;  // one vector of a row
 constexpr double PLANE_GATHER = 1.5;  // bringing an element into line, where rows cannot be used as they lie
 constexpr double PLANE_BIN = 2;
 constexpr double PLANE_BOX = 80;
-constexpr double LEAST_UNIT = 20e3;   // not worth splitting further
+constexpr double LEAST_UNIT = 20e3;  // not worth splitting further
 
 bool channels_last(const Map& map, Type type) {
     return !map.swapped && map.strides[3] != bytes_of(type) && map.strides[1] == bytes_of(type);
@@ -30,8 +30,8 @@ bool channels_last(const Map& map, Type type) {
 
 struct Costs {
     const Call& call;
-    int32_t block;   // channels of a block
-    int64_t lines;   // blocks of a unit
+    int32_t block;  // channels of a block
+    int64_t lines;  // blocks of a unit
 
     explicit Costs(const Call& given)
         : call(given), block(int32_t(LANE_BYTES) / (given.type == Type::f64 ? 8 : 4)), lines(lines_a_unit(given)) {}
@@ -66,8 +66,8 @@ struct Costs {
         const double y_taps = box.y.begin[call.bins_y], x_taps = box.x.begin[call.bins_x];
         const double row = PLANE_ROW + PLANE_VECTOR * (box.x.count / double(block) + 1) +
                            (direct(box) ? 0 : PLANE_GATHER * box.x.count);
-        return block * (PLANE_BOX + y_taps * row + PLANE_TAP * call.bins_y * x_taps +
-                        PLANE_BIN * call.bins_y * call.bins_x);
+        return block *
+               (PLANE_BOX + y_taps * row + PLANE_TAP * call.bins_y * x_taps + PLANE_BIN * call.bins_y * call.bins_x);
     }
 
     bool direct(const Box& box) const {

@@ -25,9 +25,7 @@ struct Block {
     int64_t last_row = 0;
 
     explicit Block(const Unit& given)
-        : unit(given),
-          source(given),
-          tile_rows(even_step(given.bins_y, MOST_BINS / given.bins_x)) {}
+        : unit(given), source(given), tile_rows(even_step(given.bins_y, MOST_BINS / given.bins_x)) {}
 
     // Turns to `count` blocks from number `first` on.
     void select(int64_t first, int64_t count) {
@@ -57,8 +55,8 @@ struct Block {
             if (unit.scratch.held[at] == y) continue;
             unit.scratch.held[at] = int32_t(y);
             ahead.packing(y);
-            pack_run(row, unit.columns * CELL, source, channel, y * unit.row_stride + unit.first_column * source.step(), unit.columns,
-                     ahead.row > y + 1 ? 0 : unit.row_stride);
+            pack_run(row, unit.columns * CELL, source, channel, y * unit.row_stride + unit.first_column * source.step(),
+                     unit.columns, ahead.row > y + 1 ? 0 : unit.row_stride);
         }
     }
 
@@ -69,8 +67,8 @@ struct Block {
             const int64_t offset = box.y.cell[slot] * unit.row_stride;
             for (int64_t x = 0, end; x < box.x.count; x = end) {
                 end = run_end(box.x, x, box.x.count);
-                pack_run(row + x * CELL, box.x.count * CELL, source, channel, offset + box.x.cell[x] * source.step(), end - x,
-                         unit.row_stride);
+                pack_run(row + x * CELL, box.x.count * CELL, source, channel, offset + box.x.cell[x] * source.step(),
+                         end - x, unit.row_stride);
             }
         }
     }
@@ -83,8 +81,7 @@ struct Block {
             end = ring() ? run_end(box.x, x, columns) : columns;
             const int64_t column = ring() ? box.x.cell[x] - box.x.cell[0] : x;
             for (int64_t p = y0; p < y1; ++p) {
-                if (ring())
-                    ahead.step(source, channel, unit, last_row);
+                if (ring()) ahead.step(source, channel, unit, last_row);
                 down_run(*this, box, p, lines() + ((p - y0) * columns + x) * CELL, first + column * LANE_BYTES,
                          (end - x) * CELL);
             }
@@ -96,7 +93,8 @@ struct Block {
         const int64_t begin = box.y.begin[p], end = box.y.begin[p + 1], first = smaller(end, begin + MOST_TAPS);
         blend(line, table, box.y.slot + begin, weights<T>(box.y, begin), first - begin, offset, n, false);
         for (int64_t tap = first; tap < end; tap += MOST_TAPS)
-            blend(line, table, box.y.slot + tap, weights<T>(box.y, tap), smaller(end - tap, MOST_TAPS), offset, n, true);
+            blend(line, table, box.y.slot + tap, weights<T>(box.y, tap), smaller(end - tap, MOST_TAPS), offset, n,
+                  true);
     }
 
     // The x axis: the bins of `count` lines.

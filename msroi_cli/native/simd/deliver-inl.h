@@ -2,9 +2,9 @@
 // Included in this folder alone, as lanes-inl.h is.
 #pragma once
 
-#include "simd/half-inl.h"
 #include "pooling/scratch.h"
 #include "pooling/sweep.h"
+#include "simd/half-inl.h"
 
 namespace msroi {
 namespace MSROI_ISA_NAMESPACE {
@@ -46,7 +46,7 @@ MSROI_INLINE void stage_square(O* stage, const T* tile, int64_t bins, int64_t bi
 template <class T, class O>
 void stage_elements(O* stage, const T* tile, int64_t bins) {
     for (int64_t bin = 0; bin < bins; ++bin)
-        for (int lane = 0; lane < BLOCK<T>; ++lane) 
+        for (int lane = 0; lane < BLOCK<T>; ++lane)
             put(stage + lane * bins + bin, canonical(tile[bin * BLOCK<T> + lane]));
 }
 
@@ -80,9 +80,12 @@ void put_all(char* stage, const T* tile, int64_t bins) {
 template <class T>
 void stage_channel(char* stage, const T* tile, int64_t bins, Type type) {
     switch (type) {
-        case Type::f16: return put_all<uint16_t>(stage, tile, bins);
-        case Type::f32: return put_all<float>(stage, tile, bins);
-        case Type::f64: return put_all<double>(stage, tile, bins);
+        case Type::f16:
+            return put_all<uint16_t>(stage, tile, bins);
+        case Type::f32:
+            return put_all<float>(stage, tile, bins);
+        case Type::f64:
+            return put_all<double>(stage, tile, bins);
     }
 }
 

@@ -112,9 +112,12 @@ static MomentSums sums_of(const Stored* values, int64_t length) {
 
 MomentSums moments(const char* values, int64_t length, Type type) {
     switch (type) {
-        case Type::f16: return sums_of<float>(reinterpret_cast<const uint16_t*>(values), length);
-        case Type::f32: return sums_of<float>(reinterpret_cast<const float*>(values), length);
-        default: return sums_of<double>(reinterpret_cast<const double*>(values), length);
+        case Type::f16:
+            return sums_of<float>(reinterpret_cast<const uint16_t*>(values), length);
+        case Type::f32:
+            return sums_of<float>(reinterpret_cast<const float*>(values), length);
+        default:
+            return sums_of<double>(reinterpret_cast<const double*>(values), length);
     }
 }
 

@@ -62,7 +62,8 @@ static void pack_run(T* to, int64_t, const Source& source, const char* const* ch
 template <class T>
 MSROI_INLINE void pack_cell(T* to, const char* from, int64_t lanes) {
     if (lanes == BLOCK<T>) {
-        for (int r = 0; r < REGISTERS; ++r) store(to + r * WIDTH<T>, load<typename Lanes<T>::Vector>(from + r * MSROI_VECTOR));
+        for (int r = 0; r < REGISTERS; ++r)
+            store(to + r * WIDTH<T>, load<typename Lanes<T>::Vector>(from + r * MSROI_VECTOR));
         return;
     }
     for (int64_t lane = 0; lane < BLOCK<T>; ++lane)

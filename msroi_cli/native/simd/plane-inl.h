@@ -47,7 +47,8 @@ struct Plane {
             end = run_end(box.x, x, x1);
             const char* from = row + box.x.cell[x] * source.step();
             int64_t i = 0;
-            for (; i + QUAD<T> <= end - x; i += QUAD<T>) store(to + (x - x0) + i, source.quad(from + i * source.step()));
+            for (; i + QUAD<T> <= end - x; i += QUAD<T>)
+                store(to + (x - x0) + i, source.quad(from + i * source.step()));
             for (; i < end - x; ++i) to[x - x0 + i] = source.at(from + i * source.step());
         }
         return reinterpret_cast<const char*>(to);

@@ -6,8 +6,8 @@
 // `select` tells it how many channels are left, and how many at most are packed together.
 #pragma once
 
-#include "simd/half-inl.h"
 #include "pooling/sweep.h"
+#include "simd/half-inl.h"
 
 namespace msroi {
 namespace MSROI_ISA_NAMESPACE {

@@ -1,8 +1,8 @@
 // Small things that all ways through a box share. Included in this folder alone, as lanes-inl.h is.
 #pragma once
 
-#include "simd/lanes-inl.h"
 #include "pooling/sweep.h"
+#include "simd/lanes-inl.h"
 
 namespace msroi {
 namespace MSROI_ISA_NAMESPACE {

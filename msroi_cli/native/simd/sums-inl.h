@@ -49,14 +49,12 @@ template <class T>
 MSROI_INLINE void blend(T* line, const char* const* rows, const int32_t* slot, const T* weight, int64_t taps,
                         int64_t offset, int64_t n, bool add) {
     typedef void (*Group)(T*, const char* const*, const int32_t*, const T*, int64_t, int64_t);
-    static constexpr Group first[] = {
-        blend_group<T, 0, false>, blend_group<T, 1, false>, blend_group<T, 2, false>,
-        blend_group<T, 3, false>, blend_group<T, 4, false>, blend_group<T, 5, false>,
-        blend_group<T, 6, false>, blend_group<T, 7, false>, blend_group<T, 8, false>};
-    static constexpr Group further[] = {
-        blend_group<T, 0, true>, blend_group<T, 1, true>, blend_group<T, 2, true>,
-        blend_group<T, 3, true>, blend_group<T, 4, true>, blend_group<T, 5, true>,
-        blend_group<T, 6, true>, blend_group<T, 7, true>, blend_group<T, 8, true>};
+    static constexpr Group first[] = {blend_group<T, 0, false>, blend_group<T, 1, false>, blend_group<T, 2, false>,
+                                      blend_group<T, 3, false>, blend_group<T, 4, false>, blend_group<T, 5, false>,
+                                      blend_group<T, 6, false>, blend_group<T, 7, false>, blend_group<T, 8, false>};
+    static constexpr Group further[] = {blend_group<T, 0, true>, blend_group<T, 1, true>, blend_group<T, 2, true>,
+                                        blend_group<T, 3, true>, blend_group<T, 4, true>, blend_group<T, 5, true>,
+                                        blend_group<T, 6, true>, blend_group<T, 7, true>, blend_group<T, 8, true>};
     (add ? further : first)[taps](line, rows, slot, weight, offset, n);
 }
 

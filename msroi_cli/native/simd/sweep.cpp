@@ -58,15 +58,21 @@ void sweep(const Unit& unit) {
     const bool plain = !unit.swapped && unit.column_stride == bytes_of(unit.type);
     const bool interleaved = !plain && !unit.swapped && unit.channel_stride == bytes_of(unit.type);
     switch (unit.type) {
-        case Type::f16: (plain         ? sweep_from<HalfRows>
+        case Type::f16:
+            (plain         ? sweep_from<HalfRows>
              : interleaved ? sweep_interleaved<uint16_t>
-                           : sweep_from<Scattered<uint16_t>>)(unit); break;
-        case Type::f32: (plain         ? sweep_from<Rows<float>>
+                           : sweep_from<Scattered<uint16_t>>)(unit);
+            break;
+        case Type::f32:
+            (plain         ? sweep_from<Rows<float>>
              : interleaved ? sweep_interleaved<uint32_t>
-                           : sweep_from<Scattered<uint32_t>>)(unit); break;
-        case Type::f64: (plain         ? sweep_from<Rows<double>>
+                           : sweep_from<Scattered<uint32_t>>)(unit);
+            break;
+        case Type::f64:
+            (plain         ? sweep_from<Rows<double>>
              : interleaved ? sweep_interleaved<uint64_t>
-                           : sweep_from<Scattered<uint64_t>>)(unit); break;
+                           : sweep_from<Scattered<uint64_t>>)(unit);
+            break;
     }
     stream_end();
 }

@@ -69,7 +69,8 @@ void lzf_once() {
                 expanded.push_back(stream.back());
             }
         } else {
-            const int64_t count = 3 + up_to(261), back = 1 + up_to(std::min<int64_t>(8191, int64_t(expanded.size()) - 1));
+            const int64_t count = 3 + up_to(261),
+                          back = 1 + up_to(std::min<int64_t>(8191, int64_t(expanded.size()) - 1));
             const int64_t high = (back - 1) >> 8;
             if (count < 9) {
                 stream.push_back(uint8_t((count - 2) << 5 | high));

@@ -14,14 +14,14 @@
 #include <thread>
 #include <vector>
 
-#include "weights/bands.h"
-#include "threads/thread_pool.h"
 #include "checksum/crc32.h"
 #include "memory/result_memory.h"
 #include "moments/moments.h"
 #include "pooling/isa.h"
 #include "pooling/kernel.h"
 #include "pooling/schedule.h"
+#include "threads/thread_pool.h"
+#include "weights/bands.h"
 
 using namespace msroi;
 
@@ -61,18 +61,24 @@ struct Problem {
         std::mt19937 random(seed);
         std::uniform_real_distribution<float> value(-1, 1), unit(0, 1);
         for (int64_t l = 0; l < shape.levels; ++l) {
-            const int64_t height = std::max<int64_t>(shape.height >> l, 1), width = std::max<int64_t>(shape.width >> l, 1);
+            const int64_t height = std::max<int64_t>(shape.height >> l, 1),
+                          width = std::max<int64_t>(shape.width >> l, 1);
             const int64_t cells = shape.images * shape.channels * height * width, size = sizeof(T);
             planes.emplace_back(new T[size_t(cells)]);
             for (int64_t i = 0; i < cells; ++i) planes.back()[size_t(i)] = T(value(random));
             const float scale = 0.25f / float(1 << l);
-            maps.push_back({reinterpret_cast<const char*>(planes.back().get()), false,
+            maps.push_back({reinterpret_cast<const char*>(planes.back().get()),
+                            false,
                             {shape.channels * height * width * size, height * width * size, width * size, size},
-                            int32_t(height), int32_t(width), scale, scale});
+                            int32_t(height),
+                            int32_t(width),
+                            scale,
+                            scale});
         }
         for (int64_t k = 0; k < shape.boxes; ++k) {
             const float w = std::exp(unit(random) * 7), h = std::exp(unit(random) * 7);
-            const float x = unit(random) * float(shape.width) * 4 - w / 2, y = unit(random) * float(shape.height) * 4 - h / 2;
+            const float x = unit(random) * float(shape.width) * 4 - w / 2,
+                        y = unit(random) * float(shape.height) * 4 - h / 2;
             corners.insert(corners.end(), {x, y, x + w, y + h});
             batch.push_back(int64_t(random() % unsigned(shape.images)));
             level.push_back(int64_t(random() % unsigned(shape.levels)));
@@ -127,8 +133,9 @@ struct Problem {
         for (int64_t i = y.offsets[size_t(p)]; i < y.offsets[size_t(p) + 1]; ++i)
             for (int64_t j = x.offsets[size_t(q)]; j < x.offsets[size_t(q) + 1]; ++j) {
                 T cell;
-                std::memcpy(&cell, map.data + batch[size_t(box)] * map.strides[0] + channel * map.strides[1] +
-                                       y.cell[size_t(i)] * map.strides[2] + x.cell[size_t(j)] * map.strides[3],
+                std::memcpy(&cell,
+                            map.data + batch[size_t(box)] * map.strides[0] + channel * map.strides[1] +
+                                y.cell[size_t(i)] * map.strides[2] + x.cell[size_t(j)] * map.strides[3],
                             sizeof cell);
                 sum += y.weight[size_t(i)] * x.weight[size_t(j)] * double(cell);
             }
@@ -232,7 +239,8 @@ void check_checksums() {
         for (int64_t i = 0; i < length; ++i) bytes[size_t(i)] = uint8_t(random());
         const uint32_t expected = crc32_by_bits(bytes.get(), length);
         expect(crc32(bytes.get(), length) == expected, "crc32 of " + std::to_string(length) + " bytes");
-        expect(crc32_by_tables(bytes.get(), length) == expected, "crc32 by tables of " + std::to_string(length) + " bytes");
+        expect(crc32_by_tables(bytes.get(), length) == expected,
+               "crc32 by tables of " + std::to_string(length) + " bytes");
     }
 }
 

@@ -137,8 +137,8 @@ int main(int count, char** arguments) {
             choose_isa(isa);
             if (stored.digest() == expected) continue;
             ++failures;
-            std::fprintf(stderr, "FAILED: call %lld: %s gives other bits than baseline\n", static_cast<long long>(index),
-                         isa.c_str());
+            std::fprintf(stderr, "FAILED: call %lld: %s gives other bits than baseline\n",
+                         static_cast<long long>(index), isa.c_str());
         }
         std::printf("%lld %016llx\n", static_cast<long long>(index), static_cast<unsigned long long>(expected));
     }

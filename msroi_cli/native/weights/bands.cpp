@@ -49,7 +49,8 @@ const int32_t* slots_of(const Taps& taps, const std::vector<int32_t>& cells, Are
 template <class T>
 const void* weights_of(const Taps& taps, Arena& arena) {
     T* weights = arena.take<T>(taps.weight.size());
-    std::transform(taps.weight.begin(), taps.weight.end(), weights, [](double weight) { return static_cast<T>(weight); });
+    std::transform(taps.weight.begin(), taps.weight.end(), weights,
+                   [](double weight) { return static_cast<T>(weight); });
     return weights;
 }
 
@@ -70,7 +71,8 @@ Band band_of(float low, float high, const Axis& axis, Type type, Arena& arena, W
     band.count = static_cast<int32_t>(workspace.cells.size());
     band.cell = copied(workspace.cells, arena);
     int32_t* begin = arena.take<int32_t>(taps.offsets.size());
-    std::transform(taps.offsets.begin(), taps.offsets.end(), begin, [](int64_t at) { return static_cast<int32_t>(at); });
+    std::transform(taps.offsets.begin(), taps.offsets.end(), begin,
+                   [](int64_t at) { return static_cast<int32_t>(at); });
     band.begin = begin;
     band.slot = slots_of(taps, workspace.cells, arena);
     band.weight = type == Type::f64 ? weights_of<double>(taps, arena) : weights_of<float>(taps, arena);

@@ -79,6 +79,7 @@ def stored(tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "storage"), [*((case, "contiguous") for case in ODD), ("stride", "gzip"), ("stride", "latest")]
 )

@@ -287,6 +287,7 @@ def most_files(count):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors in /proc")
 @pytest.mark.parametrize("kind", ["hdf5", "chunked", "npy", "npz"])
 def test_few_files_are_open_at_a_time(tmp_path, kind):

@@ -68,6 +68,7 @@ def same_crops(one, other):
     assert (one.parameters, one.sources) == (other.parameters, other.sources)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 40])
 @pytest.mark.parametrize("options", [(), ("--order", "image"), ("--compression", "gzip:1"), ("--reduce", "mean")])
 def test_parts_are_read_as_one_file(inputs, tmp_path, count, options):

@@ -41,6 +41,7 @@ def prepare_folder(request_of):
     return request_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--compression", "gzip:1"), ("--order", "image")])
 def test_the_file_of_one_process(inputs, tmp_path, options):  # noqa: F811
     extract(inputs, tmp_path / "one.h5", *options)

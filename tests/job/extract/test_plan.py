@@ -59,6 +59,7 @@ def batch_sizes():
     return parts.map(lambda part: BatchSize(min(part[0], part[1] * part[2]), part[1] * part[2], *part[2:]))
 
 
+@pytest.mark.slow
 @given(box_tables(), st.booleans(), batch_sizes())
 def test_batches(table, drop, size):
     """What the docstring of `Plan.batches` says, sentence by sentence."""
@@ -81,6 +82,7 @@ def test_batches(table, drop, size):
     assert list(map(str, plan.batches(size))) == list(map(str, batches))
 
 
+@pytest.mark.slow
 @given(box_tables(), batch_sizes())
 def test_batches_split_an_image_only_where_they_must(table, size):
     plan = make_plan(*table, SPEC, drop=False)
@@ -95,6 +97,7 @@ def test_batches_split_an_image_only_where_they_must(table, size):
             assert len(batch.rows) >= size.target_rows or len(batch.rows) + len(first.rows) > size.limit
 
 
+@pytest.mark.slow
 @given(box_tables(), batch_sizes())
 def test_batches_split_images_that_are_stored_together_only_where_they_must(table, size):
     plan = make_plan(*table, SPEC, drop=False)
