@@ -140,6 +140,7 @@ class SpoolWriter(CropsWriter):
         """Closes the spool."""
         if hasattr(self, "_file"):
             os.close(self._file)
+            del self._file
 
     def discard(self) -> None:
         """Removes the spool, and the output that is not whole."""

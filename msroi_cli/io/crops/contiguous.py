@@ -60,6 +60,7 @@ class PlainWriter(CropsWriter):
         """Closes the file."""
         if hasattr(self, "_file"):
             os.close(self._file)
+            del self._file
 
     def discard(self) -> None:
         """Removes the file."""

@@ -22,6 +22,7 @@ from msroi_cli.io.files.durability import sync, write_all
 
 FORMAT = "msroi-journal"
 VERSION = 1
+CLOSED = -1
 
 
 class Journal:
@@ -76,9 +77,13 @@ class Journal:
         self.release()
 
     def release(self) -> None:
-        """Lets go of the journal and leaves it where it is."""
-        with suppress(OSError):
-            os.close(self._file)
+        """Lets go of the journal and leaves it where it is; does nothing the second time.
+
+        A number that is closed twice may be another thread's file by then.
+        """
+        file, self._file = self._file, CLOSED
+        if file != CLOSED:
+            os.close(file)
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:
