@@ -14,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from msroi_cli.job.summary import LevelSummary, Summary
+    from msroi_cli.job.validate.findings import Finding
 
 FIRST_LINE_AFTER = 10.0
 
@@ -35,6 +36,20 @@ def printable(text: str, keep: str = "") -> str:
 def shortened(text: str, length: int) -> str:
     """A text of at most `length` characters: its beginning and its end if it is longer."""
     return text if len(text) <= length else f"{text[: length * 2 // 3]} ... {text[-(length // 3) + 5 :]}"
+
+
+def findings_text(findings: Sequence[Finding]) -> str:
+    """Findings in lines: what each is about, how many have it, the first of them, and what to do."""
+    lines = []
+    for finding in findings:
+        share = f": {finding.count:,} of {finding.of:,} {finding.what}" if finding.what else ""
+        lines.append(f"{'error' if finding.fatal else 'warning'}: {finding.check}{share}")
+        lines += [f"  {line}" for line in finding.examples]
+        if finding.count > len(finding.examples):
+            lines.append(f"  and {finding.count - len(finding.examples):,} more")
+        if finding.advice:
+            lines.append(f"  advice: {finding.advice}")
+    return "\n".join(shortened(line, LONGEST_LINE) for line in lines)
 
 
 @contextmanager
@@ -110,9 +125,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+CROP_COLUMNS = ("crop mean", "std", "zeros", "nonfinite")
+
+
 def level_table(summary: Summary) -> str:
     """The closing table: one row a level and one for all of them."""
-    header = ("level", "stride", "boxes", "share", "box size min", "median", "max", "crop mean", "std", "zeros", "time")
+    header = ("level", "stride", "boxes", "share", "box size min", "median", "max", *CROP_COLUMNS, "time")
     rows = [
         _level_row(name, "x".join(f"{side:g}" for side in dict.fromkeys(stride)), level)
         for name, stride, level in zip(summary.names, summary.strides, summary.levels, strict=True)
@@ -133,6 +151,7 @@ def _level_row(name: str, stride: str, level: LevelSummary) -> list[str]:
         number(level.mean, ".4g"),
         number(level.std, ".4g"),
         number(level.zero_fraction, ".1%"),
+        f"{level.nonfinite:,}",
         f"{level.seconds:.2f} s",
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,11 @@ from msroi_cli.io.columns import BoxColumns
 from msroi_cli.io.crops.part_rows import PartRows
 from msroi_cli.io.crops.parts import Part, part_name, part_paths
 from msroi_cli.io.crops.reader import Crops
+from msroi_cli.io.crops.record import NonfiniteRows
 from msroi_cli.job.recipe import Recipe
 from msroi_cli.job.summary import Summary, stats_from_records, summarize
+from msroi_cli.job.validate.findings import Finding
+from msroi_cli.job.validate.nonfinite import Rows, nonfinite_findings, nonfinite_rows, of_inputs
 
 
 def open_crops(path: str | Path) -> Crops:
@@ -80,6 +83,7 @@ class FolderCrops(Crops):
         first = files[0]
         self.part = None
         self._moments = [file.moments for file in files]
+        self._warnings = [file.warnings for file in files]
         self.parameters, self.sources = first.parameters, first.sources
         self.image_ids = [image for file in files for image in file.image_ids]
         self.rows_per_block, self.dtype = 1, first.dtype
@@ -134,7 +138,19 @@ class FolderCrops(Crops):
             self.boxes[pooled], self.level[pooled].astype(np.int64), total, np.full(len(total.count), math.nan)
         )
         recipe = Recipe.of(self)
-        return Summary(recipe.levels, recipe.strides, levels, whole, {}, math.nan)
+        warnings = list(map(Finding.parse, self.warnings))
+        return Summary(recipe.levels, recipe.strides, levels, whole, {}, math.nan, warnings)
+
+    @cached_property
+    def warnings(self) -> list[Mapping[str, Any]]:  # type: ignore[override]
+        """The warnings of the whole job: those about its inputs, which all parts have, and those about the crops."""
+        found = NonfiniteRows.joined(
+            NonfiniteRows(part.count, tuple(place[list(part.first)].tolist()))
+            for part, place in zip(map(nonfinite_rows, self._warnings), self.rows_of_parts(), strict=True)
+        )
+        rows = Rows(self.columns, self.image_ids, Recipe.of(self).levels)
+        about_crops = [finding.as_dict() for finding in nonfinite_findings(found, rows)]
+        return [*of_inputs(self._warnings[0]), *about_crops]
 
     def __enter__(self) -> FolderCrops:
         return self

@@ -158,6 +158,7 @@ def _crops(text: str, location: Location) -> dict[str, Any]:
             "columns": list(crops.box_columns),
             "parameters": crops.parameters,
             "sources": crops.sources,
+            "warnings": crops.warnings,
             "levels": [_stats_row(record, crops.parameters) for record in crops.stats],
         }
 

@@ -15,12 +15,13 @@ from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import InputError, StoppedError, UsageError
 from msroi_cli.io.crops.output import crops_writer, is_done
 from msroi_cli.io.crops.record import BatchRecord
-from msroi_cli.io.crops.schema import CropsHeader
+from msroi_cli.io.crops.schema import CropsHeader, Results
 from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.io.files.location import Source
 from msroi_cli.job.crops import FolderCrops
 from msroi_cli.job.summary import moments_records
+from msroi_cli.job.validate.nonfinite import of_inputs
 
 # Crops are recorded as done so many bytes at a time; what is copied in one call fits in the cache of most machines.
 COMMIT_BYTES, COPY_BYTES = 256 << 20, 16 << 20
@@ -75,7 +76,7 @@ def merge(
         return None
     with crops_writer(output) as writer:
         _copy(crops, writer, progress, stop)
-        writer.finish(crops.stats, moments_records(CropStats.empty(len(crops.stats))))
+        writer.finish(Results(crops.stats, moments_records(CropStats.empty(len(crops.stats))), crops.warnings))
     return Merged(len(crops.paths), len(crops), len(crops) * crops.row_bytes, perf_counter() - started)
 
 
@@ -121,7 +122,14 @@ def _copy_piece(crops: FolderCrops, writer: CropsWriter, piece: Piece) -> BatchR
 def _header(crops: FolderCrops) -> CropsHeader:
     sources = {role: Source(**source) for role, source in crops.sources.items()}
     return CropsHeader(
-        crops.shape, crops.dtype, crops.columns, crops.image_ids, len(crops.stats), crops.parameters, sources
+        crops.shape,
+        crops.dtype,
+        crops.columns,
+        crops.image_ids,
+        len(crops.stats),
+        crops.parameters,
+        sources,
+        warnings=of_inputs(crops.warnings),
     )
 
 

@@ -106,7 +106,8 @@ class ExtractRequest:
     `io.boxes.objects`. compression: "gzip" or "lzf", and the level of gzip. memory: bytes for work under way.
 
     reduce: "mean" or "max" for vectors instead of crops. order: "input" or "image", of the rows. shard: makes `out` a
-    folder, and writes the part of this shard. workers: processes.
+    folder, and writes the part of this shard. workers: processes. on_nonfinite: "warn" or "error", of crops with NaN or
+    infinities.
     """
 
     pyramid: str | Pyramid
@@ -125,6 +126,7 @@ class ExtractRequest:
     order: str = "input"
     shard: Shard | None = None
     workers: int = 1
+    on_nonfinite: str = "warn"
 
     @property
     def files(self) -> list[str]:

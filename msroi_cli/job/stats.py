@@ -18,6 +18,7 @@ from msroi_cli.io.crops.schema import STATUS_POOLED
 from msroi_cli.job.join.boxes import invalid_reasons, reason_counts
 from msroi_cli.job.recipe import Recipe
 from msroi_cli.job.summary import LevelSummary, Summary, summarize
+from msroi_cli.job.validate.findings import Finding
 
 HISTOGRAM_BINS = 100
 SHOWN = 4
@@ -65,7 +66,8 @@ def recomputed(crops: Crops, progress: Callable[[int], None] = lambda boxes: Non
         progress(len(block))
     levels, total = summarize(crops.boxes[pooled], level[pooled], stats, np.full(count, math.nan))
     bad = reason_counts(invalid_reasons(crops.boxes, crops.image_index)[~pooled])
-    summary = Summary(recipe.levels, recipe.strides, levels, total, bad, math.nan)
+    warnings = list(map(Finding.parse, crops.warnings))
+    summary = Summary(recipe.levels, recipe.strides, levels, total, bad, math.nan, warnings)
     return CropStatistics(summary, box_sizes(crops.boxes[pooled]), level[pooled], level_bounds(recipe.spec))
 
 

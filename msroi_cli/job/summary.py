@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from msroi_cli.core.levels import box_sizes
 from msroi_cli.core.stats import CropStats
 from msroi_cli.io.crops.schema import MOMENTS_DTYPE, STATS_DTYPE
+from msroi_cli.job.validate.findings import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,10 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class LevelSummary:
-    """One level, or all of them together: its boxes, their share of all pooled boxes and the values of their crops."""
+    """One level, or all of them together: its boxes, their share of all pooled boxes and the values of their crops.
+
+    nonfinite: how many values of the crops are NaN or infinite; they are left out of the mean, std, low and high.
+    """
 
     boxes: int
     share: float
@@ -43,6 +47,7 @@ class LevelSummary:
     low: float
     high: float
     zero_fraction: float
+    nonfinite: int
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -59,7 +64,8 @@ class LevelSummary:
                     "max": self.high,
                     "zero_fraction": self.zero_fraction,
                 }
-            ),
+            )
+            | {"nonfinite": self.nonfinite},
             **_plain({"seconds": self.seconds}),
         }
 
@@ -70,7 +76,8 @@ class Summary:
 
     names and strides (y, x): of the levels. invalid: how many boxes could not be pooled, by reason.
     left_out: how many were not chosen, by what they were left out for.
-    elapsed: seconds, all in all. Times are NaN where nothing was pooled.
+    elapsed: seconds, all in all. warnings: what is valid but implausible, and crops that are not
+    finite. Times are NaN where nothing was pooled.
     """
 
     names: Sequence[str]
@@ -80,6 +87,7 @@ class Summary:
     invalid: Mapping[str, int]
     elapsed: float
     left_out: Mapping[str, int] = field(default_factory=dict)
+    warnings: Sequence[Finding] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON of `--stats`."""
@@ -89,7 +97,8 @@ class Summary:
         ]
         total = {**self.total.as_dict(), **_plain({"elapsed": self.elapsed})}
         counts = {"invalid_boxes": dict(self.invalid), "left_out_boxes": dict(self.left_out)}
-        return {"levels": levels, "total": total, **counts}
+        warnings = [finding.as_dict() for finding in self.warnings]
+        return {"levels": levels, "total": total, **counts, "warnings": warnings}
 
     def records(self) -> NDArray[Any]:
         """The rows of the `stats` dataset, (L,) of STATS_DTYPE. Times are left out: they differ from run to run."""
@@ -97,7 +106,7 @@ class Summary:
             (
                 *(index, *stride, level.boxes, level.share),
                 *(level.size.low, level.size.median, level.size.high),
-                *(level.mean, level.std, level.low, level.high, level.zero_fraction),
+                *(level.mean, level.std, level.low, level.high, level.zero_fraction, level.nonfinite),
             )
             for index, (stride, level) in enumerate(zip(self.strides, self.levels, strict=True))
         ]
@@ -142,6 +151,7 @@ def _level(sizes: NDArray[np.float32], all_boxes: int, stats: CropStats, index: 
         low=float(stats.low[index]) if some else math.nan,
         high=float(stats.high[index]) if some else math.nan,
         zero_fraction=float(stats.zero_fraction()[index]) if some else math.nan,
+        nonfinite=int(stats.nonfinite[index]),
         seconds=float(seconds),
     )
 

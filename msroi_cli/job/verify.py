@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.core.backends.dispatch import moments_of
 from msroi_cli.core.reduce import REDUCTIONS
 from msroi_cli.errors import InputError
 from msroi_cli.io.crops.reader import Crops
@@ -30,8 +33,27 @@ SHOWN = 5  # problems of one kind
 TOLERANCE = {"float16": 1e-3, "float32": 1e-5, "float64": 1e-12}
 
 
-def verify(path: Path, recompute: int = 0, against: str | None = None, seed: int | None = None) -> Iterator[str]:
-    """Yields what is wrong with a crops file, in words; nothing if it is good.
+@dataclass(slots=True)
+class Contents:
+    """What the crops of a file have been found to be: the values that are not finite, by level, of pooled crops."""
+
+    nonfinite: Counter[int] = field(default_factory=Counter)
+
+    def add(self, rows: NDArray[Any], pooled: NDArray[np.bool_], level: NDArray[np.int8]) -> None:
+        """Counts those of some rows (k, ...), which are `pooled` (k,) and of these levels (k,)."""
+        counts = moments_of(rows).nonfinite
+        for row in np.flatnonzero(pooled & (counts > 0)).tolist():
+            self.nonfinite[int(level[row])] += int(counts[row])
+
+
+def verify(
+    path: Path,
+    recompute: int = 0,
+    against: str | None = None,
+    seed: int | None = None,
+    contents: Contents | None = None,
+) -> Iterator[str]:
+    """Yields what is wrong with a crops file, in words; nothing if it is good. Fills `contents` as the crops are read.
 
     recompute: how many rows to pool again, chosen at random, from the pyramid `against`, and to compare.
     Raises InputError for a file that is no crops file, or a pyramid that does not fit it.
@@ -39,7 +61,13 @@ def verify(path: Path, recompute: int = 0, against: str | None = None, seed: int
     crops = open_crops(path)
     problems = list(_columns(crops))
     yield from problems
-    yield from _checksums(crops)
+    found = Contents() if contents is None else contents
+    damaged = False
+    for problem in _checksums(crops, found):
+        damaged = True
+        yield problem
+    if not problems and not damaged:
+        yield from _nonfinite(crops, found)
     if recompute and against is not None and not problems:
         yield from _recomputed(crops, recompute, against, seed)
 
@@ -100,7 +128,17 @@ def _unreadable(crops: Crops, rows: range) -> Iterator[str]:
         yield f"crops: and {len(bad) - SHOWN} more rows that cannot be decoded"
 
 
-def _checksums(crops: Crops) -> Iterator[str]:
+def _nonfinite(crops: Crops, contents: Contents) -> Iterator[str]:
+    """Numbers of values that are not finite, by level, that are not what the statistics of the crops say."""
+    # Statistics are of crops, also where these were reduced to vectors.
+    if "nonfinite" in (crops.stats.dtype.names or ()) and not crops.parameters.get("reduce"):
+        counts = [contents.nonfinite[level] for level in range(len(crops.stats))]
+        stated = crops.stats["nonfinite"].tolist()
+        if counts != stated:
+            yield f"stats: expected {counts} values a level that are not finite, got {stated}"
+
+
+def _checksums(crops: Crops, contents: Contents) -> Iterator[str]:
     """Blocks of rows whose bytes are not those that were written."""
     block = crops.rows_per_block
     row_bytes = math.prod(crops.shape[1:]) * crops.dtype.itemsize
@@ -113,6 +151,7 @@ def _checksums(crops: Crops) -> Iterator[str]:
             yield from _unreadable(crops, range(start, min(start + step, len(crops))))
             continue
         parts = [rows] if block == 1 else np.split(rows, range(block, len(rows), block))
+        contents.add(rows, crops.status[start : start + step] == STATUS_POOLED, crops.level[start : start + step])
         got = row_checksums(rows) if block == 1 else np.concatenate([row_checksums(part[None]) for part in parts])
         expected = crops.checksums[start // block : start // block + len(got)]
         bad += (start // block + np.flatnonzero(got[: len(expected)] != expected)).tolist()

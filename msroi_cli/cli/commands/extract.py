@@ -11,7 +11,7 @@ import click
 
 from msroi_cli.cli import option_values, options
 from msroi_cli.cli.choice_options import box_choice, choice_options, left_out_text
-from msroi_cli.cli.output import byte_size, duration, level_table, printable, progress, say
+from msroi_cli.cli.output import byte_size, duration, findings_text, level_table, printable, progress, say
 from msroi_cli.cli.signals import StopSignals
 from msroi_cli.core.spec import MAX_THREADS
 from msroi_cli.errors import UsageError
@@ -41,6 +41,13 @@ Example:
     "--dtype",
     type=click.Choice(["float16", "float32", "float64"]),
     help="Data type of the crops.  [default: the features']",
+)
+@click.option(
+    "--on-nonfinite",
+    type=click.Choice(["warn", "error"]),
+    default="warn",
+    show_default=True,
+    help="Crops with NaN or infinities: warn, or stop before OUT is there; --resume --on-nonfinite warn continues.",
 )
 @options.reduce_option
 @click.option(
@@ -192,6 +199,9 @@ def _report(job: Extraction, summary: Summary, quiet: bool) -> None:
             reasons = ", ".join(f"{count} {reason}" for reason, count in summary.invalid.items())
             say(f"{invalid:,} boxes not pooled ({job.request.box.on_bad_box}): {reasons}")
         compressed = job.header.compression is not None
+        about_crops = summary.warnings[len(job.header.warnings) :]
+        if about_crops:
+            say(findings_text(about_crops), lines=True)
         size = byte_size(job.output.target.stat().st_size if compressed else len(job.plan) * job.header.row_bytes)
         say(f"{job.output.path}: {len(job.plan):,} crops, {size}, in {duration(summary.elapsed)}")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from msroi_cli.cli.output import byte_size, number, printable, say, table
+from msroi_cli.cli.output import byte_size, findings_text, number, printable, say, table
 from msroi_cli.errors import MsroiError
 
 EPILOG = """
@@ -135,6 +135,8 @@ def _categories(categories: list[dict[str, Any]] | None) -> list[str]:
 
 
 def _crops(info: dict[str, Any]) -> str:
+    from msroi_cli.job.validate.findings import Finding
+
     parameters = info["parameters"]
     size = "x".join(map(str, info["shape"][1:]))
     storage = "one run of bytes" if info["chunks"] is None else f"chunks of {info['chunks'][0]} crops"
@@ -152,7 +154,9 @@ def _crops(info: dict[str, Any]) -> str:
         ),
         "  parameters  " + ", ".join(f"{name} {json.dumps(value)}" for name, value in parameters.items()),
     ]
-    header = ("  level", "stride", "boxes", "share", "size min", "median", "max", "mean", "std", "min", "max", "zeros")
+    lines += [f"  {line}" for line in findings_text(list(map(Finding.parse, info["warnings"]))).splitlines()]
+    sizes, values = ("size min", "median", "max"), ("mean", "std", "min", "max", "zeros", "nonfinite")
+    header = ("  level", "stride", "boxes", "share", *sizes, *values)
     return "\n".join([*lines, table(header, [_stats_row(row) for row in info["levels"]])])
 
 
@@ -166,6 +170,7 @@ def _stats_row(row: dict[str, Any]) -> list[str]:
         *(number(row[f"box_size_{name}"], ".1f") for name in ("min", "median", "max")),
         *(number(row[name], ".4g") for name in ("mean", "std", "min", "max")),
         number(row["zero_fraction"], ".1%"),
+        number(row.get("nonfinite"), ",.0f"),
     ]
 
 

@@ -9,11 +9,11 @@ import click
 
 from msroi_cli.cli import options
 from msroi_cli.cli.choice_options import box_choice, choice_options
-from msroi_cli.cli.output import LONGEST_LINE, printable, say, shortened
+from msroi_cli.cli.output import findings_text, printable, say
 from msroi_cli.errors import InputError
 
 if TYPE_CHECKING:
-    from msroi_cli.job.validate.checks import ValidateRequest, Validation
+    from msroi_cli.job.validate.checks import ValidateRequest
 
 EPILOG = """
 \b
@@ -49,7 +49,7 @@ def validate(context: click.Context, /, as_json: bool, quiet: bool, **given: Any
     if as_json:
         click.echo(json.dumps(result.as_dict(), indent=2))
     elif result.findings:
-        click.echo(printable(_text(result), keep="\n"))
+        click.echo(printable(findings_text(result.findings), keep="\n"))
     if not quiet and not result.findings:
         say(f"{result.boxes:,} boxes of {result.images:,} images: no findings")
     context.exit(0 if result.extractable else InputError.exit_code)
@@ -63,16 +63,3 @@ def _request(*, pyramid: str, boxes: str, **given: Any) -> ValidateRequest:
     given["choice"] = box_choice(given)
     box = {name: given.pop(name) for name in BoxOptions.__dataclass_fields__}
     return ValidateRequest(pyramid, boxes, PoolOptions(**given), BoxOptions(**box), levels)
-
-
-def _text(result: Validation) -> str:
-    lines = []
-    for finding in result.findings:
-        share = f": {finding.count:,} of {finding.of:,} {finding.what}" if finding.what else ""
-        lines.append(f"{'error' if finding.fatal else 'warning'}: {finding.check}{share}")
-        lines += [f"  {line}" for line in finding.examples]
-        if finding.count > len(finding.examples):
-            lines.append(f"  and {finding.count - len(finding.examples):,} more")
-        if finding.advice:
-            lines.append(f"  advice: {finding.advice}")
-    return "\n".join(shortened(line, LONGEST_LINE) for line in lines)

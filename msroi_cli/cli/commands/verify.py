@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from msroi_cli.cli.output import LONGEST_LINE, printable, say, shortened
 from msroi_cli.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from msroi_cli.job.verify import Contents
 
 EPILOG = """
 \b
@@ -29,15 +33,16 @@ def verify(crops: tuple[Path, ...], recompute: int | None, against: str | None, 
 
     Problems are listed on standard output, one per line, and the exit code is 3.
     """
+    from msroi_cli.job.verify import Contents
     from msroi_cli.job.verify import verify as problems_of
 
     if (recompute is None) != (against is None):
         raise UsageError("--recompute: expected together with --against, got one of them")
     bad = 0
     for path in crops:
-        count = 0
+        count, contents = 0, Contents()
         try:
-            for problem in problems_of(path, recompute or 0, against, seed):
+            for problem in problems_of(path, recompute or 0, against, seed, contents):
                 click.echo(printable(shortened(f"{path}: {problem}", LONGEST_LINE)))
                 count += 1
         except InputError as error:
@@ -47,6 +52,12 @@ def verify(crops: tuple[Path, ...], recompute: int | None, against: str | None, 
             count += 1
         bad += count > 0
         if not count and not quiet:
-            say(f"{path}: passed")
+            say(f"{path}: passed{_note(contents)}")
     if bad:
         raise InputError(f"{bad} of {len(crops)} files failed verification")
+
+
+def _note(contents: Contents) -> str:
+    """How many values are not finite, which the file says too, so that it is no problem."""
+    levels = ", ".join(f"{count:,} on level {level}" for level, count in sorted(contents.nonfinite.items()))
+    return f"; {contents.nonfinite.total():,} values not finite: {levels}" if levels else ""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.io.crops.header import write_header
 from msroi_cli.io.crops.record import BatchRecord, SpoolBlock, Written
+from msroi_cli.io.crops.schema import Results
 from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.atomic import failures_named, publish
 from msroi_cli.io.files.durability import sync, sync_data, write_all
@@ -94,13 +95,13 @@ class SpoolWriter(CropsWriter):
     def _sync(self) -> None:
         sync_data(self._file)
 
-    def finish(self, stats: NDArray[Any], moments: NDArray[Any]) -> None:
+    def finish(self, results: Results) -> None:
         """Puts the output together and gives it its name."""
         output = self._output
         with failures_named(output.path):
             output.partial.unlink(missing_ok=True)
             with hdf5_file(output.partial) as file:
-                write_header(file, output.header)
+                write_header(file, output.header, results.warnings)
                 crops = file.create_dataset(
                     "crops",
                     output.header.shape,
@@ -111,9 +112,9 @@ class SpoolWriter(CropsWriter):
                     shuffle=True,
                 )
                 file["checksums"][...] = self._copy(crops)
-                file["stats"][...] = stats
+                file["stats"][...] = results.stats
                 if output.header.part is not None:
-                    file["moments"][...] = moments
+                    file["moments"][...] = results.moments
             publish(output.partial, output.target, output.overwrite or output.resume)
             self._path.unlink()
 

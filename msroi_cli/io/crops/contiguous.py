@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.io.crops.header import lay_out, places
+from msroi_cli.io.crops.header import lay_out, place_of_warnings, places, warnings_text
 from msroi_cli.io.crops.record import Written
+from msroi_cli.io.crops.schema import Results
 from msroi_cli.io.crops.writer import CropsWriter
 from msroi_cli.io.files.atomic import failures_named, publish
 from msroi_cli.io.files.durability import reserve_space, sync, sync_data, write_all
@@ -25,7 +26,10 @@ class PlainWriter(CropsWriter):
         partial = self._output.partial
         if not resumed:
             lay_out(partial, self._output.header)
-        self._places = places(partial, ("crops", "checksums", "stats", "moments"))
+        self._places = {
+            **places(partial, ("crops", "checksums", "stats", "moments")),
+            "warnings": place_of_warnings(partial),
+        }
         self._file = os.open(partial, os.O_RDWR)
         if not resumed:
             reserve_space(self._file)
@@ -45,12 +49,14 @@ class PlainWriter(CropsWriter):
         if values.size:
             write_all(self._file, values.reshape(-1).view(np.uint8), self._places[name] + offset)
 
-    def finish(self, stats: NDArray[Any], moments: NDArray[Any]) -> None:
-        """Writes the statistics, and gives the file its name."""
+    def finish(self, results: Results) -> None:
+        """Writes the statistics and the warnings, and gives the file its name."""
+        header = self._output.header
         with failures_named(self._output.path):
-            self._put("stats", 0, stats)
-            if self._output.header.part is not None:
-                self._put("moments", 0, moments)
+            self._put("stats", 0, results.stats)
+            self._put("warnings", 0, np.frombuffer(warnings_text(header, results.warnings).encode(), np.uint8))
+            if header.part is not None:
+                self._put("moments", 0, results.moments)
             publish(self._output.partial, self._output.target, self._output.overwrite or self._output.resume)
 
     def _sync(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import mmap
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -17,15 +19,18 @@ from msroi_cli.io.hdf5.write import hdf5_file, reserved_dataset
 # Checksums are of single crops: whatever order crops are finished in, each has its checksum with it on the disk.
 ROWS_PER_CHECKSUM = 1
 
+# For what the crops themselves give, in characters: one warning that names a few rows.
+ROOM_FOR_WARNINGS = 8192
+
 
 def lay_out(path: Path, header: CropsHeader) -> None:
     """Makes the file `path` with all of `header`, and the bytes of crops, checksums and stats set aside."""
     with hdf5_file(path) as file:
-        write_header(file, header)
+        write_header(file, header, header.warnings)
         reserved_dataset(file, "crops", header.shape, header.dtype)
 
 
-def write_header(file: h5py.File, header: CropsHeader) -> None:
+def write_header(file: h5py.File, header: CropsHeader, warnings: Sequence[Mapping[str, Any]]) -> None:
     """Writes everything but the crops; checksums and stats get their place and no values yet."""
     file.attrs.update(
         format=FORMAT,
@@ -34,6 +39,7 @@ def write_header(file: h5py.File, header: CropsHeader) -> None:
         creation_date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         parameters=json.dumps(header.parameters),
         sources=json.dumps(header.sources_as_dict()),
+        warnings=warnings_text(header, warnings),
     )
     for name, dtype in COLUMNS.items():
         if name in header.columns:
@@ -45,6 +51,30 @@ def write_header(file: h5py.File, header: CropsHeader) -> None:
     if header.part is not None:
         file.attrs["part"] = header.part.as_json()
         reserved_dataset(file, "moments", (header.levels,), MOMENTS_DTYPE)
+
+
+def warnings_text(header: CropsHeader, warnings: Sequence[Mapping[str, Any]]) -> str:
+    """The attribute `warnings`: JSON, and spaces up to a length that the header alone decides.
+
+    So it can be written over when the crops are made, without a call of HDF5. Raises ValueError for warnings that are
+    longer than their room.
+    """
+    room = len(json.dumps(list(header.warnings))) + ROOM_FOR_WARNINGS
+    text = json.dumps(list(warnings))
+    if len(text) > room:
+        raise ValueError(f"warnings: expected at most {room} characters, got {len(text)}")
+    return text.ljust(room)
+
+
+def place_of_warnings(path: Path) -> int:
+    """The offset in the file at which the text of the attribute `warnings` begins."""
+    with h5py.File(path, "r") as file:
+        text = file.attrs["warnings"].encode()
+    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        place = content.find(text)
+    if place < 0:
+        raise ValueError(f"{path}: expected the attribute warnings as one text, got none")
+    return place
 
 
 def places(path: Path, names: tuple[str, ...]) -> Mapping[str, int]:

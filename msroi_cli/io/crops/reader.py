@@ -16,7 +16,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.crops.parts import Part
 from msroi_cli.io.crops.rows import RowSource, open_rows, selected_rows
-from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, MOMENTS_DTYPE, STATS_DTYPE
+from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, LATER_STATS, MOMENTS_DTYPE, STATS_DTYPE
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, open_group
@@ -33,7 +33,7 @@ class Crops:
     -1 where the image is unknown. level: (K,) int8, -1 where none was pooled. status: (K,) uint8, 0 pooled, 1 invalid
     box, 2 unknown image. box_index: (K,) int64, the row in the box file. box_columns: score, category_id and
     annotation_id, (K,), those of them that the box file had; they are attributes too, None where there are none.
-    parameters, sources: what the file says of how it was made. stats: one record a level. checksums: the
+    parameters, sources, warnings: what the file says of how it was made. stats: one record a level. checksums: the
     CRC32 of every `rows_per_block` rows. part: which part of a job the file is, None if it is none; a part has moments,
     one record a level, from which the statistics of the whole job are made.
 
@@ -58,6 +58,7 @@ class Crops:
             raise InputError(f"{location}: expected format version {FORMAT_VERSION}, got {version}")
         self.parameters = _json_attribute(root, location, "parameters")
         self.sources = _json_attribute(root, location, "sources")
+        self.warnings = _warnings(root, location)
         self.image_ids = texts(_dataset(root, location, "image_ids"), location.at("image_ids"))
         dataset = _crops_dataset(root, location)
         travelling = [column.name for column in BOX_COLUMNS]
@@ -220,6 +221,20 @@ def _json_attribute(root: InputGroup, location: Location, name: str) -> dict[str
     return value
 
 
+def _warnings(root: InputGroup, location: Location) -> list[dict[str, Any]]:
+    """The warnings of the job, plain JSON values; none in files that were made before there were any."""
+    text: Any = attribute(root, "warnings", str(location))
+    if text is None:
+        return []
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise InputError(f"{location}: attribute warnings: expected a JSON list of objects, got {repr(text)[:60]}")
+    return found
+
+
 def _dataset(root: InputGroup, location: Location, name: str) -> InputDataset:
     return dataset_in(root, name, location.at(name), "a dataset")
 
@@ -260,11 +275,12 @@ def _values(root: InputGroup, location: Location, name: str, shape: tuple[int, .
 
 
 def _stats(root: InputGroup, location: Location) -> NDArray[Any]:
-    """One record a level, with the fields of STATS_DTYPE at least."""
+    """One record a level, with the fields of STATS_DTYPE at least, but for LATER_STATS."""
     dataset, where = _dataset(root, location, "stats"), location.at("stats")
     dtype = dtype_of(dataset, where)
     fields: Any = dtype.fields or {}
-    missing = [name for name in STATS_DTYPE.names or () if name not in fields or fields[name][0].kind not in "fiu"]
+    names = [name for name in STATS_DTYPE.names or () if name in fields or name not in LATER_STATS]
+    missing = [name for name in names if name not in fields or fields[name][0].kind not in "fiu"]
     if len(dataset.shape) != 1 or missing or len(dataset) > MOST_LEVELS:
         lacks = f" without numbers {', '.join(missing[:3])}" if missing else ""
         raise InputError(f"{where}: expected a record a level, got {dataset.shape}{lacks}")

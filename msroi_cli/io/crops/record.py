@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# So many rows are named in a message.
+ROWS_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +34,50 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class NonfiniteRows:
+    """The rows whose crops have a NaN or an infinity: how many, and the first of them, ascending."""
+
+    count: int = 0
+    first: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, rows: NDArray[np.int64]) -> NonfiniteRows:
+        """Of all such rows (k,), in any order."""
+        return cls(len(rows), tuple(np.sort(rows)[:ROWS_NAMED].tolist()))
+
+    @classmethod
+    def joined(cls, parts: Iterable[NonfiniteRows]) -> NonfiniteRows:
+        """Of several, which have no row in common."""
+        found = list(parts)
+        first = sorted(row for part in found for row in part.first)
+        return cls(sum(part.count for part in found), tuple(first[:ROWS_NAMED]))
+
+
+@dataclass(frozen=True, slots=True)
 class BatchRecord:
-    """A batch that is done: its number, its rows, the statistics of its crops as plain JSON values, its bytes."""
+    """A batch that is done: its number, its rows, the statistics of its crops as plain JSON values, its bytes.
+
+    nonfinite: which of its pooled crops are not finite.
+    """
 
     batch: int
     rows: int
     stats: list[list[Any]]
     written: Written
+    nonfinite: NonfiniteRows = NonfiniteRows()
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` reads them back."""
         block = {} if self.written.block is None else asdict(self.written.block)
-        return {"batch": self.batch, "rows": self.rows, "stats": self.stats, "crc": self.written.crc, **block}
+        return {
+            "batch": self.batch,
+            "rows": self.rows,
+            "stats": self.stats,
+            "crc": self.written.crc,
+            "nonfinite": self.nonfinite.count,
+            "nonfinite_rows": list(self.nonfinite.first),
+            **block,
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> BatchRecord:
@@ -48,8 +86,9 @@ class BatchRecord:
             block = None
             if "offset" in values:
                 block = SpoolBlock(*(_whole(values[name]) for name in ("offset", "bytes", "chunks")))
-            numbers = [_whole(values[name]) for name in ("batch", "rows", "crc")]
-            return cls(numbers[0], numbers[1], list(values["stats"]), Written(numbers[2], block))
+            batch, rows, crc, count = (_whole(values[name]) for name in ("batch", "rows", "crc", "nonfinite"))
+            first = tuple(map(_whole, values["nonfinite_rows"]))
+            return cls(batch, rows, list(values["stats"]), Written(crc, block), NonfiniteRows(count, first))
         except (KeyError, TypeError) as error:
             raise ValueError(f"expected the record of a batch, got {str(values)[:80]}") from error
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,7 +34,10 @@ STATS_DTYPE = np.dtype(
     [("level", "i4"), ("stride_y", "f8"), ("stride_x", "f8"), ("boxes", "i8"), ("share", "f8")]
     + [(f"box_size_{name}", "f8") for name in ("min", "median", "max")]
     + [(name, "f8") for name in ("mean", "std", "min", "max", "zero_fraction")]
+    + [("nonfinite", "i8")]
 )
+# Files of version 1 that were made before there was such a field lack it.
+LATER_STATS = ("nonfinite",)
 
 # The exact statistics of a part, from which those of the whole job are made: sums as `core.exact` writes them.
 MOMENTS_DTYPE = np.dtype(
@@ -60,6 +63,7 @@ class CropsHeader:
 
     shape: (K, C, Ho, Wo), or (K, C) of crops that were reduced to vectors. columns: arrays (K, ...) by the names of
     `COLUMNS`. levels: how many rows `stats` has. part: which part of a job the file is, if it is one.
+    warnings: what is known of the inputs before the first crop is made, as plain JSON values.
     """
 
     shape: tuple[int, ...]
@@ -71,6 +75,7 @@ class CropsHeader:
     sources: Mapping[str, Source]
     compression: Compression | None = None
     part: Part | None = None
+    warnings: Sequence[Mapping[str, Any]] = ()
 
     def sources_as_dict(self) -> dict[str, Any]:
         """The sources as plain JSON values."""
@@ -80,3 +85,16 @@ class CropsHeader:
     def row_bytes(self) -> int:
         """The bytes of one crop."""
         return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What is known when all crops are made.
+
+    stats: (L,) of STATS_DTYPE. moments: (L,) of MOMENTS_DTYPE, for parts. warnings: all of them, as plain JSON values:
+    those of the header, and what the crops themselves gave.
+    """
+
+    stats: NDArray[Any]
+    moments: NDArray[Any]
+    warnings: Sequence[Mapping[str, Any]] = ()

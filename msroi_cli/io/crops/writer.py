@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.io.crops.record import BatchRecord, Written
-from msroi_cli.io.crops.schema import CropsHeader
+from msroi_cli.io.crops.schema import CropsHeader, Results
 from msroi_cli.io.files.atomic import check_target, failures_named
 from msroi_cli.io.files.journal import Journal
 
@@ -75,11 +75,8 @@ class CropsWriter(ABC):
         """
 
     @abstractmethod
-    def finish(self, stats: NDArray[Any], moments: NDArray[Any]) -> None:
-        """Puts in the statistics, (L,) of STATS_DTYPE and of MOMENTS_DTYPE, and gives the file its name.
-
-        All rows have been written. Moments are for parts only.
-        """
+    def finish(self, results: Results) -> None:
+        """Puts in the statistics and the warnings, and gives the file its name; all rows have been written."""
 
     @abstractmethod
     def close(self) -> None:

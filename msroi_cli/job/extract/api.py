@@ -32,6 +32,7 @@ CHOICES = {
     "compression": (None, "gzip", "lzf"),
     "reduce": (None, *REDUCTIONS),
     "order": ("input", "image"),
+    "on_nonfinite": ("warn", "error"),
 }
 
 
@@ -67,6 +68,7 @@ def extract(
     images: Sequence[int | str] | None = None,
     min_size: float | None = None,
     top: int | None = None,
+    on_nonfinite: str = "warn",
     dtype: str | None = None,
     reduce: str | None = None,
     order: str = "input",
@@ -119,6 +121,7 @@ def extract(
         overwrite=overwrite,
         reduce=reduce,
         order=order,
+        on_nonfinite=on_nonfinite,
     )
     with prepared(request) as job:
         summary = run(job, progress or (lambda rows: None), _signal_of(stop))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from itertools import islice
@@ -17,9 +17,11 @@ from msroi_cli.core.backends.dispatch import digests_of
 from msroi_cli.core.backends.environment import default_threads
 from msroi_cli.core.reduce import REDUCTIONS
 from msroi_cli.core.stats import CropStats
-from msroi_cli.errors import StoppedError
+from msroi_cli.errors import InputError, StoppedError
 from msroi_cli.io.crops.output import crops_writer, is_done
-from msroi_cli.io.crops.record import BatchRecord
+from msroi_cli.io.crops.reader import Crops
+from msroi_cli.io.crops.record import BatchRecord, NonfiniteRows
+from msroi_cli.io.crops.schema import Results
 from msroi_cli.io.crops.writer import CropsWriter
 from msroi_cli.io.files.atomic import check_room, failures_named
 from msroi_cli.io.files.checksum import row_checksums
@@ -28,6 +30,8 @@ from msroi_cli.job.extract.pooling import Pooler
 from msroi_cli.job.extract.prepare import Extraction
 from msroi_cli.job.join.geometry import checked_sizes
 from msroi_cli.job.summary import Summary, moments_records, summarize
+from msroi_cli.job.validate.findings import Finding
+from msroi_cli.job.validate.nonfinite import Rows, nonfinite_error, nonfinite_findings, nonfinite_rows
 
 Progress = Callable[[int], None]
 Stop = Callable[[], int]
@@ -65,9 +69,11 @@ def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summ
         with failures_named(job.request.out):
             job.request.out.mkdir(exist_ok=True)
     if is_done(job.output):
+        _refuse_whole(job)
         return None
     check(job, CHECKED_FIRST)
     with crops_writer(job.output) as writer:
+        _refuse_nonfinite(job, writer)
         done = {record.batch for record in writer.records}
         progress(sum(record.rows for record in writer.records))
         workers = _Workers(job, writer)
@@ -76,14 +82,40 @@ def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summ
             for records in workers.work(batches):
                 writer.commit(records)
                 progress(sum(record.rows for record in records))
+                _refuse_nonfinite(job, writer)
                 _stop_if(stop(), job, writer)
         _stop_if(stop(), job, writer)
         stats = CropStats.empty(job.header.levels)
         for record in sorted(writer.records, key=lambda record: record.batch):
             stats.add(CropStats.from_list(record.stats))
-        summary = _summary(job, stats, workers.seconds())
-        writer.finish(summary.records(), moments_records(stats))
+        found = NonfiniteRows.joined(record.nonfinite for record in writer.records)
+        summary = _summary(job, stats, workers.seconds(), nonfinite_findings(found, _rows(job)))
+        warnings = [finding.as_dict() for finding in summary.warnings]
+        writer.finish(Results(summary.records(), moments_records(stats), warnings))
     return replace(summary, elapsed=perf_counter() - started)
+
+
+def _rows(job: Extraction) -> Rows:
+    """What names the rows of the output."""
+    header = job.header
+    return Rows(header.columns, header.image_ids, [level.name for level in job.pyramid.levels])
+
+
+def _refuse_nonfinite(job: Extraction, writer: CropsWriter) -> None:
+    """Raises InputError if crops have to be finite and one that is recorded is not: it stays, and so does the rest."""
+    if job.request.on_nonfinite == "error":
+        found = NonfiniteRows.joined(record.nonfinite for record in writer.records)
+        if found.count:
+            raise InputError(f"{job.output.path}: {nonfinite_error(found, _rows(job))}")
+
+
+def _refuse_whole(job: Extraction) -> None:
+    """Raises InputError if crops have to be finite and the whole output, which an earlier run made, has others."""
+    if job.request.on_nonfinite == "error":
+        with Crops(job.output.target) as crops:
+            found = nonfinite_rows(crops.warnings)
+        if found.count:
+            raise InputError(f"{job.output.path}: {nonfinite_error(found, _rows(job))}")
 
 
 def _images_left(job: Extraction, done: Container[int]) -> list[int]:
@@ -150,11 +182,13 @@ class _Workers:
         self._own.pooler.pool(batch, crops)
         pooled = job.plan.pooled[rows]
         moments, checksums = digests_of(crops)
-        stats = CropStats.of_moments(moments.take(pooled), job.plan.level[rows][pooled], job.header.levels)
+        of_pooled = moments.take(pooled)
+        stats = CropStats.of_moments(of_pooled, job.plan.level[rows][pooled], job.header.levels)
+        nonfinite = NonfiniteRows.of(rows[pooled][of_pooled.nonfinite > 0])
         if job.request.reduce:
             crops, checksums = REDUCTIONS[job.request.reduce](crops), None
         sums = row_checksums(crops) if checksums is None else checksums
-        return BatchRecord(batch.number, len(rows), stats.as_list(), self._writer.write(rows, crops, sums))
+        return BatchRecord(batch.number, len(rows), stats.as_list(), self._writer.write(rows, crops, sums), nonfinite)
 
     def seconds(self) -> NDArray[np.float64]:
         """The time spent on pooling each level, all threads together."""
@@ -169,7 +203,9 @@ def _cancel(futures: set[Future[BatchRecord]]) -> None:
         future.cancel()
 
 
-def _summary(job: Extraction, stats: CropStats, seconds: NDArray[np.float64]) -> Summary:
+def _summary(
+    job: Extraction, stats: CropStats, seconds: NDArray[np.float64], about_crops: Sequence[Finding]
+) -> Summary:
     plan = job.plan
     levels, total = summarize(plan.boxes[plan.pooled], plan.level[plan.pooled], stats, seconds)
     return Summary(
@@ -180,4 +216,5 @@ def _summary(job: Extraction, stats: CropStats, seconds: NDArray[np.float64]) ->
         invalid=job.invalid,
         left_out=job.left_out,
         elapsed=0.0,
+        warnings=[*map(Finding.parse, job.header.warnings), *about_crops],
     )

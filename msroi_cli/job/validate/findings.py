@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,8 @@ class Finding:
     """One kind of problem.
 
     check: what was looked for, in a few words. fatal: whether `extract` would refuse to work because of it.
-    count: how many boxes, images or levels have it, of `of`; `what` says which of these. examples: the first few.
-    advice: what to do, naming the option where there is one.
+    count: how many boxes, crops, images or levels have it, of `of`; `what` says which of these. examples: the first.
+    advice: what to do, naming the option where there is one. rows: of the examples, in the box file or of the crops.
     """
 
     check: str
@@ -30,10 +30,33 @@ class Finding:
     what: str
     examples: Sequence[str]
     advice: str
+    rows: Sequence[int] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**values, "examples": list(self.examples), "rows": list(self.rows)}
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Finding:
+        """Reads what `as_dict` gave; what is missing or of another kind is left empty."""
+        texts = {name: str(values.get(name, "")) for name in ("check", "what", "advice")}
+        count, of = (_whole(values.get(name)) for name in ("count", "of"))
+        examples, rows = (value if isinstance(value, list) else [] for value in map(values.get, ("examples", "rows")))
+        return cls(
+            texts["check"],
+            values.get("fatal") is True,
+            count,
+            of,
+            texts["what"],
+            list(map(str, examples)),
+            texts["advice"],
+            list(map(_whole, rows)),
+        )
+
+
+def _whole(value: Any) -> int:
+    return value if type(value) is int else 0
 
 
 def of_boxes(check: str, table: BoxTable, bad: NDArray[np.bool_], advice: str, *, fatal: bool) -> list[Finding]:
@@ -42,7 +65,7 @@ def of_boxes(check: str, table: BoxTable, bad: NDArray[np.bool_], advice: str, *
     if not rows.size:
         return []
     examples = [example(table, int(row)) for row in rows[:EXAMPLES]]
-    return [Finding(check, fatal, int(rows.size), len(bad), "boxes", examples, advice)]
+    return [Finding(check, fatal, int(rows.size), len(bad), "boxes", examples, advice, rows[:EXAMPLES].tolist())]
 
 
 def example(table: BoxTable, row: int) -> str:
