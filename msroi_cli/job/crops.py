@@ -139,7 +139,7 @@ class FolderCrops(Crops):
         )
         recipe = Recipe.of(self)
         warnings = list(map(Finding.parse, self.warnings))
-        return Summary(recipe.levels, recipe.strides, levels, whole, {}, math.nan, warnings)
+        return Summary(recipe.levels, recipe.strides, levels, whole, {}, math.nan, warnings=warnings)
 
     @cached_property
     def warnings(self) -> list[Mapping[str, Any]]:  # type: ignore[override]

@@ -67,7 +67,7 @@ def recomputed(crops: Crops, progress: Callable[[int], None] = lambda boxes: Non
     levels, total = summarize(crops.boxes[pooled], level[pooled], stats, np.full(count, math.nan))
     bad = reason_counts(invalid_reasons(crops.boxes, crops.image_index)[~pooled])
     warnings = list(map(Finding.parse, crops.warnings))
-    summary = Summary(recipe.levels, recipe.strides, levels, total, bad, math.nan, warnings)
+    summary = Summary(recipe.levels, recipe.strides, levels, total, bad, math.nan, warnings=warnings)
     return CropStatistics(summary, box_sizes(crops.boxes[pooled]), level[pooled], level_bounds(recipe.spec))
 
 

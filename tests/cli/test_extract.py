@@ -176,10 +176,10 @@ def test_statistics_on_standard_output_are_json_alone(tmp_path, inputs):
     result = run("extract", *inputs, "-o", tmp_path / "o.h5", "--stats", "-")
     assert result.exit_code == 0
     stats = json.loads(result.stdout)
-    assert set(stats) == {"levels", "total", "invalid_boxes", "left_out_boxes"}
+    assert set(stats) == {"levels", "total", "invalid_boxes", "left_out_boxes", "warnings"}
     assert set(stats["levels"][0]) >= {"level", "stride", "boxes", "share", "box_size", "crop", "seconds"}
     assert set(stats["levels"][0]["box_size"]) == {"min", "median", "max"}
-    assert set(stats["levels"][0]["crop"]) == {"mean", "std", "min", "max", "zero_fraction"}
+    assert set(stats["levels"][0]["crop"]) == {"mean", "std", "min", "max", "zero_fraction", "nonfinite"}
     assert sum(level["boxes"] for level in stats["levels"]) == COUNT
 
 

@@ -100,7 +100,7 @@ def test_compressed_crops(tmp_path, made):
 
 def test_the_table(made):
     lines = run("stats", made[0]).stdout.splitlines()
-    assert lines[0].split()[-3:] == ["mean", "std", "zeros"]
+    assert lines[0].split()[-4:] == ["mean", "std", "zeros", "nonfinite"]
     assert [line.split()[0] for line in lines[1:]] == ["p2", "p3", "p4", "all"]
     assert lines[-1].split()[1] == "70"
 

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msroi_cli.io.crops.record import BatchRecord, SpoolBlock, Written
+from msroi_cli.io.crops.record import BatchRecord, NonfiniteRows, SpoolBlock, Written
 
 SIZES = st.integers(0, 2**63)
 BLOCKS = st.none() | st.builds(SpoolBlock, SIZES, SIZES, SIZES)
-RECORDS = st.builds(BatchRecord, SIZES, SIZES, st.lists(st.lists(SIZES)), st.builds(Written, SIZES, BLOCKS))
-PLAIN = {"batch": 1, "rows": 2, "stats": [[0]], "crc": 3}
+WRITTEN = st.builds(Written, SIZES, BLOCKS)
+NONFINITE = st.builds(NonfiniteRows, SIZES, st.lists(SIZES, max_size=5).map(tuple))
+RECORDS = st.builds(BatchRecord, SIZES, SIZES, st.lists(st.lists(SIZES)), WRITTEN, NONFINITE)
+PLAIN = {"batch": 1, "rows": 2, "stats": [[0]], "crc": 3, "nonfinite": 2, "nonfinite_rows": [4, 9]}
 
 
 @given(RECORDS)
