@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from msroi_cli import open_crops
-from msroi_cli.io.pyramid.order import natural_order
+from msroi_cli.io.files.natural import natural_key, natural_order
 from tests.builders import (
     batch_maps,
     coco,
@@ -219,3 +219,8 @@ def test_a_bad_box_is_refused_where_unknown_images_are_skipped(tmp_path):
     boxes = write_json(tmp_path / "b.json", {"z": [BOX], "b": [BOX, [9, 9, 1, 1]]})
     result = run("extract", path, boxes, "--on-unknown-image", "skip", "-o", tmp_path / "o.h5")
     refused(result, 3, "1 of 3 that cannot: row 2: x2 < x1")
+
+
+def test_natural_keys_sort_numbers_of_any_length():
+    names = ["f" + "1" * 5000, "f2", "f010", "f9"]
+    assert sorted(names, key=natural_key) == ["f2", "f9", "f010", "f" + "1" * 5000]

@@ -1,12 +1,33 @@
-"""Natural order of names: runs of digits by their value, the rest by character."""
+"""Natural order of names: numbers by value, text by character."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-DIGITS = re.compile(r"([0-9]+)")
+_DIGITS = re.compile(r"([0-9]+)")
+Key = tuple[list[str | tuple[int, str]], str]
 
 
-def natural_key(text: str) -> list[tuple[int, int, str]]:
-    """The key that sorts names in natural order: `9` before `10`, `a2` before `a10`, `07` after `7`."""
-    return [(0, int(part), part) if part[:1].isdecimal() else (1, 0, part) for part in DIGITS.split(text) if part]
+def natural_order(names: Iterable[str]) -> list[str]:
+    """The names sorted: 1, 2, 10, a2, a10; names that differ in leading zeros only by their text."""
+    by_text = sorted(names)
+    if all(map(_is_short_number, by_text)):
+        return sorted(by_text, key=int)
+    return sorted(by_text, key=natural_key)
+
+
+def natural_key(name: str) -> Key:
+    """The key that sorts names in natural order.
+
+    Text and numbers alternate; a number is compared by its count of digits, then digit by digit, whatever its length.
+    """
+    parts: list[str | tuple[int, str]] = list(_DIGITS.split(name))
+    for index in range(1, len(parts), 2):
+        digits = str(parts[index]).lstrip("0")
+        parts[index] = (len(digits), digits)
+    return parts, name
+
+
+def _is_short_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and len(name) < 20

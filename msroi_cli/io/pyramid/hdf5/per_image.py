@@ -10,6 +10,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.features.dataset import OpenFile
 from msroi_cli.io.features.source import MapSource
 from msroi_cli.io.files.location import Location
+from msroi_cli.io.files.natural import natural_order
 from msroi_cli.io.hdf5.describe import dataset_storage
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, names
 from msroi_cli.io.hdf5.values import attribute, dtype_of
@@ -17,7 +18,6 @@ from msroi_cli.io.pyramid.hdf5.alike import Alike, ImageReader
 from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, Hdf5Pyramid, level_datasets
 from msroi_cli.io.pyramid.hdf5.template import PLAIN, GroupTemplate
 from msroi_cli.io.pyramid.levels import LevelChoice, offset_of, pair_of
-from msroi_cli.io.pyramid.order import natural_order
 
 EXPECTED = "a pyramid: float datasets (N, C, H, W), one group per image with datasets (C, H, W), or those of one image"
 
