@@ -227,7 +227,7 @@ def output_option(command: F) -> F:
     )
 
 
-LAYOUTS = ("padded", "groups", "ragged", "npz", "tsv")
+LAYOUTS = ("padded", "groups", "ragged", "npz", "tsv", "npy", "safetensors", "parquet")
 
 reduce_option = click.option(
     "--reduce",

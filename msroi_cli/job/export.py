@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli import __version__
-from msroi_cli.core.reduce import REDUCTIONS
+from msroi_cli.core.reduce import NORMALIZATIONS, REDUCTIONS
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.schema import COLUMNS, STATUS_POOLED
 from msroi_cli.io.export.files import write_npz, write_tsv
 from msroi_cli.io.export.hdf5 import hdf5_writer, write_groups, write_padded, write_ragged
 from msroi_cli.io.export.model import Export, ExportedImage, Writer
+from msroi_cli.io.export.parquet import write_parquet
+from msroi_cli.io.export.vectors import write_npy, write_safetensors
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.crops import open_crops
@@ -32,6 +34,9 @@ LAYOUTS: dict[str, Writer] = {
     "ragged": hdf5_writer(write_ragged, "ragged"),
     "npz": write_npz,
     "tsv": write_tsv,
+    "npy": write_npy,
+    "safetensors": write_safetensors,
+    "parquet": write_parquet,
 }
 NEED_SIZES = ("groups", "tsv")
 PART_BYTES = 16 << 20
@@ -43,7 +48,7 @@ class ExportRequest:
 
     pyramid: where the sizes and the scale factors of the images are. space: "input" or "original", of the boxes.
     max_boxes: the most boxes of an image, those with the highest scores where there are more. used_only: leave out
-    images without boxes.
+    images without boxes. normalize: "l2" for vectors of length 1.
     """
 
     crops: str
@@ -55,6 +60,7 @@ class ExportRequest:
     max_boxes: int | None = None
     used_only: bool = False
     overwrite: bool = False
+    normalize: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ def export(request: ExportRequest, progress: Callable[[int], None] = lambda boxe
             pyramid = stack.enter_context(open_pyramid(request.pyramid, Recipe.of(crops).level_choice()))
         images, too_many = _chosen(crops, request)
         frames = _Frames(crops, pyramid, request.space)
-        source = _Features(crops, request.reduce, progress)
+        source = _Features(crops, request, progress)
         LAYOUTS[request.layout](
             request.out,
             Export(
@@ -104,6 +110,8 @@ def _check(request: ExportRequest, crops: Crops) -> None:
             raise UsageError(f"{request.out}: expected an output apart from the inputs, got the input {source}")
     if request.reduce is not None and len(crops.shape) != 4:
         raise UsageError(f"--reduce: expected crops (K, C, Ho, Wo), got vectors {crops.shape} in {crops.path}")
+    if request.normalize is not None and request.reduce is None and len(crops.shape) == 4:
+        raise UsageError(f"--normalize: expected vectors (K, C), as --reduce makes them, got crops {crops.shape}")
     if request.pyramid is None and request.layout in NEED_SIZES:
         raise UsageError(f"--pyramid: expected for --layout {request.layout}, which has the sizes of the images")
     if request.pyramid is None and request.space == "original":
@@ -134,6 +142,8 @@ def _columns(crops: Crops) -> dict[str, NDArray[Any]]:
 
 def _attributes(request: ExportRequest, crops: Crops) -> dict[str, str]:
     parameters = {**crops.parameters, "reduce": request.reduce or crops.parameters.get("reduce")}
+    if request.normalize is not None:
+        parameters["normalize"] = request.normalize
     return {
         "generated_by": f"msroi {__version__}",
         "parameters": json.dumps(parameters),
@@ -183,17 +193,20 @@ class _Frames:
 
 
 class _Features:
-    """Features of rows, in parts of bounded size, reduced where that is asked for."""
+    """Features of rows, in parts of bounded size, reduced and normalized where that is asked for."""
 
-    def __init__(self, crops: Crops, reduce: str | None, progress: Callable[[int], None]) -> None:
+    def __init__(self, crops: Crops, request: ExportRequest, progress: Callable[[int], None]) -> None:
         self._crops, self._progress = crops, progress
-        self._reduce = REDUCTIONS[reduce] if reduce else None
-        self.shape: tuple[int, ...] = crops.shape[1:2] if reduce else crops.shape[1:]
+        self._steps = [REDUCTIONS[request.reduce]] if request.reduce else []
+        self._steps += [NORMALIZATIONS[request.normalize]] if request.normalize else []
+        self.shape: tuple[int, ...] = crops.shape[1:2] if request.reduce else crops.shape[1:]
 
     def parts(self, rows: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
         """The features of rows (k,), in their order."""
         step = max(1, PART_BYTES // max(1, self._crops.row_bytes))
         for start in range(0, len(rows), step):
-            crops = self._crops[rows[start : start + step]]
-            yield crops if self._reduce is None else self._reduce(crops)
-            self._progress(len(crops))
+            features = self._crops[rows[start : start + step]]
+            for change in self._steps:
+                features = change(features)
+            yield features
+            self._progress(len(features))

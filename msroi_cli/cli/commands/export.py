@@ -18,11 +18,15 @@ Layouts:
   ragged  HDF5: features (K, ...), boxes (K, 4), pos_boxes (N, 2) start and end
   npz     a folder with a file an image: features, boxes, image_id; index.json
   tsv     image_id image_w image_h num_boxes boxes features, base64 of float32
+  npy     a folder: features.npy (K, ...); rows.jsonl, what each row is of
+  safetensors  features (K, ...), boxes (K, 4), image_index, pos_boxes
+  parquet      a row a box: image_id, box, features, a list of fixed size
 
 \b
 Examples:
   msroi export crops.h5 padded.h5 --layout padded --max-boxes 100
   msroi export crops.h5 features.tsv --layout tsv --reduce mean --pyramid features.h5
+  msroi export crops.h5 vectors.parquet --layout parquet --reduce mean --normalize l2
 """
 
 
@@ -31,6 +35,7 @@ Examples:
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--layout", type=click.Choice(options.LAYOUTS), required=True, help="Layout of the output, listed below.")
 @options.reduce_option
+@click.option("--normalize", type=click.Choice(["l2"]), help="Scale vectors (K, C) to length 1.")
 @click.option(
     "--pyramid",
     metavar="PYRAMID",

@@ -25,6 +25,7 @@ from msroi_cli.io.files.atomic import failures_named, whole_file
 from msroi_cli.io.files.durability import sync
 
 INDEX = "index.json"
+SUFFIXES = (".npz", ".npy", ".jsonl")
 
 
 def write_npz(path: Path, export: Export, overwrite: bool) -> None:
@@ -33,7 +34,7 @@ def write_npz(path: Path, export: Export, overwrite: bool) -> None:
     The names of the files are the ids made safe; `index.json` says which is whose.
     """
     names = [f"{name}.npz" for name in safe_names(export.image_ids)]
-    with _whole_folder(path, overwrite) as partial, failures_named(path):
+    with whole_folder(path, overwrite) as partial, failures_named(path):
         for name, image in zip(names, export.images, strict=True):
             _write_archive(partial / name, image, export)
         files = [{"image_id": text, "file": name} for text, name in zip(export.image_ids, names, strict=True)]
@@ -58,7 +59,7 @@ def _write_archive(path: Path, image: ExportedImage, export: Export) -> None:
 
 
 @contextmanager
-def _whole_folder(path: Path, overwrite: bool) -> Iterator[Path]:
+def whole_folder(path: Path, overwrite: bool) -> Iterator[Path]:
     """Yields a temporary folder beside `path`, which takes the name `path` if the block succeeds.
 
     A folder that is there is replaced only if told so, and if an earlier export and nothing else is in it.
@@ -68,7 +69,7 @@ def _whole_folder(path: Path, overwrite: bool) -> Iterator[Path]:
     if os.path.lexists(path):
         if not overwrite:
             raise UsageError(f"{path}: exists already; --overwrite replaces it")
-        if not path.is_dir() or any(entry.suffix != ".npz" and entry.name != INDEX for entry in path.iterdir()):
+        if not path.is_dir() or any(entry.suffix not in SUFFIXES and entry.name != INDEX for entry in path.iterdir()):
             raise UsageError(f"{path}: expected the folder of an earlier export to replace, got something else")
     target = path.resolve()
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")

@@ -44,6 +44,11 @@ class Export:
     attributes: Mapping[str, str]
     images: Iterable[ExportedImage]
 
+    @property
+    def total(self) -> int:
+        """How many boxes are exported."""
+        return int(self.counts.sum())
+
 
 # Writes an export to a path, replacing what is there only if told so.
 Writer = Callable[[Path, Export, bool], None]
