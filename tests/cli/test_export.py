@@ -378,7 +378,7 @@ NONSENSE = {
     "no sizes for groups": (("--layout", "groups"), 2, "--pyramid: expected for --layout groups"),
     "no factors": (("--layout", "npz", "--box-space", "original"), 2, "--pyramid: expected for --box-space original"),
     "no layout": ((), 2, "--layout"),
-    "another layout": (("--layout", "parquet"), 2, "parquet"),
+    "another layout": (("--layout", "zarr"), 2, "parquet"),
     "no boxes": (("--layout", "npz", "--max-boxes", "0"), 2, "--max-boxes"),
 }
 
