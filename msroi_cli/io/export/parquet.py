@@ -29,10 +29,10 @@ def write_parquet(path: Path, export: Export, overwrite: bool) -> None:
         pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError:
         raise UsageError("--layout parquet: written with pyarrow: pip install 'msroi[parquet]'") from None
-    with whole_file(path, overwrite) as partial, failures_named(path):
+    with whole_file(path, overwrite) as partial, failures_named(path), partial.open("wb") as file:
         # Numbers that hardly repeat are neither compressed nor put into dictionaries.
         options = {"compression": "none", "use_dictionary": ["image_id"]}
-        with parquet.ParquetWriter(partial, _schema(pyarrow, export), **options) as writer:
+        with parquet.ParquetWriter(file, _schema(pyarrow, export), **options) as writer:
             for ids, columns, features in _groups(export):
                 arrays = [
                     pyarrow.array(ids, pyarrow.string()),
