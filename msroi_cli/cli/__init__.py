@@ -9,6 +9,7 @@ from msroi_cli.cli.commands.assign import assign
 from msroi_cli.cli.commands.bench import bench
 from msroi_cli.cli.commands.export import export
 from msroi_cli.cli.commands.extract import extract
+from msroi_cli.cli.commands.features import features
 from msroi_cli.cli.commands.inspect import inspect
 from msroi_cli.cli.commands.merge import merge
 from msroi_cli.cli.commands.preview import preview
@@ -41,5 +42,5 @@ def main() -> None:
     """
 
 
-for command in (extract, inspect, validate, assign, stats, preview, export, merge, verify, bench):
+for command in (extract, features, inspect, validate, assign, stats, preview, export, merge, verify, bench):
     main.add_command(command)

@@ -220,7 +220,7 @@ def output_option(command: F) -> F:
             type=click.Path(path_type=Path),
             required=True,
             metavar="OUT",
-            help="Crops file to write, HDF5.",
+            help="File to write, HDF5.",
         ),
         click.option("--overwrite", is_flag=True, help="Replace OUT if it exists; discard an interrupted job."),
         click.option("--resume", is_flag=True, help="Continue the interrupted job that was writing OUT."),

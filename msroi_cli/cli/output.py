@@ -53,8 +53,8 @@ def findings_text(findings: Sequence[Finding]) -> str:
 
 
 @contextmanager
-def progress(total: int, bar: bool | None, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Yields the function to call with the number of boxes just done.
+def progress(total: int, bar: bool | None, quiet: bool, unit: str = "boxes") -> Iterator[Callable[[int], None]]:
+    """Yields the function to call with the number of `unit` just done, of which there are `total`; 0: unknown.
 
     Shows a bar if standard error is a terminal or `bar` is True, else a line at growing intervals.
     """
@@ -63,10 +63,10 @@ def progress(total: int, bar: bool | None, quiet: bool) -> Iterator[Callable[[in
     elif bar or (sys.stderr is not None and sys.stderr.isatty()):
         from tqdm import tqdm
 
-        with tqdm(total=total, unit=" boxes", unit_scale=True, file=sys.stderr, dynamic_ncols=True) as shown:
+        with tqdm(total=total or None, unit=f" {unit}", unit_scale=True, file=sys.stderr, dynamic_ncols=True) as shown:
             yield partial(_advance, shown)
     else:
-        yield _Lines(total).add
+        yield _Lines(total, unit).add
 
 
 def _advance(shown: Any, boxes: int) -> None:
@@ -76,8 +76,9 @@ def _advance(shown: Any, boxes: int) -> None:
 class _Lines:
     """Progress as lines: the first after FIRST_LINE_AFTER seconds, each next after 1.5 times the elapsed time."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, unit: str) -> None:
         self._total = total
+        self._unit = unit
         self._done = 0
         self._started = time.monotonic()
         self._next = FIRST_LINE_AFTER
@@ -85,10 +86,11 @@ class _Lines:
     def add(self, boxes: int) -> None:
         self._done += boxes
         elapsed = time.monotonic() - self._started
-        if elapsed >= self._next and self._done < self._total:
+        if elapsed >= self._next and (self._done < self._total or not self._total):
             rate = self._done / elapsed
             left = (self._total - self._done) / rate if rate else math.inf
-            say(f"{self._done:,} of {self._total:,} boxes, {rate:,.0f} boxes/s, {duration(left)} left")
+            of, end = (f" of {self._total:,}", f", {duration(left)} left") if self._total else ("", "")
+            say(f"{self._done:,}{of} {self._unit}, {rate:,.3g} {self._unit}/s{end}")
             self._next = elapsed * 1.5
 
 

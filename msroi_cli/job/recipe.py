@@ -24,7 +24,7 @@ class Recipe:
     levels: the names of the levels, one a scale of `spec`. box: how the boxes were read, with nothing left open.
     reduce: "mean" or "max" for vectors, None for crops. order: of the rows, "input" or "image".
     group: where the group of an image lies in the pyramid, None for the usual places. choice: what boxes were
-    chosen by, as `BoxChoice.as_dict`.
+    chosen by, as `BoxChoice.as_dict`. made: how the features were made, of those that were not stored.
     """
 
     spec: PoolSpec
@@ -34,6 +34,7 @@ class Recipe:
     order: str = "input"
     group: str | None = None
     choice: Mapping[str, Any] = field(default_factory=dict)
+    made: Mapping[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; `parse` reads them back."""
@@ -45,6 +46,7 @@ class Recipe:
             **({"group": self.group} if self.group else {}),
             **({"order": self.order} if self.order != "input" else {}),
             **self.choice,
+            **({"made": dict(self.made)} if self.made else {}),
         }
 
     @classmethod
@@ -63,6 +65,7 @@ class Recipe:
             found.one_of("order", ("input", "image")),
             found.text("group"),
             {name: parameters[name] for name in BoxChoice.__dataclass_fields__ if name in parameters},
+            found.object("made"),
         )
 
     @classmethod
@@ -130,6 +133,13 @@ class _Parameters:
         value = self._values.get(name)
         if not isinstance(value, str | None):
             raise InputError(f"{self._where}: {name}: expected a text, got {str(value)[:60]}")
+        return value
+
+    def object(self, name: str) -> Mapping[str, Any] | None:
+        """The object under `name`, None if there is none."""
+        value = self._values.get(name)
+        if not isinstance(value, Mapping | None):
+            raise InputError(f"{self._where}: {name}: expected an object, got {str(value)[:60]}")
         return value
 
     def one_of(self, name: str, allowed: Sequence[str | None]) -> Any:

@@ -15,6 +15,7 @@ from msroi_cli.io.boxes.open import BoxFileOptions
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.stream.protocol import Pyramid
 from msroi_cli.job.shards import Shard
+from msroi_cli.model.options import ModelOptions
 
 # An attribute of HDF5 holds 64 KiB.
 RECORDED_IMAGES = 100
@@ -102,8 +103,9 @@ class BoxOptions:
 class ExtractRequest:
     """One `msroi extract`.
 
-    pyramid: the name of a file, or an object that makes pyramids. boxes: the name of a file, or an object as in
-    `io.boxes.objects`. compression: "gzip" or "lzf", and the level of gzip. memory: bytes for work under way.
+    pyramid: the name of a file, or an object that makes pyramids. model: how the file `pyramid`, a model, makes them.
+    boxes: the name of a file, or an object as in `io.boxes.objects`. compression: "gzip" or "lzf", and the level
+    of gzip. memory: bytes for work under way.
 
     reduce: "mean" or "max" for vectors instead of crops. order: "input" or "image", of the rows. shard: makes `out` a
     folder, and writes the part of this shard. workers: processes. on_nonfinite: "warn" or "error", of crops with NaN or
@@ -127,6 +129,7 @@ class ExtractRequest:
     shard: Shard | None = None
     workers: int = 1
     on_nonfinite: str = "warn"
+    model: ModelOptions | None = None
 
     @property
     def files(self) -> list[str]:

@@ -11,21 +11,22 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import ArgumentError, InputError, RunError, UsageError
 from msroi_cli.io.features.layouts import Size, Tokens, check_fit, from_map, from_tokens
+from msroi_cli.io.files.location import Source
 from msroi_cli.io.files.picture import picture_size, read_picture
 from msroi_cli.io.pyramid.geometry import Geometry
 from msroi_cli.io.stream.protocol import PyramidLevel
-from msroi_cli.model.pictures import ahead
+from msroi_cli.model.candidates import blank, probe_size
+from msroi_cli.model.pictures import ahead, broken_pictures
 from msroi_cli.model.preprocessing import Preprocessing
 from msroi_cli.model.session import OnnxModel
 from msroi_cli.model.strides import measured_stride
 
-# Models are measured with a blank picture of this (width, height), of which strides up to 128 are divisors.
-PROBE = (384, 256)
+# The bytes of an input of 1344 x 1344, where nothing is known of sizes.
+TYPICAL_PICTURE = 3 * 1344 * 1344 * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +65,32 @@ class Outputs:
         return {"names": dict(self.names), "layout": self.layout, "tokens": tokens}
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How pictures are read: threads beside the model, bytes of the pictures that wait for it.
+
+    skip: leave out pictures that cannot be read, instead of raising InputError.
+    """
+
+    threads: int = 1
+    memory: int = 128 << 20
+    skip: bool = False
+
+
 @dataclass(slots=True)
 class OnnxPyramid:
-    """A `Pyramid` of pictures by id. readers: threads that read and preprocess pictures beside the model.
-
-    runs: how many pictures the model has been run on so far.
-    """
+    """A `Pyramid` of pictures by id. runs: how many pictures the model has been run on so far."""
 
     model: OnnxModel
     pictures: Mapping[str, Path]
     preprocessing: Preprocessing
     outputs: Outputs
-    readers: int = 1
+    reading: Reading = field(default_factory=Reading)
     runs: int = 0
+    box_space: str = "original"
     levels: Sequence[PyramidLevel] = field(init=False)
     _geometry: dict[str, Geometry] = field(init=False, default_factory=dict)
+    _readable: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.levels = self._measured()
@@ -87,6 +99,16 @@ class OnnxPyramid:
     def image_ids(self) -> Sequence[str]:
         """The stems of the pictures."""
         return list(self.pictures)
+
+    @property
+    def name(self) -> str:
+        """The name of the model's file."""
+        return self.model.path.name
+
+    @property
+    def size(self) -> int:
+        """The bytes of the model."""
+        return self.model.source.size
 
     @property
     def fingerprint(self) -> str:
@@ -100,6 +122,22 @@ class OnnxPyramid:
         model = {"name": source.name, "size": source.size, "fingerprint": source.fingerprint}
         return {"model": model, "outputs": self.outputs.as_dict(), "preprocessing": self.preprocessing.as_dict()}
 
+    @property
+    def files(self) -> list[Path]:
+        """The model and the pictures."""
+        return [self.model.path, *self.pictures.values()]
+
+    def inputs(self, ids: Sequence[str]) -> dict[str, Source]:
+        """What stands for the content of some pictures."""
+        return {"pictures": Source.of_files("pictures", [self.pictures[key] for key in ids])} if ids else {}
+
+    def unusable(self, ids: Sequence[str]) -> dict[str, str]:
+        """What is wrong with those of some pictures that are skipped, by id: each is read whole, if any are skipped."""
+        new = [key for key in ids if self.reading.skip and key not in self._readable]
+        broken = broken_pictures({key: self.pictures[key] for key in new}, self.reading.threads)
+        self._readable.update((key, broken.get(key, "")) for key in new)
+        return {key: self._readable[key] for key in ids if self._readable.get(key)}
+
     def geometry(self, image_id: str) -> Geometry:
         """Where the pixels of a picture are in the model's input; raises InputError for a picture that is broken."""
         if image_id not in self._geometry:
@@ -112,11 +150,17 @@ class OnnxPyramid:
 
     def maps(self, ids: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
         """Runs the model on one picture after another."""
-        for image_id, picture in ahead(self._input, ids, self.readers):
+        for image_id, picture in ahead(self._input, ids, self.reading.threads, self._held(ids)):
             path = self.pictures[image_id]
             made = self.model.run(picture, str(path))
             self.runs += 1
             yield self._checked(made, (picture.shape[3], picture.shape[2]), str(path))
+
+    def _held(self, ids: Sequence[str]) -> int:
+        """How many pictures may wait for the model: as many of the largest as the memory takes."""
+        known = (self._geometry[image_id].input_size for image_id in ids if image_id in self._geometry)
+        largest = max((3 * width * height * 4 for width, height in filter(None, known)), default=TYPICAL_PICTURE)
+        return max(1, min(2 * self.reading.threads, int(self.reading.memory // largest)))
 
     def _input(self, image_id: str) -> NDArray[Any]:
         path = self.pictures[image_id]
@@ -139,12 +183,24 @@ class OnnxPyramid:
             maps[level.name] = array
         return maps
 
+    def _probed(self, multiple: int) -> tuple[Size, list[NDArray[Any]], str]:
+        """What the model makes of a blank picture: of one that tells strides apart, else of its only size."""
+        size, second = probe_size(self.model, None, multiple), self.preprocessing.constant_size()
+        try:
+            made = self.model.run(blank(self.model, size), str(self.model.path))
+        except RunError:
+            if second is None:
+                raise
+            size = probe_size(self.model, second)
+            made = self.model.run(blank(self.model, size), str(self.model.path))
+        return size, made, f"{self.model.path} (measured with a blank picture of {size[0]} x {size[1]})"
+
     def _measured(self) -> list[PyramidLevel]:
         """The levels, measured with one blank picture."""
-        size = self._probe_size()
-        kind = np.float32 if self.preprocessing.changes_values else np.uint8
-        where = f"{self.model.path} (measured with a blank picture of {size[0]} x {size[1]})"
-        made = self.model.run(np.zeros((1, 3, size[1], size[0]), kind), where)
+        multiple = math.lcm(self.preprocessing.pad_to, self.outputs.tokens.patch if self.outputs.tokens else 1)
+        size, made, where = self._probed(multiple)
+        if self.outputs.tokens is not None and not any(output.ndim == 3 for output in made):
+            raise UsageError(f"--patch: expected with an output of tokens (1, T, C), got {[o.shape for o in made]}")
         self.outputs = self.outputs.measured(made, size, where)
         levels = []
         for index, (name, output) in enumerate(zip(self.outputs.names, made, strict=True)):
@@ -159,15 +215,6 @@ class OnnxPyramid:
             check_fit((array.shape[2], array.shape[1]), _pair(stride), size, named)
             levels.append(PyramidLevel(name, stride, len(array), array.dtype.name))
         return _ascending(levels, str(self.model.path))
-
-    def _probe_size(self) -> Size:
-        multiple = self.preprocessing.pad_to
-        if self.outputs.tokens is not None:
-            multiple = math.lcm(multiple, self.outputs.tokens.patch)
-        width, height = (
-            fixed or -(-side // multiple) * multiple for fixed, side in zip(self.model.input.size, PROBE, strict=True)
-        )
-        return width, height
 
 
 def _ascending(levels: list[PyramidLevel], where: str) -> list[PyramidLevel]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from msroi_cli.errors import InputError, UsageError
+from msroi_cli.io.files.picture import read_picture
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".jp2"))
 LISTED = 3
@@ -69,16 +70,19 @@ def natural(text: str) -> list[tuple[int, int, str]]:
     ]
 
 
-def ahead(function: Callable[[T], S], items: Iterable[T], threads: int) -> Iterator[tuple[T, S]]:
+def ahead(
+    function: Callable[[T], S], items: Iterable[T], threads: int, held: int | None = None
+) -> Iterator[tuple[T, S]]:
     """Each item and what `function` makes of it, in order; threads work on the next ones meanwhile.
 
-    At most twice as many items as threads are held. What `function` raises is raised where its item would come.
+    At most `held` items wait, None: twice as many as there are threads. What `function`
+    raises is raised where its item would come.
     """
     rest = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="msroi-pictures") as executor:
         waiting: deque[tuple[T, Future[S]]] = deque()
         try:
-            waiting.extend((item, executor.submit(function, item)) for item in islice(rest, 2 * threads))
+            waiting.extend((item, executor.submit(function, item)) for item in islice(rest, held or 2 * threads))
             while waiting:
                 item, future = waiting.popleft()
                 made = future.result()
@@ -87,6 +91,19 @@ def ahead(function: Callable[[T], S], items: Iterable[T], threads: int) -> Itera
         finally:
             for _, future in waiting:
                 future.cancel()
+
+
+def broken_pictures(paths: Mapping[str, Path], threads: int) -> dict[str, str]:
+    """What is wrong with those of some pictures, by id, that cannot be read: each is read whole."""
+    return {key: text for key, text in ahead(lambda key: _broken(paths[key]), paths, threads) if text}
+
+
+def _broken(path: Path) -> str:
+    try:
+        read_picture(path)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def first_failures(failures: Mapping[str, str]) -> str:

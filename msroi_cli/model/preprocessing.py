@@ -17,7 +17,7 @@ from PIL import Image
 
 from msroi_cli.errors import ArgumentError
 from msroi_cli.io.pyramid.geometry import Geometry
-from msroi_cli.model.resize import Resize, Size, Unchanged, resize_text
+from msroi_cli.model.resize import Exact, Letterbox, Resize, Size, Unchanged, resize_text
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -64,10 +64,11 @@ class Preprocessing:
                 f"std, rescale, pad_to: expected numbers above 0, got {self.std}, {self.rescale:g}, {self.pad_to}"
             )
 
-    @property
-    def changes_values(self) -> bool:
-        """Whether values become other than whole numbers from 0 to 255."""
-        return self._table().dtype != np.uint8
+    def constant_size(self) -> Size | None:
+        """The (width, height) of the network's input if it is one for all pictures."""
+        if self.pad_size is not None:
+            return self._padded(self.pad_size)
+        return self._padded(self.resize.size) if isinstance(self.resize, (Exact, Letterbox)) else None
 
     def input_size(self, size: Size) -> Size:
         """The (width, height) of the network's input for a picture of `size`; raises ArgumentError if it cannot fit."""

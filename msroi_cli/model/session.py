@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class OnnxModel:
     def __init__(self, path: Path, outputs: Sequence[str] = (), device: Device | None = None) -> None:
         """Loads a model; raises InputError for what is no usable model, UsageError where a package is missing."""
         self.path = path
-        self.source = Source.of_file(path)
+        self.source = _source(path)
         self._runtime = _runtime(path)
         self._errors = _errors(self._runtime)
         self._device = device or Device()
@@ -115,6 +116,25 @@ class OnnxModel:
         except self._errors as error:
             raise RunError(f"{where}: {self.path} failed: {_line(error)}") from error
         return made
+
+
+def _source(path: Path) -> Source:
+    """The model's file, read whole, and files of weights beside it: `m.onnx.data` and the like of `m.onnx`.
+
+    Two models that were trained from one may differ anywhere.
+    """
+    digest, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb"):
+            beside = sorted(other for other in path.parent.iterdir() if other.name.startswith(path.name))
+        for file in (path, *(other for other in beside if other.suffix != path.suffix and other.is_file())):
+            with file.open("rb") as content:
+                while block := content.read(1 << 20):
+                    digest.update(block)
+                    size += len(block)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return Source(path.name, size, "sha256:" + digest.hexdigest())
 
 
 def _runtime(path: Path) -> Any:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msroi_cli.errors import UsageError
-from msroi_cli.model.onnx_pyramid import PROBE
+from msroi_cli.model.candidates import PROBE
 from msroi_cli.model.strides import measured_stride
 
 

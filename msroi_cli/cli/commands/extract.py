@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from msroi_cli.cli import option_values, options
+from msroi_cli.cli import model_options, option_values, options
 from msroi_cli.cli.choice_options import box_choice, choice_options, left_out_text
 from msroi_cli.cli.output import byte_size, duration, findings_text, level_table, printable, progress, say
 from msroi_cli.cli.signals import StopSignals
@@ -37,6 +37,8 @@ Example:
 @options.group_option
 @options.box_options
 @choice_options
+@model_options.pictures_option
+@model_options.model_options
 @click.option(
     "--dtype",
     type=click.Choice(["float16", "float32", "float64"]),
@@ -102,7 +104,7 @@ def extract(
     """Pool one crop per box of BOXES from PYRAMID and write them to OUT.
 
     PYRAMID is HDF5 (one dataset per level, or one group per image), NPZ or JSON; FILE::/group is a group of an HDF5
-    file.
+    file. Or it is an ONNX model that is run on --pictures, without pyramids on the disk.
 
     BOXES is JSON, JSON Lines, COCO (data set or results) or HDF5; - reads JSON or JSON Lines from standard input.
     """
@@ -139,6 +141,7 @@ def _extract(
         if dry_run:
             _dry_run(job)
         else:
+            _say_unusable(job, quiet)
             summary = _run(job, bar, quiet, signals)
             if summary is not None:
                 _report(job, summary, quiet)
@@ -169,11 +172,14 @@ def _request(given: dict[str, Any]) -> ExtractRequest:
     """The request that the options make; each has the name of a field of the request or of what it is made of."""
     from msroi_cli.job.request import BoxOptions, ExtractRequest, PoolOptions
 
+    model = model_options.model_of(given, given.pop("pictures"))
+    if model is None and given["pyramid"].endswith(".onnx"):
+        raise UsageError(f"{given['pyramid']}: expected --pictures PICTURES with a model, got none")
     levels = options.level_choice(given)
     given["choice"] = box_choice(given)
     box = BoxOptions(**{name: given.pop(name) for name in BoxOptions.__dataclass_fields__})
     pool = PoolOptions(**{name: given.pop(name) for name in PoolOptions.__dataclass_fields__})
-    return ExtractRequest(pool=pool, box=box, levels=levels, **given)
+    return ExtractRequest(pool=pool, box=box, levels=levels, model=model, **given)
 
 
 def _run(job: Extraction, bar: bool | None, quiet: bool, signals: StopSignals) -> Summary | None:
@@ -187,6 +193,14 @@ def _run(job: Extraction, bar: bool | None, quiet: bool, signals: StopSignals) -
         if workers > 1:
             return extract_with_workers(job, workers, advance, signals.received)
         return extract(job, advance, signals.received)
+
+
+def _say_unusable(job: Extraction, quiet: bool) -> None:
+    if job.unusable and not quiet:
+        from msroi_cli.model.pictures import first_failures
+
+        listed = first_failures({job.pyramid.image_ids[image]: text for image, text in job.unusable.items()})
+        say(f"pictures left out: {len(job.unusable):,}: {listed}")
 
 
 def _report(job: Extraction, summary: Summary, quiet: bool) -> None:

@@ -25,13 +25,13 @@ CATEGORIES_SHOWN = 10
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file, one per line.")
 @click.pass_context
 def inspect(context: click.Context, files: tuple[str, ...], as_json: bool) -> None:
-    """Describe each FILE: a feature pyramid, boxes or crops.
+    """Describe each FILE: a feature pyramid, boxes, crops, or the tensors of an ONNX model that could be levels.
 
     Large files are sampled: sizes and storage of up to 32 images, values of a few channels of up to 4 images.
 
     FILE::/group is a group of an HDF5 file; - reads boxes from standard input.
     """
-    from msroi_cli.job.inspect import inspect as describe
+    from msroi_cli.job.inspect.describe import inspect as describe
 
     code = 0
     for index, name in enumerate(files):
@@ -152,7 +152,9 @@ def _crops(info: dict[str, Any]) -> str:
             f"  {role:11} {entry.get('name')}, {byte_size(entry.get('size', 0))}"
             for role, entry in info["sources"].items()
         ),
-        "  parameters  " + ", ".join(f"{name} {json.dumps(value)}" for name, value in parameters.items()),
+        "  parameters  "
+        + ", ".join(f"{name} {json.dumps(value)}" for name, value in parameters.items() if name != "made"),
+        *([f"  features    {json.dumps(parameters['made'])}"] if "made" in parameters else []),
     ]
     lines += [f"  {line}" for line in findings_text(list(map(Finding.parse, info["warnings"]))).splitlines()]
     sizes, values = ("size min", "median", "max"), ("mean", "std", "min", "max", "zeros", "nonfinite")
@@ -174,4 +176,27 @@ def _stats_row(row: dict[str, Any]) -> list[str]:
     ]
 
 
-_SHOWN: dict[str, Callable[[dict[str, Any]], str]] = {"pyramid": _pyramid, "boxes": _boxes, "crops": _crops}
+def _model(info: dict[str, Any]) -> str:
+    shape = " x ".join("any" if side is None else str(side) for side in info["input"]["shape"])
+    lines = [
+        f"{info['file']}: model, {byte_size(info['bytes'])}",
+        f"  input     {info['input']['name']}, {shape}, {info['input']['dtype']}",
+        f"  measured  with a blank picture of {' x '.join(map(str, info['measured_with']))}",
+    ]
+    rows = [
+        [f"  {one['name']}", "output" if one["output"] else "inside", "x".join(map(str, one["shape"])), _stride(one)]
+        for one in info["tensors"]
+    ]
+    return "\n".join([*lines, table(("  tensor", "", "shape", "stride"), rows)])
+
+
+def _stride(tensor: dict[str, Any]) -> str:
+    return number(tensor["stride"], "g")
+
+
+_SHOWN: dict[str, Callable[[dict[str, Any]], str]] = {
+    "pyramid": _pyramid,
+    "boxes": _boxes,
+    "crops": _crops,
+    "model": _model,
+}

@@ -56,11 +56,11 @@ def crops_storage(location: Location) -> dict[str, Any]:
         root.close()
 
 
-def has_attribute(location: Location, name: str) -> bool:
-    """Whether the group that is meant has an attribute of this name; raises InputError if there is no such group."""
+def has_attribute(location: Location, name: str, other_than: str = "") -> bool:
+    """Whether the group that is meant has an attribute of this name, and of another value; raises InputError."""
     root = open_group(location, "an HDF5 file")
     try:
-        return name in root.attrs
+        return name in root.attrs and attribute(root, name, str(location)) != other_than
     finally:
         root.close()
 

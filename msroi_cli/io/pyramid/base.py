@@ -106,6 +106,18 @@ class Pyramid(ABC):
         """What stands for the content of the files."""
         return Source.of_file(self.location.path)
 
+    def inputs(self, images: Sequence[int]) -> dict[str, Source]:
+        """What else the features of some images are made from, by role; nothing where they are stored."""
+        return {}
+
+    def unusable(self, images: Sequence[int]) -> dict[int, str]:
+        """Those of some images that have no features and are left out, with the reason in words."""
+        return {}
+
+    def about(self) -> dict[str, Any] | None:
+        """How features are made that are not stored, as plain JSON values."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Releases the file."""

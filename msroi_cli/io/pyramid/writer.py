@@ -51,6 +51,9 @@ class PyramidWriter:
     the file system refuses.
     """
 
+    # What messages name for going on and for starting again.
+    RESUMES, REPLACES = 'mode "a"', 'mode "w"'
+
     def __init__(
         self,
         path: str | Path,
@@ -68,7 +71,7 @@ class PyramidWriter:
         self._about = json.loads(json.dumps(dict(about or {})))
         self._whole = False
         self._resume, self._overwrite = mode == "a", mode == "w"
-        check_target(self.path, mode != "x", 'mode "w" replaces it, "a" finishes it')
+        check_target(self.path, mode != "x", f"{self.REPLACES} replaces it, {self.RESUMES} finishes it")
         self._target = self.path.resolve()
         self._partial = self._target.with_name(f".{self._target.name}.partial")
         self._done: dict[str, None] = {}
@@ -83,7 +86,7 @@ class PyramidWriter:
     def __enter__(self) -> PyramidWriter:
         if self._resume and self._target.exists() and not self._partial.exists():
             self._whole = True
-            self._done = dict.fromkeys(_ids_of(self.path, self._identity()))
+            self._done = dict.fromkeys(self._ids_of_whole())
             return self
         self._journal = Journal(self._target)
         try:
@@ -94,6 +97,15 @@ class PyramidWriter:
             self._journal.release()
             raise
         return self
+
+    def _ids_of_whole(self) -> list[str]:
+        """The images of a whole file; raises UsageError if a writer with other arguments made it."""
+        with guarded(self.path), h5py.File(self.path, "r") as file:
+            if file.attrs.get("identity") == json.dumps(self._identity()):
+                return list(file)
+        raise UsageError(
+            f"{self.path}: cannot resume: it is whole, and was made with other arguments; {self.REPLACES} replaces it"
+        )
 
     def _identity(self) -> dict[str, Any]:
         """What writers have in common of which one resumes the other's work."""
@@ -120,9 +132,11 @@ class PyramidWriter:
         if not records or self._overwrite:
             return []
         if not self._resume:
-            raise UsageError(f'{self.path}: interrupted file found; mode "a" continues it, "w" starts again')
+            raise UsageError(
+                f"{self.path}: interrupted file found; {self.RESUMES} continues it, {self.REPLACES} starts again"
+            )
         if self._journal.identity != identity:
-            raise UsageError(f'{self.path}: cannot resume: made with other arguments; mode "w" starts again')
+            raise UsageError(f"{self.path}: cannot resume: made with other arguments; {self.REPLACES} starts again")
         return list(records) if self._partial.exists() else []
 
     def add(
@@ -213,14 +227,6 @@ class PyramidWriter:
             if not self._journal.records:
                 self._partial.unlink(missing_ok=True)
                 self._journal.remove()
-
-
-def _ids_of(path: Path, identity: Mapping[str, Any]) -> list[str]:
-    """The images of a whole file; raises UsageError if a writer with other arguments made it."""
-    with guarded(path), h5py.File(path, "r") as file:
-        if file.attrs.get("identity") == json.dumps(identity):
-            return list(file)
-    raise UsageError(f'{path}: cannot resume: it is whole, and was made with other arguments; mode "w" replaces it')
 
 
 def _pair(value: Sequence[float] | None) -> tuple[float, ...] | None:

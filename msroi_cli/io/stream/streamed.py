@@ -51,6 +51,7 @@ class StreamedPyramid(base.Pyramid):
             )
         self._source = source
         name = type(source).__name__
+        name = str(getattr(source, "name", name))
         self.location = Location(Path(name))
         self.image_ids = different_ids(f"{name}: image_ids", list(source.image_ids), len(source.image_ids))
         self._levels = list(source.levels)
@@ -109,12 +110,28 @@ class StreamedPyramid(base.Pyramid):
         return self._levels[level].channels * height * width * self.dtype.itemsize
 
     def files(self) -> list[Path]:
-        """None: the maps are made."""
-        return []
+        """What the object names: the maps are made."""
+        return list(getattr(self._source, "files", ()))
 
     def fingerprint(self) -> Source:
-        """The object's class, and the fingerprint that it states."""
-        return Source(str(self.location), 0, str(self._source.fingerprint))
+        """The object's name and size, and the fingerprint that it states."""
+        return Source(str(self.location), int(getattr(self._source, "size", 0)), str(self._source.fingerprint))
+
+    def inputs(self, images: Sequence[int]) -> dict[str, Source]:
+        """As the object says."""
+        find = getattr(self._source, "inputs", None)
+        return {} if find is None else dict(find([self.image_ids[image] for image in images]))
+
+    def unusable(self, images: Sequence[int]) -> dict[int, str]:
+        """As the object says."""
+        find = getattr(self._source, "unusable", None)
+        found = {} if find is None else find([self.image_ids[image] for image in images])
+        return {image: found[self.image_ids[image]] for image in images if self.image_ids[image] in found}
+
+    def about(self) -> dict[str, Any] | None:
+        """As the object says."""
+        find = getattr(self._source, "about", None)
+        return None if find is None else dict(find())
 
     def modified(self) -> Any:
         """What the object says of the age of its inputs."""

@@ -20,10 +20,8 @@ from msroi_cli.io.crops.writer import OVERWRITE_OR_RESUME, Output
 from msroi_cli.io.files.atomic import check_target, same_file
 from msroi_cli.io.files.location import Location, Source, last_modified
 from msroi_cli.io.pyramid.base import Pyramid
-from msroi_cli.io.pyramid.levels import LevelChoice
-from msroi_cli.io.pyramid.open import open_pyramid
-from msroi_cli.io.stream.streamed import StreamedPyramid
 from msroi_cli.job.extract.memory import Budget
+from msroi_cli.job.extract.opening import opened
 from msroi_cli.job.extract.part import check_folder, output_path, shard_of
 from msroi_cli.job.extract.plan import NO_IMAGE, PLAN_VERSION, Plan, make_plan
 from msroi_cli.job.join.boxes import UNKNOWN_IMAGE, JoinedBoxes, joined_boxes, reason_counts
@@ -43,7 +41,7 @@ class Extraction:
     """A job that can run: its inputs are open, and everything about its output but the crops is known.
 
     invalid: how many boxes cannot be pooled, by reason. left_out: how many are not chosen, by reason.
-    fill: the value of crops that are not pooled.
+    fill: the value of crops that are not pooled. unusable: why images that boxes use are left out, by their number.
     """
 
     request: ExtractRequest
@@ -56,6 +54,7 @@ class Extraction:
     invalid: Mapping[str, int]
     left_out: Mapping[str, int]
     fill: float | None
+    unusable: Mapping[int, str]
 
 
 @contextmanager
@@ -66,7 +65,7 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
     that are not what they should be, among them boxes that cannot be pooled unless the request says what to do.
     """
     _check_output(request)
-    with _opened(request) as pyramid:
+    with opened(request) as pyramid:
         _check_apart(request, pyramid)
         spec = _spec(request, pyramid)
         joined = joined_boxes(request.boxes, pyramid, request.box)
@@ -74,10 +73,11 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
         # Where invalid boxes keep their rows, filled, boxes of unknown images do, too.
         drop = request.box.on_bad_box in ("error", "drop")
         plan = make_plan(joined.boxes, joined.images, good, spec, drop, request.order == "image")
+        used = pyramid.inputs(plan.images().tolist())
         part = None
         if request.shard is not None:
             part, plan = shard_of(plan, pyramid, request)
-        sources = {"pyramid": pyramid.fingerprint(), "boxes": joined.source}
+        sources = {"pyramid": pyramid.fingerprint(), **used, "boxes": joined.source}
         header = _header(request, pyramid, spec, plan, joined, sources, part)
         budget = Budget.of(request.memory, header, plan, spec, pyramid)
         identity = _identity(header, budget, {"pyramid": pyramid.modified(), "boxes": _boxes_modified(request.boxes)})
@@ -92,16 +92,8 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
             reason_counts(joined.invalid_reason),
             joined.left_out,
             BAD_BOX_POLICIES[request.box.on_bad_box],
+            joined.unusable,
         )
-
-
-def _opened(request: ExtractRequest) -> Pyramid:
-    """The pyramid of a file or of an object; raises InputError or UsageError."""
-    if isinstance(request.pyramid, str):
-        return open_pyramid(request.pyramid, request.levels)
-    if request.levels != LevelChoice():
-        raise UsageError("levels, strides, scales: expected for files, which may lack them, got them for an object")
-    return StreamedPyramid(request.pyramid)
 
 
 def _check_output(request: ExtractRequest) -> None:
@@ -176,7 +168,7 @@ def _header(
 def _status(reasons: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The status of rows by why their boxes were not pooled."""
     return np.select(
-        [reasons == 0, reasons == UNKNOWN_IMAGE],
+        [reasons == 0, reasons >= UNKNOWN_IMAGE],
         [np.uint8(STATUS_POOLED), np.uint8(STATUS_UNKNOWN_IMAGE)],
         np.uint8(STATUS_INVALID),
     )
@@ -220,4 +212,5 @@ def _recipe(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, joined: J
     }
     box = replace(request.box, **read_as)
     names = tuple(level.name for level in pyramid.levels)
-    return Recipe(spec, names, box, request.reduce, request.order, request.levels.group, request.box.choice.as_dict())
+    choice = request.box.choice.as_dict()
+    return Recipe(spec, names, box, request.reduce, request.order, request.levels.group, choice, pyramid.about())

@@ -19,10 +19,11 @@ from msroi_cli.io.columns import BoxColumns
 from msroi_cli.io.files.location import Source
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.job.join.choice import Choosing, known_images
-from msroi_cli.job.join.images import advice_on_unknown, images_of
+from msroi_cli.job.join.images import UNUSABLE, advice_on_unknown, images_of
+from msroi_cli.job.join.sizes import other_sizes
 from msroi_cli.job.request import BoxOptions
 
-UNKNOWN_IMAGE = len(REASONS) + 1
+UNKNOWN_IMAGE, UNUSABLE_IMAGE = len(REASONS) + 1, len(REASONS) + 2
 LISTED = 5
 
 BAD_BOX_ADVICE = "--on-bad-box drop, zero or nan continues without them"
@@ -36,6 +37,7 @@ class JoinedBoxes:
     boxes: (K, 4) float32, x1 y1 x2 y2, input pixels. images: (K,) int64, as `images_of`. invalid_reason: (K,) uint8, as
     `invalid_reasons`. columns: what travels along. box_format, normalized, image_key: how the file was read.
     source: the file. rows: (K,) int64, the rows in the file. left_out: how many others it has, by reason.
+    unusable: why images that boxes use are left out, by their number.
     """
 
     boxes: NDArray[np.float32]
@@ -48,6 +50,7 @@ class JoinedBoxes:
     source: Source
     rows: NDArray[np.int64]
     left_out: Mapping[str, int]
+    unusable: Mapping[int, str]
 
 
 def joined_boxes(boxes_of: Any, pyramid: Pyramid, options: BoxOptions) -> JoinedBoxes:
@@ -62,14 +65,25 @@ def joined_boxes(boxes_of: Any, pyramid: Pyramid, options: BoxOptions) -> Joined
     images = images_of(table, pyramid, options.image_key)
     if options.on_unknown_image == "error":
         refuse_unknown_images(name, table, images, pyramid, options.image_key)
+    images, unusable = usable_images(images, pyramid)
+    refuse_other_sizes(name, table, images, pyramid, options)
     boxes = to_input_pixels(table, images, pyramid, options)
     reason = invalid_reasons(boxes, images)
     if options.on_bad_box == "error":
         refuse_bad_boxes(name, table, np.where(reason == UNKNOWN_IMAGE, 0, reason))
+    reason[images == UNUSABLE] = UNUSABLE_IMAGE
     key = options.image_key or ("index" if table.image_ids is None else "id")
     box_format, normalized = options.box_format or table.box_format, options.normalized or table.normalized
     rows = np.arange(len(boxes)) if table.rows is None else table.rows
-    return JoinedBoxes(boxes, images, reason, table.columns, box_format, normalized, key, source, rows, left_out)
+    return JoinedBoxes(
+        boxes, images, reason, table.columns, box_format, normalized, key, source, rows, left_out, unusable
+    )
+
+
+def usable_images(images: NDArray[np.int64], pyramid: Pyramid) -> tuple[NDArray[np.int64], Mapping[int, str]]:
+    """The images (K,) of boxes with UNUSABLE in place of those that are left out, and why these are."""
+    unusable = pyramid.unusable(np.unique(images[images >= 0]).tolist())
+    return np.where(np.isin(images, list(unusable)), UNUSABLE, images), unusable
 
 
 def chosen_boxes(table: BoxTable, pyramid: Pyramid, options: BoxOptions) -> tuple[BoxTable, Mapping[str, int]]:
@@ -87,7 +101,7 @@ def chosen_boxes(table: BoxTable, pyramid: Pyramid, options: BoxOptions) -> tupl
         asked = np.array([*(name in wanted for name in pyramid.image_ids), False])
         choosing.by_image(asked[images])
     if choice.min_size is not None:
-        images = images_of(choosing.table, pyramid, options.image_key)
+        images, _ = usable_images(images_of(choosing.table, pyramid, options.image_key), pyramid)
         boxes = to_input_pixels(choosing.table, images, pyramid, options)
         choosing.by_size(sizes_or_nan(boxes, invalid_reasons(boxes, images)))
     choosing.by_rank()
@@ -99,7 +113,7 @@ def to_input_pixels(
 ) -> NDArray[np.float32]:
     """The boxes (K, 4) as x1 y1 x2 y2 in input pixels: computed in float64 and rounded once to float32."""
     boxes = BOX_FORMATS[options.box_format or table.box_format](table.boxes)
-    space = _box_space(pyramid, options)
+    space = box_space(pyramid, options)
     if space == "original" or options.normalized or table.normalized:
         known = images >= 0
         used, first, position = np.unique(images[known], return_index=True, return_inverse=True)
@@ -117,7 +131,7 @@ def to_input_pixels(
         return boxes.astype(np.float32)
 
 
-def _box_space(pyramid: Pyramid, options: BoxOptions) -> str:
+def box_space(pyramid: Pyramid, options: BoxOptions) -> str:
     """ "original" or "input": the option's, which is required if the pyramid has scale factors."""
     chosen = options.box_space or pyramid.box_space
     pyramid.factors_matter = chosen is None or chosen == "original"
@@ -153,6 +167,16 @@ def _factor(
     return size[0] * factor[0], size[1] * factor[1]
 
 
+def refuse_other_sizes(
+    name: str, table: BoxTable, images: NDArray[np.int64], pyramid: Pyramid, options: BoxOptions
+) -> None:
+    """Raises InputError where the box file and the pyramid have an image in two sizes, and boxes depend on it."""
+    if box_space(pyramid, options) == "original":
+        found = other_sizes(table, images, pyramid)
+        if found:
+            raise InputError(f"{name}: {_list(found[:LISTED], len(found))} (boxes are in pixels of one of the two)")
+
+
 def invalid_reasons(boxes: NDArray[np.float32], images: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Why each box cannot be pooled: 0, or 1 + its index in the reasons of the core, or UNKNOWN_IMAGE."""
     reasons = invalid_box_reasons(boxes)
@@ -168,12 +192,12 @@ def sizes_or_nan(boxes: NDArray[np.float32], reasons: NDArray[np.uint8]) -> NDAr
 
 def reason_counts(reasons: NDArray[np.uint8]) -> dict[str, int]:
     """How many boxes are invalid for each of `reasons` (K,) that occurs."""
-    counts = np.bincount(reasons, minlength=UNKNOWN_IMAGE + 1)
-    return {_reason(code): int(counts[code]) for code in range(1, UNKNOWN_IMAGE + 1) if counts[code]}
+    counts = np.bincount(reasons, minlength=UNUSABLE_IMAGE + 1)
+    return {_reason(code): int(counts[code]) for code in range(1, UNUSABLE_IMAGE + 1) if counts[code]}
 
 
 def _reason(code: int) -> str:
-    return "image unknown" if code == UNKNOWN_IMAGE else REASONS[code - 1]
+    return {UNKNOWN_IMAGE: "image unknown", UNUSABLE_IMAGE: "picture broken"}.get(code) or REASONS[code - 1]
 
 
 def refuse_unknown_images(

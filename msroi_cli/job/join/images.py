@@ -12,7 +12,7 @@ from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.base import Pyramid
 
-UNKNOWN = -1
+UNKNOWN, UNUSABLE = -1, -2
 LISTED = 5
 
 Numbers = NDArray[np.int64]

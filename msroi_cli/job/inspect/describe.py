@@ -1,4 +1,4 @@
-"""What is in a file: pyramid, boxes or crops, as plain JSON values."""
+"""What is in a file: pyramid, boxes, crops or a model, as plain JSON values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from msroi_cli.io.files.location import Location
 from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.hdf5.describe import crops_storage, has_attribute, listing
 from msroi_cli.job.crops import FolderCrops, open_crops
-from msroi_cli.job.inspect_pyramid import pyramid_facts
+from msroi_cli.job.inspect.model import model_facts
+from msroi_cli.job.inspect.pyramid import pyramid_facts
 from msroi_cli.job.join.boxes import invalid_reasons, reason_counts
 from msroi_cli.job.recipe import level_name
 
@@ -42,6 +43,8 @@ def _inspect(text: str) -> dict[str, Any]:
     location = Location.parse(text)
     if location.path.is_dir():
         return _folder(text, location)
+    if location.path.suffix == ".onnx":
+        return model_facts(text)
     if is_stream(location):
         return _boxes(text, read_boxes(text)[0])
     kind = location.kind()
@@ -72,7 +75,8 @@ def _document(text: str, content: bytes) -> dict[str, Any]:
 
 
 def _hdf5(text: str, location: Location) -> dict[str, Any]:
-    if has_attribute(location, "format"):
+    # Of a pyramid that `msroi features` or a PyramidWriter made, the attribute says so.
+    if has_attribute(location, "format", other_than="msroi-pyramid"):
         return _crops(text, location)
     return _either(
         text, f"{text}: expected a pyramid, boxes or crops, got {listing(location)}; as crops: no attribute format"

@@ -1,0 +1,44 @@
+"""Images whose size the box file and the pyramid state differently: boxes of one do not lie right in the other."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.io.boxes.table import BoxTable
+from msroi_cli.io.pyramid.base import Pyramid
+
+
+def other_sizes(table: BoxTable, images: NDArray[np.int64], pyramid: Pyramid) -> list[str]:
+    """A line for each image of boxes whose size is a pixel or more off what the box file says of it.
+
+    images: (K,) int64, the image of each box in the pyramid, negative if it has none. Empty where one does not say.
+    """
+    if not table.image_sizes or table.image_ids is None:
+        return []
+    known = images >= 0
+    pairs = np.unique(np.stack([images[known], table.image[known]], axis=1), axis=0)
+    found = []
+    for image, own in pairs.tolist():
+        stated, actual = table.image_sizes.get(table.image_ids[own]), pyramid.image_size(image)
+        if stated is None or actual is None:
+            continue
+        if max(abs(one - other) for one, other in zip(stated, actual, strict=True)) >= 1:
+            found.append(
+                f"image {table.image_ids[own]!r}: expected a picture of {_text(stated)} pixels, as the box file says, "
+                f"got {pyramid.image_ids[image]!r} of {_text(actual)}{_hint(stated, actual)}"
+            )
+    return found
+
+
+def _text(size: tuple[float, float]) -> str:
+    return f"{size[0]:g} x {size[1]:g}"
+
+
+def _hint(stated: tuple[float, float], actual: tuple[float, float]) -> str:
+    """What the two have in common, if anything."""
+    if stated == (actual[1], actual[0]):
+        return ", turned by its orientation"
+    if abs(stated[0] / stated[1] / (actual[0] / actual[1]) - 1) < 0.01:
+        return ", which has the same aspect"
+    return ", which has another aspect"

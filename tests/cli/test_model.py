@@ -1,0 +1,410 @@
+"""`msroi features`, `extract` and `inspect` of models: fused is two-step, bit for bit, and both are torchvision's."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from msroi_cli import open_crops
+from msroi_cli.cli.model_options import CHANGES, INTERPOLATIONS, OTHERS, model_of
+from msroi_cli.job.extract.prepare import prepared
+from msroi_cli.job.extract.run import extract as run_job
+from msroi_cli.job.request import BoxOptions, ExtractRequest, PoolOptions
+from msroi_cli.model import preprocessing
+from msroi_cli.model.options import ModelOptions
+from tests.builders import extracted, run
+from tests.model.test_preprocessing import random_picture
+from tests.onnx_models import STRIDES, save_fpn, save_vit
+
+runtime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+
+SIZES = {"2": (100, 80), "10": (64, 130), "9": (120, 90)}
+OUTPUTS = ("--outputs", "p2=p2,p3=p3,p4=p4")
+RULES = {
+    "as they are": (),
+    "shortest": ("--resize", "shortest=64,longest=100", "--pad-to", "32", "--rescale", "1/255", "--color", "bgr"),
+    "letterbox": ("--resize", "letterbox=96", "--mean", "1,2,3", "--std", "50", "--interpolation", "bicubic"),
+}
+SPREAD = ("--canonical-scale", "16", "--canonical-level", "1")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model, a folder of pictures of different sizes, and a COCO data set of boxes in their pixels."""
+    save_fpn(tmp_path / "m.onnx")
+    (tmp_path / "photos").mkdir()
+    for seed, (key, size) in enumerate(SIZES.items()):
+        random_picture(size, seed).save(tmp_path / "photos" / f"{key}.png")
+    write_coco(tmp_path / "boxes.json", SIZES)
+    return tmp_path
+
+
+def write_coco(path, sizes, per_image=12, seed=0):
+    """Boxes of many sizes in pixels of the pictures."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for key, size in sizes.items():
+        for _ in range(per_image):
+            corner, sides = rng.uniform(0, 0.7, 2) * size, np.exp(rng.uniform(1, 4, 2))
+            rows.append({"image_id": int(key), "bbox": [*corner.tolist(), *sides.tolist()], "category_id": 1})
+    images = [{"id": int(key), "width": w, "height": h, "file_name": f"{key}.png"} for key, (w, h) in sizes.items()]
+    path.write_text(json.dumps({"images": images, "annotations": rows}))
+    return path
+
+
+def fused(folder, *options, out="fused.h5"):
+    return extracted(
+        folder / out, folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "photos", *OUTPUTS, *options
+    )
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_fused_and_two_step_give_the_same_crops(folder, rule):
+    made = run("features", folder / "m.onnx", folder / "photos", "-o", folder / "maps.h5", *OUTPUTS, *rule)
+    assert made.exit_code == 0, made.stderr
+    one = fused(folder, *rule, *SPREAD)
+    other = extracted(folder / "two.h5", folder / "maps.h5", folder / "boxes.json", "--box-space", "original", *SPREAD)
+    assert np.array_equal(one[:], other[:])
+    assert set(one.level.tolist()) == {0, 1, 2}
+    for name in ("boxes", "level", "image_index", "box_index", "category_id"):
+        assert np.array_equal(getattr(one, name), getattr(other, name)), name
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_crops_are_roi_align_of_the_outputs_of_the_runtime(folder, rule):
+    """The pictures resized, padded and pooled by hand, boxes taken along; torchvision's own where it is installed."""
+    crops = fused(folder, *rule, "--compat", "torchvision", "--canonical-scale", "16", "--canonical-level", "3")
+    boxes = json.loads((folder / "boxes.json").read_text())["annotations"]
+    session = runtime.InferenceSession(str(folder / "m.onnx"), providers=["CPUExecutionProvider"])
+    for row, box in enumerate(boxes):
+        picture, scale, offset = by_hand(folder / "photos" / f"{box['image_id']}.png", rule)
+        level = int(crops.level[row])
+        features = session.run([f"p{level + 2}"], {"images": picture})[0]
+        x, y, w, h = box["bbox"]
+        moved = np.array([x, y, x + w, y + h]) * np.tile(scale, 2) + np.tile(offset, 2)
+        wanted = roi_align(features, moved, STRIDES[level])
+        assert np.abs(crops[row] - wanted).max() <= 1e-5 * np.abs(features).max()
+
+
+def by_hand(path, rule):
+    """The input (1, 3, H, W) of a picture, and the scale (sx, sy) and offset (ox, oy) of its boxes."""
+    picture = Image.open(path).convert("RGB")
+    width, height = picture.size
+    if "letterbox=96" in rule:
+        factor = 96 / max(width, height)
+        size = (round(width * factor), round(height * factor))
+        resized = picture.resize(size, Image.Resampling.BICUBIC)
+        corner = ((96 - size[0]) // 2, (96 - size[1]) // 2)
+        canvas = Image.new("RGB", (96, 96), (114, 114, 114))
+        canvas.paste(resized, corner)
+        values = (np.asarray(canvas, np.float32) - np.array([1, 2, 3], np.float32)) / 50
+    elif rule:
+        factor = min(64 / min(width, height), 100 / max(width, height))
+        size = (int(width * factor + 0.5), int(height * factor + 0.5))
+        resized = np.asarray(picture.resize(size, Image.Resampling.BILINEAR), np.float32)
+        values = np.zeros((-(-size[1] // 32) * 32, -(-size[0] // 32) * 32, 3), np.float32)
+        values[: size[1], : size[0]] = resized[:, :, ::-1] * np.float32(1 / 255)
+        corner = (0, 0)
+    else:
+        size, corner, values = picture.size, (0, 0), np.asarray(picture, np.float32)
+    return values.transpose(2, 0, 1)[None], np.array(size) / picture.size, np.array(corner)
+
+
+def roi_align(features, box, stride):
+    try:
+        import torch
+        from torchvision.ops import roi_align as peer
+    except ImportError:
+        from tests.oracle import crop
+
+        return crop(features[0], box.astype(np.float32), (1 / stride, 1 / stride), (7, 7), 2, False)
+    rois = torch.tensor([[0, *box]], dtype=torch.float32)
+    return peer(torch.from_numpy(features), rois, 7, 1 / stride, 2, False)[0].numpy()
+
+
+def test_what_was_done_is_recorded(folder):
+    crops = fused(folder, *RULES["letterbox"])
+    run("features", folder / "m.onnx", folder / "photos", "-o", folder / "maps.h5", *OUTPUTS, *RULES["letterbox"])
+    with h5py.File(folder / "maps.h5") as file:
+        about = json.loads(file.attrs["about"])
+        assert tuple(file["2"].attrs["offset"]) == (0, 9)
+    made = crops.parameters["made"]
+    assert {name: about[name] for name in made} == made
+    assert made["preprocessing"]["resize"] == "letterbox=96x96,fill=114"
+    assert made["preprocessing"]["mean"] == [1, 2, 3]
+    assert crops.sources["pyramid"]["size"] == (folder / "m.onnx").stat().st_size
+    assert crops.sources["pictures"]["fingerprint"] == about["pictures"]["fingerprint"]
+    assert run("inspect", folder / "fused.h5", folder / "maps.h5").exit_code == 0
+
+
+def test_nothing_but_the_output_is_written(folder):
+    before = set(folder.rglob("*"))
+    fused(folder)
+    assert set(folder.rglob("*")) - before == {folder / "fused.h5"}
+
+
+def test_workers_and_shards_give_the_same_crops(folder):
+    one = fused(folder, *SPREAD)
+    assert np.array_equal(fused(folder, *SPREAD, "--workers", "2", out="workers.h5")[:], one[:])
+    args = (folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "photos", *OUTPUTS, *SPREAD)
+    for shard in ("1/2", "2/2"):
+        assert run("extract", *args, "--shard", shard, "-o", folder / "parts").exit_code == 0
+    parts = open_crops(folder / "parts")
+    assert np.array_equal(parts[:][np.argsort(parts.box_index)], one[:])
+
+
+class Counted:
+    """A job in this process that counts the pictures that the model ran on."""
+
+    def __init__(self, folder, out, **changes):
+        model = ModelOptions(str(folder / "photos"), {name: name for name in ("p2", "p3", "p4")}, changes=changes)
+        pool = PoolOptions(canonical_scale=16, canonical_level=1)
+        self.request = ExtractRequest(
+            str(folder / "m.onnx"), str(folder / "boxes.json"), out, pool, BoxOptions(), resume=True, model=model
+        )
+
+    def run(self):
+        with prepared(self.request) as job:
+            done = []
+            run_job(job, done.append)
+            return job.pyramid._source.runs, done[0] if done else None
+
+
+def many(folder, count=60, per_image=200):
+    """Pictures enough for a job of some batches."""
+    for number in range(100, 100 + count):
+        random_picture((40 + number % 7 * 8, 48), number).save(folder / "photos" / f"{number}.png")
+    sizes = {str(number): (40 + number % 7 * 8, 48) for number in range(100, 100 + count)}
+    write_coco(folder / "boxes.json", sizes, per_image)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_random_and_resumed_the_model_runs_for_what_was_not_done(folder, seed):
+    many(folder)
+    whole = fused(folder, *SPREAD)[:]
+    out = folder / "killed.h5"
+    options = ["--pictures", folder / "photos", *OUTPUTS, *SPREAD, "-q", "--resume", "-o", out]
+    command = [sys.executable, "-m", "msroi_cli", "extract", folder / "m.onnx", folder / "boxes.json", *options]
+    chance = random.Random(seed)
+    journal = out.with_name(f".{out.name}.journal")
+    for _ in range(3):
+        process = subprocess.Popen([str(part) for part in command], env={**os.environ, "MSROI_NUM_THREADS": "1"})
+        started = time.monotonic()
+        while process.poll() is None and time.monotonic() - started < 20 and not journal_lines(journal):
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if out.exists():
+            break
+    runs, done = Counted(folder, out).run()
+    images_done = (done or 0) // 200
+    assert runs == (60 - images_done if done is not None else 0)
+    assert np.array_equal(open_crops(out)[:], whole)
+
+
+def journal_lines(path):
+    try:
+        return path.read_bytes().count(b"\n") > 1
+    except OSError:
+        return False
+
+
+def test_the_model_runs_once_a_picture_with_boxes(folder):
+    many(folder, count=9)
+    assert Counted(folder, folder / "c.h5").run()[0] == 9
+    assert Counted(folder, folder / "c.h5").run() == (0, None)
+
+
+def test_features_are_resumed(folder):
+    many(folder, count=5)
+    from msroi_cli.errors import StoppedError
+    from msroi_cli.job.features import FeaturesRequest, make_features
+
+    model = ModelOptions(str(folder / "photos"), {"p3": "p3"})
+    done = []
+    with pytest.raises(StoppedError, match="stopped with 3 of 8 pictures done; --resume"):
+        make_features(
+            FeaturesRequest(str(folder / "m.onnx"), model, folder / "f.h5"), done.append, lambda: len(done) > 3
+        )
+    assert not (folder / "f.h5").exists()
+    refused = run("features", folder / "m.onnx", folder / "photos", "--outputs", "p3=p3", "-o", folder / "f.h5")
+    assert "--resume continues it, --overwrite starts again" in refused.stderr
+    again = make_features(FeaturesRequest(str(folder / "m.onnx"), model, folder / "f.h5", resume=True))
+    assert (again.images, again.runs) == (8, 5)
+    make_features(FeaturesRequest(str(folder / "m.onnx"), model, folder / "whole.h5"))
+    assert (folder / "f.h5").read_bytes() == (folder / "whole.h5").read_bytes()
+
+
+def test_other_pictures_or_another_preprocessing_are_another_job(folder):
+    fused(folder)
+    args = ("extract", folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "photos", *OUTPUTS)
+    again = run(*args, "-o", folder / "fused.h5", "--resume")
+    assert again.exit_code == 0
+    assert "complete already" in again.stderr
+    other = run(*args, "-o", folder / "fused.h5", "--resume", "--pad-to", "32")
+    assert other.exit_code == 2
+    assert "cannot resume" in other.stderr
+    random_picture(SIZES["9"], 77).save(folder / "photos" / "9.png")
+    other = run(*args, "-o", folder / "fused.h5", "--resume")
+    assert other.exit_code == 2
+    assert "sources pictures" in other.stderr
+
+
+def test_a_broken_picture_is_named_or_skipped(folder):
+    path = folder / "photos" / "9.png"
+    path.write_bytes(path.read_bytes()[:3000])
+    args = ("extract", folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "photos", *OUTPUTS)
+    failed = run(*args, "-o", folder / "c.h5")
+    assert failed.exit_code == 3
+    assert f"{path}: cannot be read" in failed.stderr
+    skipped = run(*args, "-o", folder / "s.h5", "--on-bad-picture", "skip")
+    assert skipped.exit_code == 0, skipped.stderr
+    assert f"pictures left out: 1: {path}" in skipped.stderr
+    assert "12 picture broken" in skipped.stderr
+    crops = open_crops(folder / "s.h5")
+    assert len(crops) == 24
+    filled = run(*args, "-o", folder / "z.h5", "--on-bad-picture", "skip", "--on-bad-box", "zero")
+    assert filled.exit_code == 0, filled.stderr
+    zeros = open_crops(folder / "z.h5")
+    assert np.bincount(zeros.status).tolist() == [24, 0, 12]
+    assert not zeros[24:].any()
+    made = run(
+        "features", folder / "m.onnx", folder / "photos", *OUTPUTS, "-o", folder / "f.h5", "--on-bad-picture", "skip"
+    )
+    assert made.exit_code == 0
+    with h5py.File(folder / "f.h5") as file:
+        assert sorted(file) == ["10", "2"]
+
+
+@pytest.mark.parametrize(
+    ("size", "hint"), [((90, 120), "turned"), ((240, 180), "the same aspect"), ((120, 60), "another aspect")]
+)
+def test_a_picture_of_another_size_than_its_entry_is_refused(folder, size, hint):
+    random_picture(size).save(folder / "photos" / "9.png")
+    for where in ("fused", "two-step"):
+        args = (folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "photos", *OUTPUTS)
+        if where == "two-step":
+            run("features", folder / "m.onnx", folder / "photos", *OUTPUTS, "-o", folder / "maps.h5")
+            args = (folder / "maps.h5", folder / "boxes.json", "--box-space", "original")
+        result = run("extract", *args, "-o", folder / "c.h5")
+        assert result.exit_code == 3, where
+        assert (
+            f"image '9': expected a picture of 120 x 90 pixels, as the box file says, got '9' of {size[0]} x {size[1]}"
+            in result.stderr
+        )
+        assert hint in result.stderr
+
+
+def test_pictures_are_turned_as_their_camera_says(folder):
+    """A picture stored on its side is pooled as the upright one."""
+    upright = Image.open(folder / "photos" / "9.png")
+    whole = fused(folder)[:]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(folder / "photos" / "9.png", exif=exif)
+    assert np.array_equal(fused(folder, out="turned.h5")[:], whole)
+
+
+def test_tokens_of_a_vision_transformer(folder):
+    save_vit(folder / "v.onnx", prefix=5)
+    options = ("--pictures", folder / "photos", "--resize", "70x42", *SPREAD)
+    boxes = folder / "boxes.json"
+    tokens = extracted(folder / "t.h5", folder / "v.onnx", boxes, "--outputs", "t=tokens", "--patch", "14", *options)
+    last = extracted(folder / "l.h5", folder / "v.onnx", boxes, "--outputs", "t=last", "--layout", "hwc", *options)
+    grid = extracted(folder / "g.h5", folder / "v.onnx", boxes, "--outputs", "t=grid", *options)
+    assert np.array_equal(tokens[:], grid[:])
+    assert np.array_equal(last[:], grid[:])
+    assert tokens.parameters["made"]["outputs"]["tokens"] == {"patch": 14, "prefix": 5}
+    wrong = run(
+        *("extract", folder / "v.onnx", boxes, "-o", folder / "w.h5", "--outputs", "t=tokens", "--patch", "14"),
+        *("--prefix-tokens", "1", *options),
+    )
+    assert wrong.exit_code == 3
+    assert "tokens and 1 in front of them" in wrong.stderr
+
+
+def test_a_preprocessor_config_says_what_is_done(folder):
+    config = {"do_resize": True, "size": {"shortest_edge": 64}, "resample": 3, "do_rescale": True, "do_normalize": True}
+    config |= {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.2, 0.2]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(config))
+    crops = fused(folder, "--preprocessor", folder / "preprocessor_config.json", "--std", "0.1")
+    done = crops.parameters["made"]["preprocessing"]
+    assert (done["resize"], done["interpolation"], done["rounding"]) == ("shortest=64", "bicubic", "down")
+    assert (done["mean"], done["std"]) == ([0.5, 0.4, 0.3], [0.1] * 3)
+
+
+def test_inspect_lists_what_could_be_levels(folder):
+    save_fpn(folder / "inside.onnx", outputs=("p3",))
+    info = json.loads(run("inspect", folder / "inside.onnx", "--json").stdout)
+    tensors = {one["name"]: (one["stride"], one["output"]) for one in info["tensors"]}
+    assert tensors["p3"] == (8, True)
+    assert tensors["p2"] == (4, False)
+    assert info["input"] == {"name": "images", "dtype": "float32", "shape": [1, 3, None, None]}
+    text = run("inspect", folder / "inside.onnx").stdout
+    assert "1x5x32x48" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--pictures", "photos"), 2, "expected --outputs p2=NAME,.*candidates: p2 (1 x 5 x 64 x 96, stride 4)"),
+        ((), 2, "m.onnx: expected --pictures PICTURES with a model, got none"),
+        (("--pictures", "none", *OUTPUTS), 2, "none: expected a folder of pictures"),
+        (("--pictures", "photos", "--outputs", "p2"), 2, "expected LEVEL=NAME"),
+        (("--pictures", "photos", "--outputs", "p2=p2,p2=p3"), 2, "expected LEVEL=NAME"),
+        (("--pictures", "photos", "--outputs", "p2=q"), 3, "expected a tensor q, got none"),
+        (("--pictures", "photos", *OUTPUTS, "--resize", "big"), 2, "expected shortest=800,longest=1333"),
+        (("--pictures", "photos", *OUTPUTS, "--rescale", "1/0"), 2, "expected a number such as 0.5 or 1/255"),
+        (("--pictures", "photos", *OUTPUTS, "--std", "0"), 2, "expected numbers above 0"),
+        (("--pictures", "photos", *OUTPUTS, "--mean", "1,2"), 2, "expected 3 numbers"),
+        (("--pictures", "photos", *OUTPUTS, "--providers", "Nothing"), 2, "--providers: expected some of"),
+        (("--pictures", "photos", *OUTPUTS, "--patch", "14"), 2, "--patch: expected with an output of tokens"),
+        (("--pictures", "photos", *OUTPUTS, "--prefix-tokens", "1"), 2, "--prefix-tokens: expected with --patch"),
+        (("--pictures", "photos", *OUTPUTS, "--strides", "4,8"), 2, "--strides: expected 3 values"),
+        (("--pictures", "photos", *OUTPUTS, "--strides", "4,8,20"), 3, "stride 20"),
+        (("--pictures", "photos", *OUTPUTS, "--levels", "p2"), 2, "expected without a model"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(folder, monkeypatch, options, code, message):
+    monkeypatch.chdir(folder)
+    result = run("extract", "m.onnx", "boxes.json", "-o", "c.h5", *options)
+    assert result.exit_code == code, result.stderr
+    first, _, second = message.partition(".*")
+    assert first in result.stderr
+    assert second in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (folder / "c.h5").exists()
+
+
+def test_options_of_models_need_pictures(folder):
+    result = run(
+        "extract", folder / "maps.h5", folder / "boxes.json", "-o", folder / "c.h5", "--on-bad-picture", "skip"
+    )
+    assert result.exit_code == 2
+    assert "--on-bad-picture: expected with --pictures, got it alone" in result.stderr
+
+
+def test_a_missing_extra_is_named(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    args = ("extract", folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "photos", *OUTPUTS)
+    result = run(*args, "-o", folder / "c.h5")
+    assert result.exit_code == 2
+    assert "pip install 'msroi[onnx]'" in result.stderr
+
+
+def test_the_options_of_the_command_are_those_of_the_library():
+    assert set(INTERPOLATIONS) == set(preprocessing.INTERPOLATIONS)
+    given = dict.fromkeys((*OTHERS, *CHANGES))
+    assert model_of(given, "photos") == ModelOptions("photos")
