@@ -18,7 +18,7 @@ from msroi_cli.cli.commands.validate import validate
 from msroi_cli.cli.commands.verify import verify
 from msroi_cli.cli.group import ErrorMappingGroup
 from msroi_cli.cli.options import note_verbose
-from msroi_cli.core.backends.environment import backend_text
+from msroi_cli.core.backends.environment import backend_text, spare_blas_threads
 
 VERSION_HELP = "Show the version and the backend in use and exit."
 
@@ -40,6 +40,7 @@ def main() -> None:
     \b
     Exit codes: 0 done; 1 the run failed; 2 usage; 3 the input is bad; 130 and 143 after SIGINT and SIGTERM.
     """
+    spare_blas_threads()
 
 
 for command in (extract, features, inspect, validate, assign, stats, preview, export, merge, verify, bench):

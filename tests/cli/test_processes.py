@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from msroi_cli import __version__, open_crops
-from msroi_cli.core.backends.environment import NATIVE
+from msroi_cli.core.backends.environment import BLAS_THREADS, NATIVE
 from tests.builders import IDS, SAMPLE_DATA, process, ran, random_rows, write_batched, write_json
 
 ROWS = random_rows(20).tolist()
@@ -78,6 +78,44 @@ def test_help_is_instant(arguments):
     lines = done.stdout.splitlines()
     assert lines[-1] == "[]"
     assert lines[0].startswith("Usage: msroi" if "--help" in arguments else f"msroi, version {__version__}")
+
+
+UNUSED = ("concurrent.futures.process", "multiprocessing", "numpy.ma", "gzip")
+
+
+def test_a_job_imports_what_it_needs(tmp_path, inputs):
+    script = (
+        "import sys\n"
+        "from msroi_cli.cli import main\n"
+        "try:\n    main(sys.argv[1:], prog_name='msroi')\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        f"print(sorted({set(UNUSED)!r} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", script, "extract", *map(str, inputs), "-o", str(tmp_path / "o.h5"), "-q"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "1"),
+        ({"OMP_NUM_THREADS": "3"}, ""),
+        ({"OPENBLAS_NUM_THREADS": "2"}, "2"),
+        ({"MSROI_BACKEND": "numpy"}, ""),
+    ],
+)
+def test_openblas_starts_no_threads_that_nobody_uses(environment, expected):
+    if not NATIVE:
+        pytest.skip("NumPy's own backend uses them")
+    script = (
+        "from msroi_cli.core.backends import environment as e; e.spare_blas_threads(); "
+        "import os; print(os.environ.get('OPENBLAS_NUM_THREADS', ''))"
+    )
+    clean = {name: value for name, value in os.environ.items() if name not in BLAS_THREADS}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=clean | environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == expected
 
 
 def test_module_and_library_import_are_light():

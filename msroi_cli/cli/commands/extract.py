@@ -184,13 +184,14 @@ def _request(given: dict[str, Any]) -> ExtractRequest:
 
 def _run(job: Extraction, bar: bool | None, quiet: bool, signals: StopSignals) -> Summary | None:
     from msroi_cli.core.backends.environment import keep_freed_memory
-    from msroi_cli.job.cluster.run import extract_with_workers
     from msroi_cli.job.extract.run import extract
 
     keep_freed_memory()
     workers = job.request.workers
     with progress(len(job.plan), bar, quiet) as advance, signals.graceful():
         if workers > 1:
+            from msroi_cli.job.cluster.run import extract_with_workers
+
             return extract_with_workers(job, workers, advance, signals.received)
         return extract(job, advance, signals.received)
 

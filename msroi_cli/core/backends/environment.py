@@ -12,6 +12,9 @@ from functools import lru_cache
 from msroi_cli.core.spec import MAX_THREADS
 from msroi_cli.errors import ArgumentError
 
+# What OpenBLAS takes the number of its threads from.
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_DEFAULT_NUM_THREADS")
+
 try:
     from msroi_cli import _native
 except ImportError as error:
@@ -56,6 +59,15 @@ def keep_freed_memory() -> None:
     """Has this process keep the memory that it frees, to get it again faster; for programs, not for libraries."""
     if NATIVE:
         _native.keep_freed_memory()
+
+
+def spare_blas_threads() -> None:
+    """Has NumPy's OpenBLAS start no threads, which spin and which the native backend does not use; for programs.
+
+    Call it before NumPy is imported. What the environment says of those threads stands.
+    """
+    if NATIVE and os.environ.get("MSROI_BACKEND", "native") == "native" and not any(map(os.environ.get, BLAS_THREADS)):
+        os.environ[BLAS_THREADS[0]] = "1"
 
 
 def leave_at_second_signal(number: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import sys
 import zlib
 
@@ -30,6 +29,8 @@ def unpacked(name: str, content: bytes) -> bytes:
     if not content.startswith(GZIP_SIGNATURE):
         return content
     try:
+        import gzip
+
         return gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{name}: expected a whole gzip file, got: {error}") from error

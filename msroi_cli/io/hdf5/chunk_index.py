@@ -117,7 +117,7 @@ class ChunkIndex:
     def _possible(self, flat: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether size and mask of each chunk are those of a whole one, which almost all are."""
         possible = flat[:, 0] < 0
-        for mask in np.unique(flat[:, 2]).tolist():
+        for mask in sorted(set(flat[:, 2].tolist())):
             low, high = possible_sizes(self.applied(mask), self.whole)
             fits = (flat[:, 1] >= low) & (flat[:, 1] <= high) & (flat[:, 2] == mask)
             possible |= fits & (not mask >> len(self.filters))
