@@ -55,7 +55,7 @@ def _in_child(commands: Sequence[Sequence[object]]) -> tuple[list[Ending], int]:
         child = os.fork()
         if child == 0:
             try:
-                _limit_all()
+                limit_memory()
                 for command in commands:
                     _run_one(command, results, Path(folder))
             except BaseException:  # noqa: BLE001 the child must not go on as the test session
@@ -68,7 +68,7 @@ def _in_child(commands: Sequence[Sequence[object]]) -> tuple[list[Ending], int]:
         return [Ending(**json.loads(line)) for line in results.read_text().splitlines()], code
 
 
-def _limit_all() -> None:
+def limit_memory() -> None:
     """Of the child: a core file is nobody's, and memory is counted as it is used and not as threads set it aside."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
@@ -76,6 +76,15 @@ def _limit_all() -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + SPACE
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def limit_time(seconds: float) -> None:
+    """Of the child: more processor time than this from now on, or far too long a wait, kills it."""
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (int(_used() + 2 * seconds) + 1, hard))
+    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(WALL_SECONDS)
 
 
 def _used() -> float:
@@ -86,11 +95,7 @@ def _used() -> float:
 def _run_one(command: Sequence[object], results: Path, folder: Path) -> None:
     """Runs a command; what C libraries print counts as standard error too."""
     before = _used()
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (int(before + 2 * SECONDS) + 1, hard))
-    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(WALL_SECONDS)
+    limit_time(SECONDS)
     native = folder / "stderr"
     descriptor = os.open(native, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
     os.dup2(descriptor, 2)
