@@ -216,7 +216,7 @@ cases(
     {
         "rois of four columns": datasets(rois=np.zeros((3, 4))),
         "rois of words": datasets(rois=[[b"0", b"1", b"2", b"3", b"4"]]),
-        "rois of three axes": datasets(rois=np.zeros((3, 5, 1))),
+        "rois of four axes": datasets(rois=np.zeros((3, 5, 1, 1), "i4")),
         "rois of a compound": datasets(rois=np.zeros(3, [("a", "f4"), ("b", "i4")])),
         "rois that are a group": hdf5(lambda file: file.create_group("rois")),
         "rois without a space": datasets(rois=h5py.Empty("f4")),
