@@ -20,7 +20,7 @@ from msroi_cli.cli import option_values
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.json_file import parse_boxes
 from msroi_cli.io.files.location import Location
-from msroi_cli.io.pyramid.json_file import JsonPyramid
+from msroi_cli.io.pyramid.arrays.json_file import JsonPyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.job.cluster.environment import shards_from
 from tests.fuzz.mutate import mutated
