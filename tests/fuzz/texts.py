@@ -12,6 +12,7 @@ import random
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import click
 import numpy as np
@@ -136,7 +137,7 @@ def _boxes(text: bytes) -> None:
 
 def _pyramid(text: bytes) -> None:
     _Bytes.text = text
-    pyramid = JsonPyramid(_Bytes("text"), LevelChoice())
+    pyramid = JsonPyramid(_Bytes(Path("text")), LevelChoice())
     for image in range(len(pyramid.image_ids)):
         for values in pyramid.read(image):
             if values.shape[:2] != (1, pyramid.channels):
