@@ -36,12 +36,14 @@ def invalid_box_reasons(boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _from_xywh(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
 
 
 def _from_cxcywh(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     half = boxes[:, 2:] / 2
-    return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
 
 
 # How four numbers may describe a box, and the way from there to (x1, y1, x2, y2), in float64.

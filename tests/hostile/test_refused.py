@@ -10,7 +10,6 @@ import pytest
 from tests.builders import run
 from tests.hostile import every_case
 from tests.hostile.commands import BY_KIND, good_files
-from tests.hostile.not_yet import NOT_YET
 from tests.hostile.verdict import wrong_with
 
 CASES = every_case()
@@ -24,10 +23,7 @@ def good(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "case",
-    [
-        pytest.param(case, marks=pytest.mark.xfail(reason=NOT_YET[str(case)])) if str(case) in NOT_YET else case
-        for case in CASES
-    ],
+    CASES,
     ids=str,
 )
 def test_refused(case, good, tmp_path):
@@ -46,5 +42,4 @@ def test_the_same_commands_take_good_files(kind, good, tmp_path):
 
 def test_there_are_enough_of_them():
     assert len(CASES) >= 100
-    assert set(NOT_YET) <= set(map(str, CASES))
     assert [name for name, count in Counter(map(str, CASES)).items() if count > 1] == []

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import io
 import zipfile
-from typing import Any
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import IO, Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable, whole_numbers
 from msroi_cli.io.columns import BoxColumns
+from msroi_cli.io.files.npy import npy_header
 
 NPY_SIGNATURE, NPZ_SIGNATURE = b"\x93NUMPY", b"PK\x03\x04"
+EXPECTED = "expected rois (K, 5), or boxes (K, 4) with image_ids or image_index"
 COLUMNS = {"score": ("score", "scores"), "category_id": ("category_id", "labels"), "annotation_id": ("annotation_id",)}
 """The columns that travel along, and the names of their arrays."""
+
+READ = ("rois", "boxes", "image_ids", "image_id", "image_index", *chain.from_iterable(COLUMNS.values()))
+"""The arrays of an NPZ file that are read."""
 
 
 def parse_npy(name: str, content: bytes) -> BoxTable:
@@ -26,7 +36,7 @@ def parse_npy(name: str, content: bytes) -> BoxTable:
 
 def parse_npz(name: str, content: bytes) -> BoxTable:
     """`rois` (K, 5), or `boxes` (K, 4) with `image_ids` or `image_index` (K,); `score`, `category_id` beside them."""
-    arrays = dict(_loaded(name, content))
+    arrays = _archived(name, content)
     if "rois" in arrays and "boxes" in arrays:
         raise InputError(f"{name}: expected rois or boxes, got both")
     if "rois" in arrays:
@@ -37,16 +47,45 @@ def parse_npz(name: str, content: bytes) -> BoxTable:
         boxes = _numbers(f"{name}: boxes", arrays["boxes"], 4)
         image, ids = _images(name, arrays, len(boxes))
     else:
-        came = ", ".join(arrays) or "no arrays"
-        raise InputError(f"{name}: expected rois (K, 5), or boxes (K, 4) with image_ids or image_index, got {came}")
+        raise InputError(f"{name}: {EXPECTED}, got {', '.join(arrays)}")
     return BoxTable("NPZ boxes", boxes, image, image_ids=ids, columns=_columns(name, arrays, len(boxes)))
 
 
-def _loaded(name: str, content: bytes) -> Any:
+def _loaded(name: str, content: bytes) -> NDArray[Any]:
+    """The array of an NPY file; raises InputError."""
+    with _refusing(name):
+        return _array(io.BytesIO(content), len(content), name)
+
+
+def _archived(name: str, content: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of an NPZ file that are read; raises InputError."""
+    with _refusing(name), zipfile.ZipFile(io.BytesIO(content)) as archive:
+        infos = {info.filename: info for info in archive.infolist()}
+        if len(infos) < len(archive.infolist()):
+            raise InputError(f"{name}: expected each array once, got one twice")
+        if not {f"{key}.npy" for key in READ} & set(infos):
+            came = ", ".join(key.removesuffix(".npy") for key in list(infos)[:5]) or "no arrays"
+            raise InputError(f"{name}: {EXPECTED}, got {came}")
+        arrays = {}
+        for key in READ:
+            if (info := infos.get(f"{key}.npy")) is not None:
+                with archive.open(info) as file:
+                    arrays[key] = _array(file, info.file_size, f"{name}: {key}")
+    return arrays
+
+
+def _array(file: IO[bytes], size: int, where: str) -> NDArray[Any]:
+    npy_header(file, size, where)
+    file.seek(0)
+    array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+    return array
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
     try:
-        loaded = np.load(io.BytesIO(content), allow_pickle=False)
-        return {key: loaded[key] for key in loaded.files} if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        yield
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{name}: expected arrays of numbers in NumPy's format, got: {error}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 from abc import ABC, abstractmethod
@@ -13,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.features.filters import UndecodableError, decodable, decoded, elements_into, is_shuffled
 from msroi_cli.io.files.location import Location
+from msroi_cli.io.hdf5.chunk_index import ChunkIndex
 from msroi_cli.io.hdf5.errors import guarded
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, open_group
-from msroi_cli.io.hdf5.storage import check_values
+from msroi_cli.io.hdf5.storage import check_storage
 
 
 class RowSource(ABC):
@@ -42,9 +45,12 @@ def open_rows(path: Path, dataset: InputDataset) -> RowSource:
 
     Raises InputError if values are missing or lie outside the file: a map of them would end the process.
     """
-    check_values(dataset.id, dataset.input, f"{path}:/crops", fill=False)
+    where = f"{path}:/crops"
+    index = check_storage(dataset.id, dataset.input, where, fill=False)
+    if index is not None:
+        index.check()
     offset = dataset.id.get_offset()
-    plain = dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype)) and dataset.file.userblock_size == 0
+    plain = is_plain(dataset) and dataset.file.userblock_size == 0
     if not dataset.size:
         return MappedRows(np.empty(dataset.shape, dataset.dtype))
     if offset is None or not plain or dataset.external or dataset.is_virtual:
@@ -52,7 +58,12 @@ def open_rows(path: Path, dataset: InputDataset) -> RowSource:
     try:
         return MappedRows(np.memmap(dataset.input.path, dataset.dtype, "r", offset, dataset.shape))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}:/crops: expected {dataset.nbytes} bytes at {offset}, got: {error}") from error
+        raise InputError(f"{where}: expected {dataset.nbytes} bytes at {offset}, got: {error}") from error
+
+
+def is_plain(dataset: InputDataset) -> bool:
+    """Whether values are in the file as they are in memory."""
+    return bool(dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype)))
 
 
 class MappedRows(RowSource):
@@ -87,11 +98,13 @@ class ChunkedRows(RowSource):
 
     def __init__(self, path: Path, dataset: InputDataset) -> None:
         self._path = path.absolute()
+        self._where = f"{self._path}:/crops"
         self._shape, self._dtype = dataset.shape, dataset.dtype
         self._step = dataset.chunks[0] if dataset.chunks else 1
         self._identity = self._file_identity()
         self._root: InputGroup | None = None
         self._dataset: InputDataset | None = None
+        self._index: ChunkIndex | None = None
         self._process = 0
 
     def _file_identity(self) -> tuple[int, ...]:
@@ -108,16 +121,47 @@ class ChunkedRows(RowSource):
             if self._file_identity() != self._identity:
                 raise InputError(f"{self._path}: expected the file that was opened, got one that has changed since")
             self._root = open_group(Location(self._path), "a crops file")
-            self._dataset = dataset_in(self._root, "crops", f"{self._path}:/crops", "a dataset")
+            self._dataset = dataset_in(self._root, "crops", self._where, "a dataset")
+            self._index = check_storage(self._dataset.id, self._dataset.input, self._where, fill=False)
             self._process = os.getpid()
         return self._dataset
 
     def slice(self, start: int, stop: int) -> NDArray[Any]:
-        """Reads."""
-        with guarded(f"{self._path}:/crops"):
-            rows: NDArray[Any] = self._opened()[start:stop]
+        """Reads; decodes here what can be, as HDF5 inflates whatever there is."""
+        with guarded(self._where):
+            dataset, index = self._opened(), self._index
+            whole = index is not None and index.shape[1:] == self._shape[1:] and decodable(index.filters)
+            if index is not None and whole and is_plain(dataset):
+                rows = self._decoded(dataset, index, start, stop)
+            else:
+                if index is not None:
+                    index.check_content((slice(start, stop),))
+                rows = dataset[start:stop]
         rows.flags.writeable = False
         return rows
+
+    def _decoded(self, dataset: InputDataset, index: ChunkIndex, start: int, stop: int) -> NDArray[Any]:
+        """The rows from `start` to `stop`, of chunks that hold whole rows; raises InputError."""
+        out: NDArray[Any] = np.empty((stop - start, *self._shape[1:]), self._dtype)
+        flat = out.reshape(stop - start, 1, math.prod(self._shape[1:]))
+        for first in range(start // self._step * self._step, stop, self._step):
+            begin, end = max(first, start), min(first + self._step, stop)
+            origin = (first, *(0,) * (len(self._shape) - 1))
+            if index.may_be_unfiltered(origin, index.find(origin)):
+                out[begin - start : end - start] = dataset[begin:end]
+                continue
+            mask, stored = dataset.id.read_direct_chunk(origin)
+            applied = index.applied(mask)
+            try:
+                content = decoded(np.frombuffer(stored, np.uint8), applied, index.whole)
+            except UndecodableError:
+                raise InputError(
+                    f"{self._where}: cannot be read: chunk of row {first}: expected {index.whole} bytes, got others"
+                ) from None
+            side = flat.shape[2]
+            into = flat[begin - start : end - start]
+            elements_into(into, content, is_shuffled(applied), (begin - first) * side, (1, side))
+        return out
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Reads every chunk that is needed once, in the order of the file."""
@@ -133,7 +177,7 @@ class ChunkedRows(RowSource):
         """Closes the file, if this process or the one it was forked from had it open."""
         if self._root is not None:
             self._root.close()
-            self._root = self._dataset = None
+            self._root = self._dataset = self._index = None
 
 
 def selected_rows(key: Any, count: int) -> int | range | NDArray[np.int64]:

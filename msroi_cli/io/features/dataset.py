@@ -58,6 +58,7 @@ class FeatureDataset:
         self._offset = offset if plain else None
         # A dataset that is read without HDF5 is closed now: the thread that drops it later would wait for HDF5's lock.
         self._dataset = dataset if self._offset is None else None
+        self._index = index
         decoded_here = index is not None and direct and plain and decodable(index.filters)
         self._chunks = self._chunk_storage(dataset, index) if index is not None and decoded_here else None
 
@@ -79,7 +80,10 @@ class FeatureDataset:
 
     def _read_channels(self, head: tuple[slice, ...], where: str, start: int, stop: int) -> NDArray[Any]:
         """The channels from `start` to `stop` of an image, with h5py; raises InputError."""
-        return _read_block(self._dataset, (*head, slice(start, stop)), where).reshape(-1, *self.shape[-2:])
+        block = (*head, slice(start, stop))
+        if self._index is not None:
+            self._index.check_content(block)
+        return _read_block(self._dataset, block, where).reshape(-1, *self.shape[-2:])
 
 
 def _type_of(dataset: h5py.h5d.DatasetID, file: OpenFile) -> tuple[np.dtype[Any], bool]:

@@ -7,6 +7,7 @@ import operator
 import os
 import threading
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.hdf5.errors import guarded
-from msroi_cli.io.hdf5.pipeline import filter_codes, possible_sizes
+from msroi_cli.io.hdf5.pipeline import DEFLATE, filter_codes, is_bounded, possible_sizes
 
 # Chunks of datasets with more than this many are looked up and checked one by one.
 MOST_INDEXED = 1 << 18
@@ -62,6 +63,22 @@ class ChunkIndex:
             if self._locations is None:
                 self._locations = self._checked()
 
+    def check_content(self, block: Sequence[slice] = ()) -> None:
+        """Checks that HDF5, which is going to read a block, all unless given, inflates no chunk without end."""
+        self.check()
+        if DEFLATE not in self.filters:
+            return
+        spans = [block[axis] if axis < len(block) else slice(0, side) for axis, side in enumerate(self._sides)]
+        starts = [range(s.start // step * step, s.stop, step) for s, step in zip(spans, self.shape, strict=True)]
+        for origin in product(*starts):
+            location = self.find(origin)
+            if location.offset is None:
+                continue
+            with guarded(self._where):
+                mask, content = self._dataset.read_direct_chunk(origin)
+            if not is_bounded(content, self.applied(mask), self.whole) and not self.may_be_unfiltered(origin, location):
+                self._refuse(f"a chunk of {self.whole} bytes behind its filters at {origin}", "others")
+
     def is_partial(self, origin: Sequence[int]) -> bool:
         """Whether the chunk that begins at `origin` reaches beyond the dataset."""
         return any(at + chunk > side for at, chunk, side in zip(origin, self.shape, self._sides, strict=True))
@@ -92,13 +109,14 @@ class ChunkIndex:
         locations: NDArray[np.int64] = np.zeros((*self._grid, 3), np.int64)
         locations[..., 0] = -1
         outside: list[tuple[int, ...]] = []
-        entries = 0
+        entries, last = 0, None
 
         def add(info: h5py.h5d.StoreInfo) -> None:
-            nonlocal entries
+            nonlocal entries, last
             if info.byte_offset is None:
                 return
             entries += 1
+            last = info
             number = self._number(info.chunk_offset)
             if any(map(operator.mod, info.chunk_offset, self.shape)) or not all(map(operator.lt, number, self._grid)):
                 outside.append(info.chunk_offset)
@@ -109,7 +127,16 @@ class ChunkIndex:
             self._dataset.chunk_iter(add)
         if outside:
             self._refuse(f"chunks {self.shape} of {self._sides}", f"one at {outside[0]}")
+        if last is not None:
+            self._check_found(last)
         return locations, entries
+
+    def _check_found(self, last: h5py.h5d.StoreInfo) -> None:
+        """Raises InputError unless HDF5 finds the last chunk where it lists it: its tree has a bound of its own."""
+        with guarded(self._where):
+            found = self._dataset.get_chunk_info_by_coord(last.chunk_offset)
+        if found.byte_offset != last.byte_offset:
+            self._refuse(f"a chunk at {last.chunk_offset}", "none")
 
     def _number(self, origin: Sequence[int]) -> tuple[int, ...]:
         return tuple(map(operator.floordiv, origin, self.shape))
@@ -155,10 +182,12 @@ class ChunkIndex:
         low, high = possible_sizes(self.applied(location.filter_mask), self.whole)
         if location.filter_mask >> len(self.filters):
             self._refuse(f"a filter mask of {len(self.filters)} bits", f"{location.filter_mask:#x}")
-        # Chunks that reach beyond the dataset may be unfiltered (H5Pset_chunk_opts), which their masks do not say.
-        unfiltered = location.size == self.whole and self.is_partial(origin)
-        if not unfiltered and not low <= location.size <= high:
+        if not self.may_be_unfiltered(origin, location) and not low <= location.size <= high:
             self._refuse(f"a chunk of {low} to {high} bytes at {tuple(map(int, origin))}", f"{location.size}")
+
+    def may_be_unfiltered(self, origin: Sequence[int], location: ChunkLocation) -> bool:
+        """Whether a chunk reaches beyond the dataset and is whole, which its mask does not say (H5Pset_chunk_opts)."""
+        return location.size == self.whole and self.is_partial(origin)
 
     def _refuse_missing(self, count: int, written: int) -> None:
         raise InputError(

@@ -18,6 +18,7 @@ import h5py
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.files.access import Access, linked_path
+from msroi_cli.io.hdf5.heaps import check_heaps
 
 # As many links may follow on each other, which is HDF5's own limit.
 MOST_LINKS = 16
@@ -31,6 +32,7 @@ class InputFile:
         self.access = access
         self.file = h5py.File(path, "r")
         self._linked: dict[Path, InputFile] = {}
+        self._heaps_are_sound = False
 
     def linked(self, name: str, where: object) -> InputFile:
         """The file of a link; raises InputError if it may not be read, and what h5py raises if it cannot be opened."""
@@ -38,6 +40,12 @@ class InputFile:
         if path not in self._linked:
             self._linked[path] = InputFile(path, self.access)
         return self._linked[path]
+
+    def check_heaps(self) -> None:
+        """Checks, once, what holds strings of variable length; raises InputError, OSError as reading does."""
+        if not self._heaps_are_sound:
+            check_heaps(self.path)
+            self._heaps_are_sound = True
 
     def linked_paths(self) -> Iterator[Path]:
         """The linked files that are open, and those that they link to."""
@@ -94,6 +102,9 @@ def open_object(group: Any, name: bytes, file: InputFile, where: object) -> Foun
         return Found(h5py.h5o.open(group, name, WITHIN_ONE_FILE), file)
     except (KeyError, OSError, RuntimeError, ValueError):
         found = _walk(Found(group, file), name, where, MOST_LINKS)
+        if found is not None and found.file is file:
+            # No link led elsewhere: HDF5 found damage, which it may not find a second time.
+            raise
     return found
 
 

@@ -43,7 +43,9 @@ def open_group(location: Location, expected: str, access: Access | None = None) 
     with guarded(location.path, f"expected {expected}, got no readable HDF5 file"):
         file = InputFile(location.path, access or Access())
     try:
-        group = member(InputGroup(file.file["/"].id, file), location.group, location)
+        with guarded(location.path):
+            top = InputGroup(file.file["/"].id, file)
+        group = member(top, location.group, location)
         if not isinstance(group, InputGroup):
             actual = "no such group" if group is None else "a dataset"
             raise InputError(f"{location}: expected a group of that name, got {actual}")
@@ -54,9 +56,12 @@ def open_group(location: Location, expected: str, access: Access | None = None) 
 
 
 def names(group: h5py.Group, where: object, limit: int | None = None) -> list[str]:
-    """The names of a group's members, of the first `limit` of them; raises InputError."""
+    """The names of a group's members, of the first `limit` of them; raises InputError, also for one that is twice."""
     with guarded(where):
-        return [os.fsdecode(name) for name in islice(group, limit)]
+        found = [os.fsdecode(name) for name in islice(group, limit)]
+    if "" in found or len(set(found)) < len(found):
+        raise InputError(f"{where}: cannot be read: expected members with names of their own, got one twice or none")
+    return found
 
 
 def member(group: InputGroup, name: str, where: object) -> InputGroup | InputDataset | None:

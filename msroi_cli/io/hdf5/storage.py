@@ -58,7 +58,7 @@ def check_values(dataset: h5py.h5d.DatasetID, file: InputFile, where: str, fill:
     """Checks all of a dataset that h5py is going to read, its chunks included; raises InputError."""
     index = check_storage(dataset, file, where, fill)
     if index is not None:
-        index.check()
+        index.check_content()
 
 
 def _check_contiguous(stored: _Stored) -> None:

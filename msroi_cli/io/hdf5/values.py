@@ -11,20 +11,37 @@ from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.hdf5.errors import guarded
-from msroi_cli.io.hdf5.read import InputDataset
+from msroi_cli.io.hdf5.links import InputFile
+from msroi_cli.io.hdf5.read import InputDataset, InputGroup
 from msroi_cli.io.hdf5.storage import check_values
 
 # An attribute of more bytes is no stride, size or record of ours.
 LARGEST_ATTRIBUTE = 64 << 20
+
+# Strings of variable length are 16 bytes each, wherever their text is: no attribute of ours has as many.
+MOST_STRINGS = 1024
+
+# Values of up to so many bytes may be stored in any few; of more, filters make at most RATIO bytes of each stored one.
+FREE_BYTES, RATIO = 64 << 20, 1100
 
 ATTRIBUTE_CLASSES = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM, h5py.h5t.ARRAY)
 
 
 def read(dataset: InputDataset, where: str) -> NDArray[Any]:
     """All values of a dataset whose shape and dtype have been checked; raises InputError, for missing values too."""
+    _check_size(dataset, where)
     check_values(dataset.id, dataset.input, where, fill=False)
     with guarded(where):
         return np.asarray(dataset[()])
+
+
+def _check_size(dataset: InputDataset, where: str) -> None:
+    """Raises InputError for more bytes than those that are stored can give."""
+    with guarded(where):
+        stored = dataset.id.get_storage_size()
+        size = math.prod(dataset.shape) * dataset.id.get_type().get_size()
+        if size > max(FREE_BYTES, RATIO * stored) and not dataset.is_virtual:
+            raise InputError(f"{where}: cannot be read: expected {size} bytes, got {stored} that cannot hold as many")
 
 
 def read_numbers(dataset: InputDataset, where: str, shape: tuple[int | None, ...], expected: str) -> NDArray[Any]:
@@ -44,10 +61,27 @@ def texts(dataset: InputDataset, where: str, count: int | None = None) -> list[s
         raise InputError(f"{where}: expected a list of strings or integers, got {dataset.shape} {dtype}")
     if count is not None and len(dataset) != count:
         raise InputError(f"{where}: expected {count} ids, got {len(dataset)}")
+    values = _long_texts(dataset, where) if h5py.check_vlen_dtype(dtype) else read(dataset, where).tolist()
     try:
-        return [value.decode() if isinstance(value, bytes) else str(value) for value in read(dataset, where).tolist()]
+        return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: expected UTF-8 strings, got {error.object!r:.60}") from error
+
+
+def _long_texts(dataset: InputDataset, where: str) -> list[bytes]:
+    """Strings of variable length, some at a time: all may be the same long one."""
+    _check_size(dataset, where)
+    check_values(dataset.id, dataset.input, where, fill=False)
+    found: list[bytes] = []
+    with guarded(where):
+        dataset.input.check_heaps()
+        left = FREE_BYTES + 4 * dataset.input.path.stat().st_size
+        for start in range(0, len(dataset), MOST_STRINGS):
+            found += dataset[start : start + MOST_STRINGS].tolist()
+            left -= sum(map(len, found[start:]))
+            if left < 0:
+                raise InputError(f"{where}: expected strings that the file has room for, got longer ones")
+    return found
 
 
 def attribute(item: h5py.HLObject, name: str, where: object) -> Any:
@@ -60,7 +94,18 @@ def attribute(item: h5py.HLObject, name: str, where: object) -> Any:
         size = math.prod(identifier.shape or ()) * kind.get_size()
         if kind.get_class() not in ATTRIBUTE_CLASSES or size > LARGEST_ATTRIBUTE:
             raise InputError(f"{where}: {name}: expected numbers or text, got {size} bytes of another type")
+        if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
+            if math.prod(identifier.shape or ()) > MOST_STRINGS:
+                raise InputError(f"{where}: {name}: expected at most {MOST_STRINGS} strings, got {identifier.shape}")
+            _input_of(item).check_heaps()
         return item.attrs.get(name)
+
+
+def _input_of(item: h5py.HLObject) -> InputFile:
+    """The file that a group or dataset of an input lies in."""
+    if not isinstance(item, InputGroup | InputDataset):
+        raise TypeError(f"expected a group or dataset of an input, got {item!r}")
+    return item.input
 
 
 def dtype_of(dataset: h5py.Dataset, where: object) -> np.dtype[Any]:

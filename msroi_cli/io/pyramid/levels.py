@@ -16,6 +16,9 @@ from msroi_cli.io.files.location import Location
 # Strides and scale factors beyond this are mistakes.
 SMALLEST = 1e-6
 
+# No level is finer, in cells a pixel: one box would have millions of samples.
+LARGEST_SCALE = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class LevelChoice:
@@ -65,7 +68,17 @@ def level_scales(
 
 
 def scale_of(where: str, stride: Any, spatial_scale: Any) -> tuple[float, float] | None:
-    """The (y, x) scale that a level's own `stride` or `spatial_scale` gives; None if it has neither."""
+    """The (y, x) scale that a level's own `stride` or `spatial_scale` gives; None if it has neither.
+
+    Raises InputError for values that are none, that contradict each other, or of more than LARGEST_SCALE cells a pixel.
+    """
+    scale = _scale_of(where, stride, spatial_scale)
+    if scale is not None and max(scale) > LARGEST_SCALE:
+        raise InputError(f"{where}: expected at most {LARGEST_SCALE} cells a pixel, got {max(scale):g}")
+    return scale
+
+
+def _scale_of(where: str, stride: Any, spatial_scale: Any) -> tuple[float, float] | None:
     scale = None if spatial_scale is None else pair_of(f"{where}: spatial_scale", spatial_scale)
     if stride is None:
         return scale

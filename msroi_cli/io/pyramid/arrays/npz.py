@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections import Counter
 from functools import partial
 from threading import local
 from typing import IO, Any
@@ -15,9 +16,13 @@ from numpy.typing import NDArray
 from msroi_cli.errors import InputError, MsroiError
 from msroi_cli.io.features.source import LibraryMap, MapSource
 from msroi_cli.io.files.location import Location
+from msroi_cli.io.files.npy import npy_header
 from msroi_cli.io.pyramid.arrays.batched import SIDE_ARRAYS, BatchedArrays, array_storage, chosen_levels
 from msroi_cli.io.pyramid.checks import FLOATS, check_map
 from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, scale_of
+
+# The bytes of the longest id that a file may have.
+LONGEST_ID = 1 << 16
 
 
 class NpzPyramid(BatchedArrays):
@@ -42,13 +47,14 @@ class NpzPyramid(BatchedArrays):
             raise InputError(f"{location}: expected an NPZ archive of arrays, got: {error}") from error
 
     def _open(self, choice: LevelChoice) -> None:
-        members = [name[:-4] for name in self._archive.namelist() if name.endswith(".npy")]
+        members = self._names()
         arrays = {name: _Member(self._archive, name, self.location) for name in members if name not in SIDE_ARRAYS}
-        side = {name: self._whole(name) for name in SIDE_ARRAYS if name in members}
         maps = {n: m.shape for n, m in arrays.items() if len(m.shape) in (3, 4) and m.dtype.name in FLOATS}
         names = chosen_levels({n: m.shape for n, m in arrays.items()} if choice.names else maps, choice, self.location)
         for name in names:
             check_map(self.location.at(name), arrays[name].shape, arrays[name].dtype)
+        images = arrays[names[0]].shape[0]
+        side = {name: self._side(name, images, len(maps)) for name in SIDE_ARRAYS if name in members}
         given = choice.strides or choice.scales
         # Strides stand beside the maps in the order of all maps, whichever of them are chosen.
         own = {} if given else self._own_scales(finest_first(maps), side)
@@ -56,7 +62,25 @@ class NpzPyramid(BatchedArrays):
         self._levels = [arrays[name] for name in names]
         self._describe([m.shape for m in self._levels], [m.dtype for m in self._levels], side)
 
-    def _whole(self, name: str) -> NDArray[Any]:
+    def _names(self) -> list[str]:
+        """The names of the arrays; raises InputError for one that is there twice or is another in its own header."""
+        infos = self._archive.infolist()
+        names = [info.filename for info in infos]
+        if len(set(names)) < len(names):
+            twice = next(name for name, count in Counter(names).items() if count > 1)
+            raise InputError(f"{self.location}: expected each array once, got {twice[:60]} twice")
+        for info in infos:
+            if not info.filename.endswith(".npy"):
+                self._archive.open(info).close()
+        return [name[:-4] for name in names if name.endswith(".npy")]
+
+    def _side(self, name: str, images: int, levels: int) -> NDArray[Any]:
+        """An array beside the levels, one row an image or a level, as its header has it; raises InputError."""
+        member = _Member(self._archive, name, self.location)
+        rows = levels if name in ("strides", "spatial_scales") else images
+        shape = member.stored_shape
+        if shape[:1] != (rows,) or len(shape) > 2 or shape[1:] > (2,) or member.dtype.itemsize > LONGEST_ID:
+            raise InputError(f"{member.where}: expected {rows} rows of one or two values, got {shape} {member.dtype}")
         with self._archive.open(f"{name}.npy") as file:
             array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
         return array
@@ -102,10 +126,9 @@ class _Member:
         self._opened = local()
         self.where = location.at(name)
         with archive.open(self._name) as file:
-            version = npy.read_magic(file)
-            header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, fortran, self.dtype = header(file)
+            shape, fortran, self.dtype = npy_header(file, archive.getinfo(self._name).file_size, self.where)
             self._start = file.tell()
+        self.stored_shape: tuple[int, ...] = shape
         self.shape: tuple[int, ...] = (1, *shape) if len(shape) == 3 else shape
         if fortran and len(self.shape) == 4:
             raise InputError(f"{self.where}: expected an array in C order, got Fortran order")
