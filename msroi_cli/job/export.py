@@ -19,11 +19,14 @@ from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.schema import COLUMNS, STATUS_POOLED
 from msroi_cli.io.export.files import write_npz, write_tsv
+from msroi_cli.io.export.folder import check_folder
 from msroi_cli.io.export.hdf5 import hdf5_writer, write_groups, write_padded, write_ragged
 from msroi_cli.io.export.model import Export, ExportedImage, Writer
 from msroi_cli.io.export.parquet import write_parquet
 from msroi_cli.io.export.vectors import write_npy, write_safetensors
+from msroi_cli.io.files.target import check_folder_apart, check_target
 from msroi_cli.io.pyramid.base import Pyramid
+from msroi_cli.io.pyramid.many.paths import input_paths
 from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.crops import open_crops
 from msroi_cli.job.recipe import Recipe
@@ -39,6 +42,7 @@ LAYOUTS: dict[str, Writer] = {
     "parquet": write_parquet,
 }
 NEED_SIZES = ("groups", "tsv")
+FOLDERS = ("npz", "npy")
 PART_BYTES = 16 << 20
 
 
@@ -105,9 +109,12 @@ def export(request: ExportRequest, progress: Callable[[int], None] = lambda boxe
 
 
 def _check(request: ExportRequest, crops: Crops) -> None:
-    for source in (crops.path, Path(request.pyramid or "")):
-        if request.out.is_file() and source.is_file() and request.out.samefile(source):
-            raise UsageError(f"{request.out}: expected an output apart from the inputs, got the input {source}")
+    inputs = input_paths(request.crops, request.pyramid)
+    if request.layout in FOLDERS:
+        check_folder(request.out, request.overwrite)
+        check_folder_apart(request.out, inputs)
+    else:
+        check_target(request.out, request.overwrite, inputs=inputs)
     if request.reduce is not None and len(crops.shape) != 4:
         raise UsageError(f"--reduce: expected crops (K, C, Ho, Wo), got vectors {crops.shape} in {crops.path}")
     if request.normalize is not None and request.reduce is None and len(crops.shape) == 4:

@@ -11,8 +11,9 @@ from time import perf_counter
 import numpy as np
 
 from msroi_cli.core.backends.environment import default_threads
-from msroi_cli.errors import InputError, StoppedError, UsageError
-from msroi_cli.io.files.atomic import check_room, check_target, same_file
+from msroi_cli.errors import InputError, StoppedError
+from msroi_cli.io.files.atomic import check_room
+from msroi_cli.io.files.target import check_apart, check_target
 from msroi_cli.io.pyramid.writer import PyramidWriter
 from msroi_cli.io.stream.feed import Ahead, Feed
 from msroi_cli.model.onnx_pyramid import OnnxPyramid
@@ -69,9 +70,7 @@ def make_features(
     pyramid = open_model(
         request.model, request.options, Means(threads, request.memory // PICTURES_SHARE), request.strides
     )
-    for path in pyramid.files:
-        if same_file(request.out, path):
-            raise UsageError(f"{request.out}: expected an output apart from the inputs, got the input {path}")
+    check_apart(request.out, pyramid.files)
     unusable = pyramid.unusable(pyramid.image_ids)
     ids = [image_id for image_id in pyramid.image_ids if image_id not in unusable]
     if not ids:

@@ -19,6 +19,7 @@ from msroi_cli.io.crops.schema import CropsHeader, Results
 from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.io.files.location import Source
+from msroi_cli.io.files.target import check_apart
 from msroi_cli.job.crops import FolderCrops
 from msroi_cli.job.summary import moments_records
 from msroi_cli.job.validate.nonfinite import of_inputs
@@ -69,8 +70,9 @@ def merge(
     Raises InputError for parts that are missing, doubled, foreign or damaged, UsageError, RunError or StoppedError.
     """
     started = perf_counter()
-    if request.out.resolve().parent == crops.path.resolve():
+    if request.out.parent.resolve() == crops.path.resolve():
         raise UsageError(f"{request.out}: expected an output outside the folder of parts, got a file in it")
+    check_apart(request.out, crops.paths)
     output = Output(request.out, _header(crops), _identity(crops), request.resume, request.overwrite)
     if is_done(output):
         return None
@@ -82,6 +84,7 @@ def merge(
 
 def _copy(crops: FolderCrops, writer: CropsWriter, progress: Callable[[int], None], stop: Callable[[], int]) -> None:
     """Copies what is not recorded, and records it."""
+    writer.keep_sound((piece.number, piece.rows) for piece in pieces(crops))
     recorded = {record.batch for record in writer.records}
     progress(sum(record.rows for record in writer.records))
     new: list[BatchRecord] = []

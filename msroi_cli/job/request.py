@@ -134,4 +134,4 @@ class ExtractRequest:
     @property
     def files(self) -> list[str]:
         """The inputs that are files."""
-        return [name for name in (self.pyramid, self.boxes) if isinstance(name, str)]
+        return [name for name in (self.pyramid, self.boxes, self.box.coco_images) if isinstance(name, str)]

@@ -108,7 +108,7 @@ def extract(
 
     BOXES is JSON, JSON Lines, COCO (data set or results) or HDF5; - reads JSON or JSON Lines from standard input.
     """
-    _check_outputs(stats, dry_run, bar, quiet, verbose, [str(given["out"]), given["pyramid"], given["boxes"]])
+    _check_outputs(stats, dry_run, bar, quiet, verbose)
     shards = given.pop("shard")
     if len(shards) > 1 and stats is not None:
         raise UsageError("--stats: expected without several shards, of which each has its own, got both")
@@ -116,6 +116,7 @@ def extract(
     if workers is not None and shards != (None,):
         raise UsageError("--workers: expected without --shard, got both")
     request = _request(given)
+    _check_stats(stats, request)
     for shard in shards:
         # A shard is one process's work.
         some = replace(request, shard=shard, workers=workers or 1)
@@ -148,24 +149,30 @@ def _extract(
             elif not quiet:
                 say(f"{job.output.path}: complete already, nothing to do")
             if stats is not None:
-                _write_stats(summary or _summary_of(job.output.path), stats)
+                _write_stats(summary or _summary_of(job.output.path), stats, request.overwrite or request.resume)
 
 
-def _check_outputs(
-    stats: str | None, dry_run: bool, bar: bool | None, quiet: bool, verbose: bool, files: list[str]
-) -> None:
-    from msroi_cli.io.files.atomic import check_target, same_file
-    from msroi_cli.io.files.location import Location
-
+def _check_outputs(stats: str | None, dry_run: bool, bar: bool | None, quiet: bool, verbose: bool) -> None:
     if quiet and (verbose or bar):
         raise UsageError(f"--quiet: expected without {'--verbose' if verbose else '--progress'}, got both")
     if stats is not None and dry_run:
         raise UsageError("--stats: expected without --dry-run, which pools nothing, got both")
-    if stats is not None and stats != "-":
-        check_target(Path(stats), overwrite=True)
-        for file in files:
-            if same_file(Path(stats), Location.parse(file).path):
-                raise UsageError(f"--stats: expected a file apart from PYRAMID, BOXES and OUT, got {stats}")
+
+
+def _check_stats(stats: str | None, request: ExtractRequest) -> None:
+    """Raises UsageError if statistics may not be written: to an input, the output or one of its work files."""
+    from msroi_cli.io.crops.writer import work_files
+    from msroi_cli.io.files.target import check_apart, check_target
+    from msroi_cli.io.pyramid.many.paths import input_paths
+
+    if stats is None or stats == "-":
+        return
+    path = Path(stats)
+    try:
+        check_apart(path, [*input_paths(*request.files), request.out, *work_files(request.out)])
+        check_target(path, request.overwrite or request.resume)
+    except UsageError as error:
+        raise UsageError(f"--stats: {error}") from None
 
 
 def _request(given: dict[str, Any]) -> ExtractRequest:
@@ -229,14 +236,14 @@ def _summary_of(path: Path) -> Summary:
     return recomputed(open_crops(path)).summary
 
 
-def _write_stats(summary: Summary, stats: str) -> None:
+def _write_stats(summary: Summary, stats: str, overwrite: bool) -> None:
     from msroi_cli.io.files.atomic import write_whole
 
     text = json.dumps(summary.as_dict(), indent=2) + "\n"
     if stats == "-":
         click.echo(text, nl=False)
     else:
-        write_whole(Path(stats), text.encode(), overwrite=True)
+        write_whole(Path(stats), text.encode(), overwrite)
 
 
 def _dry_run(job: Extraction) -> None:

@@ -39,7 +39,7 @@ def stats(crops: str, as_json: bool, plot: Path | None, overwrite: bool, bar: bo
     The chart has the boxes per level, a histogram of their sizes with the bounds between the levels, and the
     distribution of the crops' values.
     """
-    from msroi_cli.io.files.atomic import check_target
+    from msroi_cli.io.files.target import check_target
     from msroi_cli.job.crops import open_crops
     from msroi_cli.job.stats import recomputed
 
@@ -47,7 +47,7 @@ def stats(crops: str, as_json: bool, plot: Path | None, overwrite: bool, bar: bo
         from msroi_cli.preview.stats_plot import check_plot
 
         check_plot(plot)
-        check_target(plot, overwrite)
+        check_target(plot, overwrite, inputs=[crops])
     with open_crops(crops) as opened:
         with progress(len(opened), bar, quiet) as advance:
             found = recomputed(opened, advance)

@@ -1,8 +1,8 @@
 """Compressed crops: chunks are compressed in the threads that pool them, and wait in a spool file for the end.
 
 The spool is appended to, one block a batch: an index (chunk number, bytes, filter mask), the checksums of the rows, the
-chunks. The record of a batch says where its block begins. At the end the output is put together from the spool with
-direct chunk writes, under its temporary name; if that is cut short, it is done again.
+chunks. The record of a batch says where its block begins, and the CRC32 of the block. At the end the output is put
+together from the spool with direct chunk writes, under its temporary name; if that is cut short, it is done again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.errors import RunError
 from msroi_cli.io.crops.header import write_header
 from msroi_cli.io.crops.record import BatchRecord, SpoolBlock, Written
 from msroi_cli.io.crops.schema import Results
@@ -24,8 +25,10 @@ from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.atomic import failures_named, publish
 from msroi_cli.io.files.durability import sync, sync_data, write_all
 from msroi_cli.io.files.journal import Journal
+from msroi_cli.io.files.work import create, remove, reopen
 from msroi_cli.io.hdf5.write import hdf5_file
 
+MARK = b"msroi-spool-2\n\0\0"
 INDEX = np.dtype([("chunk", "i8"), ("size", "i8"), ("mask", "i8")])
 
 Encoder = Callable[[NDArray[Any], int], tuple[bytes, int]]
@@ -61,16 +64,40 @@ class SpoolWriter(CropsWriter):
         self._lock = threading.Lock()
         self._end = 0
 
-    def present(self) -> bool:
+    def intact(self) -> bool:
         """Whether there is a spool."""
-        return self._path.exists()
+        if not self._path.exists():
+            return False
+        with failures_named(self._output.path):
+            descriptor = reopen(self._path)
+            try:
+                return os.pread(descriptor, len(MARK), 0) == MARK
+            finally:
+                os.close(descriptor)
 
     def begin(self, resumed: bool) -> None:
-        """Opens the spool behind the last block that is recorded, or an empty one."""
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-        self._end = max((block.offset + block.bytes for block in map(_block, self.records)), default=0)
+        """Opens the spool behind the last block that is recorded, or a new one."""
+        self._file = reopen(self._path) if resumed else create(self._path)
+        # Blocks that are not sound are left where they are.
+        self._end = max((block.offset + block.bytes for block in map(_block, self.records)), default=len(MARK))
         if not resumed:
+            write_all(self._file, MARK, 0)
             sync(self._path.parent)
+
+    def is_sound(self, record: BatchRecord, rows: NDArray[np.int64]) -> bool:
+        """Reads the block of a batch again."""
+        with failures_named(self._output.path):
+            return self._read(record) is not None
+
+    def _read(self, record: BatchRecord) -> bytes | None:
+        """The block of a batch; None if it is not what was written."""
+        place = _block(record)
+        least = place.chunks * INDEX.itemsize + 4 * record.rows
+        # What a file cannot have is not asked for: memory for it would be set aside.
+        if place.offset + place.bytes > os.fstat(self._file).st_size or place.bytes < least:
+            return None
+        block = os.pread(self._file, place.bytes, place.offset)
+        return block if zlib.crc32(block) == record.written.crc else None
 
     def write(self, rows: NDArray[np.int64], crops: NDArray[Any], sums: NDArray[np.uint32]) -> Written:
         """Compresses and appends the chunks of `rows`, which begin and end with one or at the end of the file."""
@@ -90,7 +117,7 @@ class SpoolWriter(CropsWriter):
             offset, self._end = self._end, self._end + len(block)
         with failures_named(self._output.path):
             write_all(self._file, block, offset)
-        return Written(zlib.crc32(sums.tobytes()), SpoolBlock(offset, len(block), len(index)))
+        return Written(zlib.crc32(block), SpoolBlock(offset, len(block), len(index)))
 
     def _sync(self) -> None:
         sync_data(self._file)
@@ -99,7 +126,8 @@ class SpoolWriter(CropsWriter):
         """Puts the output together and gives it its name."""
         output = self._output
         with failures_named(output.path):
-            output.partial.unlink(missing_ok=True)
+            remove(output.partial)
+            os.close(create(output.partial))
             with hdf5_file(output.partial) as file:
                 write_header(file, output.header, results.warnings)
                 crops = file.create_dataset(
@@ -116,7 +144,7 @@ class SpoolWriter(CropsWriter):
                 if output.header.part is not None:
                     file["moments"][...] = results.moments
             publish(output.partial, output.target, output.overwrite or output.resume)
-            self._path.unlink()
+            remove(self._path)
 
     def _copy(self, crops: h5py.Dataset) -> NDArray[np.uint32]:
         """Writes every chunk of the spool to `crops`; returns the checksums of the rows."""
@@ -124,9 +152,10 @@ class SpoolWriter(CropsWriter):
         step = self._compression.rows
         # In the order of the batches, whatever order they were finished in: a resumed job gives the same file.
         for record in sorted(self.records, key=lambda record: record.batch):
-            place = _block(record)
-            block = os.pread(self._file, place.bytes, place.offset)
-            index = np.frombuffer(block, INDEX, place.chunks)
+            block = self._read(record)
+            if block is None:
+                raise RunError(f"{self._path}: batch {record.batch} has been damaged; --resume makes it again")
+            index = np.frombuffer(block, INDEX, _block(record).chunks)
             start = index.nbytes + 4 * record.rows
             block_sums = np.frombuffer(block, np.uint32, record.rows, index.nbytes)
             for number, (chunk, size, mask) in enumerate(index.tolist()):
@@ -145,8 +174,8 @@ class SpoolWriter(CropsWriter):
 
     def discard(self) -> None:
         """Removes the spool, and the output that is not whole."""
-        self._path.unlink(missing_ok=True)
-        self._output.partial.unlink(missing_ok=True)
+        remove(self._path)
+        remove(self._output.partial)
 
 
 def _block(record: BatchRecord) -> SpoolBlock:

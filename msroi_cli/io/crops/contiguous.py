@@ -10,44 +10,76 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.io.crops.header import lay_out, place_of_warnings, places, warnings_text
-from msroi_cli.io.crops.record import Written
+from msroi_cli.io.crops.header import lay_out, warnings_text
+from msroi_cli.io.crops.layout import Layout
+from msroi_cli.io.crops.record import BatchRecord, Written
 from msroi_cli.io.crops.schema import Results
 from msroi_cli.io.crops.writer import CropsWriter
 from msroi_cli.io.files.atomic import failures_named, publish
+from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.io.files.durability import reserve_space, sync, sync_data, write_all
+from msroi_cli.io.files.work import remove, reopen
 
 
 class PlainWriter(CropsWriter):
     """Writes to the file that will be the output."""
+
+    def intact(self) -> bool:
+        """Whether the file of an earlier run is there, and all but its crops as it was laid out."""
+        partial = self._output.partial
+        found = [record["layout"] for record in self._journal.records if "layout" in record]
+        if not found or not partial.exists():
+            return False
+        with failures_named(self._output.path):
+            descriptor = reopen(partial)
+            try:
+                self._layout = Layout.from_json(found[-1])
+                return self._layout.is_of(descriptor)
+            except ValueError:
+                return False
+            finally:
+                os.close(descriptor)
 
     def begin(self, resumed: bool) -> None:
         """Lays the file out, sets its space aside and puts it on the disk."""
         partial = self._output.partial
         if not resumed:
             lay_out(partial, self._output.header)
-        self._places = {
-            **places(partial, ("crops", "checksums", "stats", "moments")),
-            "warnings": place_of_warnings(partial),
-        }
-        self._file = os.open(partial, os.O_RDWR)
+        self._file = reopen(partial)
         if not resumed:
+            self._layout = Layout.of(partial, self._file)
             reserve_space(self._file)
             os.fsync(self._file)
             sync(partial.parent)
+            self._journal.add([{"layout": self._layout.as_json()}])
 
     def write(self, rows: NDArray[np.int64], crops: NDArray[Any], sums: NDArray[np.uint32]) -> Written:
         """Writes rows that follow each other at once."""
-        edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
         with failures_named(self._output.path):
-            for start, stop in pairwise(edges):
+            for start, stop in _runs(rows):
                 self._put("crops", int(rows[start]) * self._output.header.row_bytes, crops[start:stop])
                 self._put("checksums", int(rows[start]) * sums.itemsize, sums[start:stop])
         return Written(zlib.crc32(sums.tobytes()))
 
+    def is_sound(self, record: BatchRecord, rows: NDArray[np.int64]) -> bool:
+        """Reads the crops of a batch and their checksums again."""
+        header = self._output.header
+        sums: NDArray[np.uint32] = np.empty(len(rows), np.uint32)
+        crops: NDArray[Any] = np.empty((len(rows), *header.shape[1:]), header.dtype)
+        with failures_named(self._output.path):
+            for start, stop in _runs(rows):
+                self._get("crops", int(rows[start]) * header.row_bytes, crops[start:stop])
+                self._get("checksums", int(rows[start]) * sums.itemsize, sums[start:stop])
+        return zlib.crc32(sums.tobytes()) == record.written.crc and bool((row_checksums(crops) == sums).all())
+
     def _put(self, name: str, offset: int, values: NDArray[Any]) -> None:
         if values.size:
-            write_all(self._file, values.reshape(-1).view(np.uint8), self._places[name] + offset)
+            write_all(self._file, values.reshape(-1).view(np.uint8), self._layout.offset(name) + offset)
+
+    def _get(self, name: str, offset: int, values: NDArray[Any]) -> None:
+        """Reads as many values as there are; those behind the end of the file stay what they are."""
+        if values.size:
+            os.preadv(self._file, [values.reshape(-1).view(np.uint8).data], self._layout.offset(name) + offset)
 
     def finish(self, results: Results) -> None:
         """Writes the statistics and the warnings, and gives the file its name."""
@@ -70,4 +102,9 @@ class PlainWriter(CropsWriter):
 
     def discard(self) -> None:
         """Removes the file."""
-        self._output.partial.unlink(missing_ok=True)
+        remove(self._output.partial)
+
+
+def _runs(rows: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Where among `rows` each run of rows that follow each other begins and ends."""
+    return list(pairwise([0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]))

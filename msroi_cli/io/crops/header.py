@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import mmap
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 
 from msroi_cli import __version__
 from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, MOMENTS_DTYPE, STATS_DTYPE, CropsHeader
+from msroi_cli.io.files.work import create
 from msroi_cli.io.hdf5.write import hdf5_file, reserved_dataset
 
 # Checksums are of single crops: whatever order crops are finished in, each has its checksum with it on the disk.
@@ -24,7 +25,8 @@ ROOM_FOR_WARNINGS = 8192
 
 
 def lay_out(path: Path, header: CropsHeader) -> None:
-    """Makes the file `path` with all of `header`, and the bytes of crops, checksums and stats set aside."""
+    """Makes the new file `path` with all of `header`, and the bytes of crops, checksums and stats set aside."""
+    os.close(create(path))
     with hdf5_file(path) as file:
         write_header(file, header, header.warnings)
         reserved_dataset(file, "crops", header.shape, header.dtype)
@@ -64,20 +66,3 @@ def warnings_text(header: CropsHeader, warnings: Sequence[Mapping[str, Any]]) ->
     if len(text) > room:
         raise ValueError(f"warnings: expected at most {room} characters, got {len(text)}")
     return text.ljust(room)
-
-
-def place_of_warnings(path: Path) -> int:
-    """The offset in the file at which the text of the attribute `warnings` begins."""
-    with h5py.File(path, "r") as file:
-        text = file.attrs["warnings"].encode()
-    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        place = content.find(text)
-    if place < 0:
-        raise ValueError(f"{path}: expected the attribute warnings as one text, got none")
-    return place
-
-
-def places(path: Path, names: tuple[str, ...]) -> Mapping[str, int]:
-    """The offsets in the file at which the values of contiguous datasets begin; 0 for those that have none."""
-    with h5py.File(path, "r") as file:
-        return {name: file[name].id.get_offset() or 0 for name in names if name in file}

@@ -22,6 +22,8 @@ from msroi_cli.io.crops.record import BatchRecord
 from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.atomic import failures_named
 from msroi_cli.io.files.journal import Journal
+from msroi_cli.io.files.target import kind_of, same_file
+from msroi_cli.io.files.work import remove
 
 
 @contextmanager
@@ -35,20 +37,20 @@ def crops_writer(output: Output) -> Iterator[CropsWriter]:
     output.check()
     journal = Journal(output.target)
     try:
+        journal.check_version(output.overwrite)
+        journal.claim([output.partial, output.spool])
         writer = (PlainWriter if output.header.compression is None else SpoolWriter)(output, journal)
         writer.records = _earlier(output, journal, writer)
         resumed = bool(writer.records)
         try:
-            if not resumed:
-                journal.clear()
             with failures_named(output.path):
                 if not resumed:
                     # What an unfinished job has left, which may have been of the other kind.
-                    output.partial.unlink(missing_ok=True)
-                    output.spool.unlink(missing_ok=True)
+                    remove(output.partial)
+                    remove(output.spool)
+                    journal.clear()
+                    journal.begin(output.identity)
                 writer.begin(resumed)
-            if not resumed:
-                journal.begin(output.identity)
             yield writer
         except BaseException:
             writer.close()
@@ -73,10 +75,12 @@ def _earlier(output: Output, journal: Journal, writer: CropsWriter) -> list[Batc
     if different:
         raise UsageError(f"{output.path}: cannot resume: {different[0]}; --overwrite starts again")
     try:
-        records = [BatchRecord.from_json(values) for values in journal.records]
+        records = [BatchRecord.from_json(values) for values in journal.records if "layout" not in values]
     except ValueError as error:
         raise UsageError(f"{output.path}: cannot resume: journal: {error}; --overwrite starts again") from error
-    return records if writer.present() else []
+    # A batch that was found damaged and made again has two records, of which the last one holds.
+    latest = {record.batch: record for record in records}
+    return list(latest.values()) if latest and writer.intact() else []
 
 
 def is_done(output: Output) -> bool:
@@ -84,7 +88,10 @@ def is_done(output: Output) -> bool:
 
     Raises UsageError if a whole output is there that another job made.
     """
-    if not (output.resume and output.target.exists()) or output.partial.exists():
+    output.check()
+    if not (output.resume and output.target.exists()):
+        return False
+    if kind_of(output.partial) and not same_file(output.partial, output.target):
         return False
     crops = Crops(output.target)
     made = {
@@ -102,11 +109,13 @@ def is_done(output: Output) -> bool:
     different = differences(made, wanted)
     if different:
         raise UsageError(f"{output.path}: cannot resume: it is whole, but of another job: {different[0]}")
-    # The job may have been killed between its last steps.
-    journal = Journal(output.target)
-    with suppress(OSError):
-        output.spool.unlink(missing_ok=True)
-    journal.remove()
+    if kind_of(output.journal):
+        # The job was killed between its last steps.
+        journal = Journal(output.target)
+        journal.claim([output.partial, output.spool])
+        with suppress(OSError):
+            remove(output.spool)
+        journal.remove()
     return True
 
 

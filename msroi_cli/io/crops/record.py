@@ -26,7 +26,8 @@ class SpoolBlock:
 class Written:
     """What a writer says of crops that it has written.
 
-    crc: the CRC32 of the checksums (k,) uint32 of the rows. block: None where crops are not compressed.
+    crc: the CRC32 of the checksums (k,) uint32 of the rows; of their block in the spool where crops are compressed.
+    block: None where they are not.
     """
 
     crc: int

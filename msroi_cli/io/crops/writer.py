@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from msroi_cli.io.crops.record import BatchRecord, Written
 from msroi_cli.io.crops.schema import CropsHeader, Results
-from msroi_cli.io.files.atomic import check_target, failures_named
-from msroi_cli.io.files.journal import Journal
+from msroi_cli.io.files.atomic import failures_named, resolved
+from msroi_cli.io.files.journal import Journal, journal_path
+from msroi_cli.io.files.target import check_target
 
 OVERWRITE_OR_RESUME = "--overwrite replaces it, --resume finishes it"
 
@@ -34,22 +35,32 @@ class Output:
 
     @property
     def target(self) -> Path:
-        """The file behind the name, links followed."""
-        return self.path.resolve()
+        """The file, links of its folder followed."""
+        return resolved(self.path)
+
+    @property
+    def journal(self) -> Path:
+        """Where it is recorded what is done."""
+        return work_files(self.target)[0]
 
     @property
     def partial(self) -> Path:
         """The name that the file has until it is whole."""
-        return self.target.with_name(f".{self.target.name}.partial")
+        return work_files(self.target)[1]
 
     @property
     def spool(self) -> Path:
         """Where compressed crops wait until the file is put together."""
-        return self.target.with_name(f".{self.target.name}.spool")
+        return work_files(self.target)[2]
 
     def check(self) -> None:
         """Raises UsageError where nothing may be written."""
         check_target(self.path, self.overwrite or self.resume, OVERWRITE_OR_RESUME)
+
+
+def work_files(target: Path) -> tuple[Path, Path, Path]:
+    """What lies beside the output `target` while it is made: its journal, the file until it is whole, the spool."""
+    return journal_path(target), target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.spool")
 
 
 class CropsWriter(ABC):
@@ -64,6 +75,10 @@ class CropsWriter(ABC):
         self.records: list[BatchRecord] = []
 
     @abstractmethod
+    def intact(self) -> bool:
+        """Whether the files of an earlier run are there, as far as they can be checked without its batches."""
+
+    @abstractmethod
     def begin(self, resumed: bool) -> None:
         """Makes the files to write to, or opens those of the earlier run that `records` are of."""
 
@@ -73,6 +88,10 @@ class CropsWriter(ABC):
 
         sums: their checksums, (k,).
         """
+
+    @abstractmethod
+    def is_sound(self, record: BatchRecord, rows: NDArray[np.int64]) -> bool:
+        """Whether the bytes of a recorded batch, which has these rows, are those that were written."""
 
     @abstractmethod
     def finish(self, results: Results) -> None:
@@ -97,6 +116,15 @@ class CropsWriter(ABC):
         self._journal.add(record.as_json() for record in records)
         self.records += records
 
-    def present(self) -> bool:
-        """Whether the files of an earlier run are there."""
-        return self._output.partial.exists()
+    def keep_sound(self, batches: Iterable[tuple[int, NDArray[np.int64]]]) -> None:
+        """Forgets the records of batches whose bytes have changed since, or that are not among `batches`.
+
+        batches: the number and the rows of every batch of the job. Raises RunError where the bytes cannot be read.
+        """
+        recorded = {record.batch: record for record in self.records}
+        sound = []
+        for number, rows in batches if recorded else ():
+            record = recorded.get(number)
+            if record is not None and record.rows == len(rows) and self.is_sound(record, rows):
+                sound.append(record)
+        self.records = sound

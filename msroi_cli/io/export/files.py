@@ -6,12 +6,8 @@ import base64
 import csv
 import io
 import json
-import os
-import secrets
-import shutil
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +16,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from msroi_cli.errors import UsageError
-from msroi_cli.io.export.model import Export, ExportedImage, safe_names
+from msroi_cli.io.export.folder import INDEX, whole_folder
+from msroi_cli.io.export.model import FORMAT, FORMAT_VERSION, Export, ExportedImage, safe_names
 from msroi_cli.io.files.atomic import failures_named, whole_file
-from msroi_cli.io.files.durability import sync
-
-INDEX = "index.json"
-SUFFIXES = (".npz", ".npy", ".jsonl")
 
 
 def write_npz(path: Path, export: Export, overwrite: bool) -> None:
@@ -38,8 +31,8 @@ def write_npz(path: Path, export: Export, overwrite: bool) -> None:
         for name, image in zip(names, export.images, strict=True):
             _write_archive(partial / name, image, export)
         files = [{"image_id": text, "file": name} for text, name in zip(export.image_ids, names, strict=True)]
-        index = {"attributes": dict(export.attributes), "files": files}
-        (partial / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
+        index = {"format": FORMAT, "format_version": FORMAT_VERSION, "attributes": dict(export.attributes)}
+        (partial / INDEX).write_text(json.dumps({**index, "files": files}, indent=1), encoding="utf-8")
 
 
 def _write_archive(path: Path, image: ExportedImage, export: Export) -> None:
@@ -56,44 +49,6 @@ def _write_archive(path: Path, image: ExportedImage, export: Export) -> None:
         for name, values in arrays.items():
             with archive.open(f"{name}.npy", "w") as member:
                 npy.write_array(member, values, allow_pickle=False)
-
-
-@contextmanager
-def whole_folder(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Yields a temporary folder beside `path`, which takes the name `path` if the block succeeds.
-
-    A folder that is there is replaced only if told so, and if an earlier export and nothing else is in it.
-    """
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: expected an existing folder to write to, got {path.parent}")
-    if os.path.lexists(path):
-        if not overwrite:
-            raise UsageError(f"{path}: exists already; --overwrite replaces it")
-        if not path.is_dir() or any(entry.suffix not in SUFFIXES and entry.name != INDEX for entry in path.iterdir()):
-            raise UsageError(f"{path}: expected the folder of an earlier export to replace, got something else")
-    target = path.resolve()
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with failures_named(path):
-            partial.mkdir()
-        yield partial
-        with failures_named(path):
-            for entry in partial.iterdir():
-                sync(entry)
-            sync(partial)
-            _take_place(partial, target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def _take_place(partial: Path, target: Path) -> None:
-    old = target.with_name(f"{partial.name}.old")
-    if target.exists():
-        target.rename(old)
-    partial.rename(target)
-    sync(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 TSV_COLUMNS = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from msroi_cli.io.export.files import INDEX, whole_folder
+from msroi_cli.io.export.folder import INDEX, whole_folder
 from msroi_cli.io.export.model import FORMAT, FORMAT_VERSION, Export, ExportedImage
 from msroi_cli.io.files.atomic import failures_named, whole_file
 

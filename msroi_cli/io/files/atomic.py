@@ -10,24 +10,8 @@ from pathlib import Path
 
 from msroi_cli.errors import RunError, UsageError
 from msroi_cli.io.files.durability import sync
-
-
-def check_target(path: Path, overwrite: bool, hint: str = "--overwrite replaces it") -> None:
-    """Raises UsageError where a file may not be written: it exists, is a folder, or its folder does not exist."""
-    if path.exists() and not path.is_file():
-        kind = "a folder" if path.is_dir() else "a device or the like"
-        raise UsageError(f"{path}: expected the name of a file to write, got {kind}")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: expected an existing folder to write to, got {path.parent}")
-    if not overwrite and os.path.lexists(path):
-        raise UsageError(f"{path}: exists already; {hint}")
-
-
-def same_file(one: Path, other: Path) -> bool:
-    """Whether two names are, or would be, of one file."""
-    if one.exists() and other.exists():
-        return one.samefile(other)
-    return os.path.realpath(one) == os.path.realpath(other)
+from msroi_cli.io.files.target import check_target
+from msroi_cli.io.files.work import create
 
 
 @contextmanager
@@ -38,11 +22,11 @@ def whole_file(path: Path, overwrite: bool) -> Iterator[Path]:
     Raises UsageError as `check_target` does, and RunError for what the file system refuses.
     """
     check_target(path, overwrite)
-    target = path.resolve()
+    target = resolved(path)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         with failures_named(path):
-            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            os.close(create(partial))
         yield partial
         with failures_named(path):
             publish(partial, target, overwrite)
@@ -56,6 +40,11 @@ def write_whole(path: Path, content: bytes, overwrite: bool) -> None:
     """Writes a small file so that it is whole or not there."""
     with whole_file(path, overwrite) as partial, failures_named(path):
         partial.write_bytes(content)
+
+
+def resolved(path: Path) -> Path:
+    """The absolute path of a file, links of its folder followed, and none of its own."""
+    return path.parent.resolve() / path.name
 
 
 @contextmanager
@@ -73,6 +62,8 @@ def publish(partial: Path, target: Path, overwrite: bool) -> None:
     Source: the order of restic and others: fsync the file, rename, fsync the folder; a failed fsync is final.
     """
     sync(partial)
+    # Nothing but a file is replaced, whatever has taken the name meanwhile.
+    check_target(target, overwrite=True)
     if target.exists() and partial.samefile(target):
         # Cut short between the two steps of a link; renaming one name of a file to another does nothing.
         partial.unlink()
@@ -90,6 +81,8 @@ def _link(partial: Path, target: Path) -> None:
     except FileExistsError:
         raise UsageError(f"{target}: appeared while it was being made; --overwrite replaces it") from None
     except OSError:
+        # A file system without links.
+        check_target(target, overwrite=False)
         partial.replace(target)
     else:
         partial.unlink()

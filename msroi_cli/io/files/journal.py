@@ -4,6 +4,9 @@ A text file beside the output, appended to and never rewritten. Each line is the
 hexadecimal digits, a space, and JSON. The first line says which job it is; each other one is a batch whose crops were
 on the disk before the line was written. A last line that was cut short does not count. While a job lives it holds a
 lock on the file.
+
+The first line is on the disk before any other work file is made, and goes after all of them: work files without it are
+somebody else's.
 """
 
 from __future__ import annotations
@@ -19,42 +22,89 @@ from typing import Any
 from msroi_cli.errors import RunError, UsageError
 from msroi_cli.io.files.atomic import failures_named
 from msroi_cli.io.files.durability import sync, write_all
+from msroi_cli.io.files.work import check, create, foreign, reopen
 
 FORMAT = "msroi-journal"
-VERSION = 1
+VERSION = 2
 CLOSED = -1
+
+# What the first line begins with, behind its checksum.
+OURS = b' {"format":"%s","version":' % FORMAT.encode()
+
+
+def journal_path(target: Path) -> Path:
+    """The name of the journal of an output."""
+    return target.with_name(f".{target.name}.journal")
 
 
 class Journal:
     """The journal of the output `target`, held by this process.
 
-    identity: what the job was, None in a new journal. records: of its finished batches, in the order of finishing.
+    identity: what the job was, None in a new journal. version: of the journal, None of a new or damaged one.
+    records: of its finished batches, in the order of finishing.
     """
 
     def __init__(self, target: Path) -> None:
-        """Opens or makes the journal; raises UsageError while another process holds it."""
+        """Opens or makes the journal.
+
+        Raises UsageError while another process holds it, and for a file of its name that is no journal.
+        """
         self.target = target
-        self.path = target.with_name(f".{target.name}.journal")
+        self.path = journal_path(target)
         with failures_named(target):
             self._file = _open_locked(self.path, target)
             try:
-                entries, length = _whole_entries(os.pread(self._file, os.fstat(self._file).st_size, 0))
-                os.ftruncate(self._file, length)
+                self._begun = _begun(self._file, self.path)
+                content = os.pread(self._file, os.fstat(self._file).st_size, 0)
+                entries, length = _whole_entries(content)
+                if 0 < length < len(content):
+                    os.ftruncate(self._file, length)
             except BaseException:
                 os.close(self._file)
                 raise
-        self.identity, self.records = _job_and_records(entries)
+        self.version, self.identity, self.records = _job_and_records(entries)
+
+    def claim(self, paths: Iterable[Path]) -> None:
+        """Takes over the other work files of an earlier run, those of `paths` that are there.
+
+        Raises UsageError if they are not work files, and leaves them where they are.
+        """
+        for path in paths:
+            if not os.path.lexists(path):
+                continue
+            if self._begun and self.target.exists() and path.samefile(self.target):
+                # Cut short between the two steps of a link, when the output was whole.
+                path.unlink()
+            elif self._begun:
+                check(path)
+            else:
+                raise foreign(path, "another file")
+
+    def check_version(self, overwrite: bool) -> None:
+        """Raises UsageError for the journal of another version, unless its job may be started again."""
+        if self.version not in (None, VERSION) and not overwrite:
+            raise UsageError(
+                f"{self.target}: interrupted job of another version of msroi found: --overwrite starts again"
+            )
 
     def clear(self) -> None:
         """Forgets everything, on the disk too: what follows may undo what was recorded."""
         with failures_named(self.target):
             os.ftruncate(self._file, 0)
             os.fsync(self._file)
-        self.identity, self.records = None, []
+        self._begun, self.version, self.identity, self.records = False, None, None, []
+
+    def keep(self, count: int) -> None:
+        """Forgets all but the first `count` records, on the disk too."""
+        with failures_named(self.target):
+            lines = os.pread(self._file, os.fstat(self._file).st_size, 0).splitlines(keepends=True)
+            os.ftruncate(self._file, sum(map(len, lines[: count + 1])))
+            os.fsync(self._file)
+        self.records = self.records[:count]
 
     def begin(self, identity: Mapping[str, Any]) -> None:
         """Says in an empty journal which job it is of; plain JSON values."""
-        self.identity = identity
+        self._begun, self.version, self.identity = True, VERSION, identity
         self._append([{"format": FORMAT, "version": VERSION, "job": identity}])
         with failures_named(self.target):
             sync(self.path.parent)
@@ -67,23 +117,27 @@ class Journal:
 
     def _append(self, entries: list[dict[str, Any]]) -> None:
         with failures_named(self.target):
+            os.lseek(self._file, 0, os.SEEK_END)
             write_all(self._file, b"".join(_line(entry) for entry in entries))
             os.fsync(self._file)
 
     def remove(self) -> None:
         """Removes the journal and lets go of it."""
-        with suppress(OSError):
-            self.path.unlink()
+        self._begun = False
         self.release()
 
     def release(self) -> None:
-        """Lets go of the journal and leaves it where it is; does nothing the second time.
+        """Lets go of the journal and leaves it where it is, unless it is empty; does nothing the second time.
 
         A number that is closed twice may be another thread's file by then.
         """
         file, self._file = self._file, CLOSED
-        if file != CLOSED:
-            os.close(file)
+        if file == CLOSED:
+            return
+        if not self._begun:
+            with suppress(OSError):
+                self.path.unlink()
+        os.close(file)
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:
@@ -94,7 +148,13 @@ def _line(entry: Mapping[str, Any]) -> bytes:
 def _open_locked(path: Path, target: Path) -> int:
     """Opens or makes the journal of `target` and locks it."""
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
+        try:
+            file = create(path)
+        except FileExistsError:
+            try:
+                file = reopen(path)
+            except FileNotFoundError:
+                continue
         try:
             _lock(file, target)
             # The process that held it may have removed it when done: then the name is another file's, or nobody's.
@@ -104,6 +164,17 @@ def _open_locked(path: Path, target: Path) -> int:
             os.close(file)
             raise
         os.close(file)
+
+
+def _begun(file: int, path: Path) -> bool:
+    """Whether a journal has its first line, cut short or damaged as it may be; raises UsageError for another file.
+
+    An empty one was cut short before its first line.
+    """
+    start = os.pread(file, 8 + len(OURS), 0)
+    if start and start[8:] != OURS:
+        raise foreign(path, "another file")
+    return bool(start)
 
 
 def _whole_entries(content: bytes) -> tuple[list[dict[str, Any]], int]:
@@ -118,11 +189,14 @@ def _whole_entries(content: bytes) -> tuple[list[dict[str, Any]], int]:
     return entries, length
 
 
-def _job_and_records(entries: list[dict[str, Any]]) -> tuple[Mapping[str, Any] | None, list[dict[str, Any]]]:
-    """The identity of the job and its records; none of a journal that is new or of another version."""
-    if not entries or entries[0].get("format") != FORMAT or entries[0].get("version") != VERSION:
-        return None, []
-    return entries[0]["job"], entries[1:]
+def _job_and_records(
+    entries: list[dict[str, Any]],
+) -> tuple[int | None, Mapping[str, Any] | None, list[dict[str, Any]]]:
+    """The version of the journal, the identity of the job and its records; nothing of a journal that is new."""
+    if not entries or entries[0].get("format") != FORMAT:
+        return None, None, []
+    version = entries[0].get("version")
+    return (version, entries[0]["job"], entries[1:]) if version == VERSION else (version, None, [])
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

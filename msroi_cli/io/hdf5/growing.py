@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.io.files.durability import sync_data, write_all
+from msroi_cli.io.files.work import create, reopen
 
 
 class GrowingFile(io.RawIOBase):
     """A file for h5py to write metadata to, which looks empty at first, whatever is there.
 
-    keep: leave what the file holds, for HDF5 to lay the same out over it. The first failed write of HDF5 is raised by
-    `put`, `sync` and `close`, as HDF5 itself may overlook it.
+    keep: leave what the file holds, for HDF5 to lay the same out over it; else the file is new. The first failed write
+    of HDF5 is raised by `put`, `sync` and `close`, as HDF5 itself may overlook it.
     """
 
     def __init__(self, path: Path, keep: bool) -> None:
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-        self._descriptor = os.open(path, flags | (0 if keep else os.O_TRUNC), 0o666)
+        self._descriptor = reopen(path) if keep else create(path)
         self._position = 0
         self._size = 0
         self._failure: OSError | None = None

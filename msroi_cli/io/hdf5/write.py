@@ -18,11 +18,15 @@ import h5py
 import numpy as np
 
 from msroi_cli.io.files.durability import write_all
+from msroi_cli.io.files.work import reopen
 
 
 @contextmanager
 def hdf5_file(path: Path) -> Iterator[h5py.File]:
-    """Yields the HDF5 file `path`, new or emptied, to write to; raises OSError at the end if any write failed."""
+    """Yields the HDF5 file `path`, a file that is there and is emptied, to write to.
+
+    Raises OSError at the end if any write failed.
+    """
     file = _ErrorLatchingFile(path)
     try:
         with h5py.File(file, "w") as written:
@@ -41,7 +45,7 @@ class _ErrorLatchingFile(io.RawIOBase):
     """A file to read and write; `error` is the first OSError of a write or a change of length."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+        self._descriptor = reopen(path, os.O_TRUNC)
         self._position = 0
         self.error: OSError | None = None
 

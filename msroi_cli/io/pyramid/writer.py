@@ -8,7 +8,10 @@ over the same bytes, which gives them the same places, and goes on behind them.
 from __future__ import annotations
 
 import json
+import math
+import zlib
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,8 +21,10 @@ import numpy as np
 
 from msroi_cli import __version__
 from msroi_cli.errors import ArgumentError, InputError, UsageError
-from msroi_cli.io.files.atomic import check_target, failures_named, publish
+from msroi_cli.io.files.atomic import failures_named, publish, resolved
 from msroi_cli.io.files.journal import Journal
+from msroi_cli.io.files.target import check_target, kind_of
+from msroi_cli.io.files.work import remove
 from msroi_cli.io.hdf5.errors import guarded
 from msroi_cli.io.hdf5.growing import GrowingFile
 from msroi_cli.io.hdf5.write import reserved_dataset
@@ -72,7 +77,7 @@ class PyramidWriter:
         self._whole = False
         self._resume, self._overwrite = mode == "a", mode == "w"
         check_target(self.path, mode != "x", f"{self.REPLACES} replaces it, {self.RESUMES} finishes it")
-        self._target = self.path.resolve()
+        self._target = resolved(self.path)
         self._partial = self._target.with_name(f".{self._target.name}.partial")
         self._done: dict[str, None] = {}
         self._waiting: list[dict[str, Any]] = []
@@ -84,7 +89,7 @@ class PyramidWriter:
         return frozenset(self._done)
 
     def __enter__(self) -> PyramidWriter:
-        if self._resume and self._target.exists() and not self._partial.exists():
+        if self._resume and self._target.exists() and not kind_of(self._partial):
             self._whole = True
             self._done = dict.fromkeys(self._ids_of_whole())
             return self
@@ -114,13 +119,16 @@ class PyramidWriter:
 
     def _open(self, identity: Mapping[str, Any]) -> None:
         """Opens the file to write to, and lays out what an earlier writer has recorded."""
+        self._journal.check_version(self._overwrite)
+        self._journal.claim([self._partial])
         records = self._earlier(identity)
         with failures_named(self.path):
+            if not records:
+                remove(self._partial)
+                self._journal.clear()
+                self._journal.begin(identity)
             self._raw = GrowingFile(self._partial, keep=bool(records))
         self._file = h5py.File(self._raw, "w", libver="earliest")
-        if not records:
-            self._journal.clear()
-            self._journal.begin(identity)
         for record in records:
             places = self._lay_out(ImageMaps.from_record(record, self._common))
             if places != record["places"]:
@@ -137,7 +145,24 @@ class PyramidWriter:
             )
         if self._journal.identity != identity:
             raise UsageError(f"{self.path}: cannot resume: made with other arguments; {self.REPLACES} starts again")
-        return list(records) if self._partial.exists() else []
+        if not self._partial.exists():
+            return []
+        with failures_named(self.path):
+            sound = sum(1 for _ in takewhile(self._is_sound, records))
+        if sound:
+            # Images behind a damaged one are made again too: HDF5 lays out one behind the other.
+            self._journal.keep(sound)
+        return list(self._journal.records[:sound])
+
+    def _is_sound(self, record: Mapping[str, Any]) -> bool:
+        """Whether the maps of a recorded image are those that were written."""
+        item = np.dtype(record["dtype"]).itemsize
+        with self._partial.open("rb") as file:
+            for place, shape, crc in zip(record["places"], record["shapes"], record["crcs"], strict=True):
+                file.seek(place)
+                if zlib.crc32(file.read(math.prod(shape) * item)) != crc:
+                    return False
+        return True
 
     def add(
         self,
@@ -164,7 +189,8 @@ class PyramidWriter:
         with failures_named(self.path):
             for place, array in zip(places, arrays, strict=True):
                 self._raw.put(place, array)
-        self._waiting.append({**image.as_record(), "places": places})
+        crcs = [zlib.crc32(array.reshape(-1).view(np.uint8).data) for array in arrays]
+        self._waiting.append({**image.as_record(), "places": places, "crcs": crcs})
         self._bytes += sum(array.nbytes for array in arrays)
         if self._bytes >= RECORDED_AT:
             self._record()
@@ -225,7 +251,7 @@ class PyramidWriter:
             self._file.close()
             self._raw.close(whole=False)
             if not self._journal.records:
-                self._partial.unlink(missing_ok=True)
+                remove(self._partial)
                 self._journal.remove()
 
 

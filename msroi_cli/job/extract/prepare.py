@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,12 @@ from msroi_cli.errors import UsageError
 from msroi_cli.io.boxes.open import box_files
 from msroi_cli.io.crops.parts import Part
 from msroi_cli.io.crops.schema import STATUS_INVALID, STATUS_POOLED, STATUS_UNKNOWN_IMAGE, Compression, CropsHeader
-from msroi_cli.io.crops.writer import OVERWRITE_OR_RESUME, Output
-from msroi_cli.io.files.atomic import check_target, same_file
-from msroi_cli.io.files.location import Location, Source, last_modified
+from msroi_cli.io.crops.writer import OVERWRITE_OR_RESUME, Output, work_files
+from msroi_cli.io.files.atomic import resolved
+from msroi_cli.io.files.location import Source, last_modified
+from msroi_cli.io.files.target import check_apart, check_target
 from msroi_cli.io.pyramid.base import Pyramid
+from msroi_cli.io.pyramid.many.paths import input_paths
 from msroi_cli.job.extract.memory import Budget
 from msroi_cli.job.extract.opening import opened
 from msroi_cli.job.extract.part import check_folder, output_path, shard_of
@@ -101,22 +105,22 @@ def _check_output(request: ExtractRequest) -> None:
         raise UsageError("-o -: expected the name of a file, HDF5 cannot be written to standard output")
     if request.shard is not None:
         check_folder(request.out, request.shard)
+    _refuse_inputs(request, input_paths(*request.files))
     if request.shard is None or request.out.exists():
         check_target(output_path(request), request.overwrite or request.resume, OVERWRITE_OR_RESUME)
-    for text in request.files:
-        path = Location.parse(text).path
-        if same_file(request.out, path):
-            raise UsageError(f"{request.out}: expected an output apart from the inputs, got the input {text}")
 
 
 def _check_apart(request: ExtractRequest, pyramid: Pyramid) -> None:
     """Raises UsageError if the output is one of the files of a pyramid of several."""
-    if request.out.is_file():
-        for path in pyramid.files():
-            if same_file(request.out, path):
-                raise UsageError(
-                    f"{request.out}: expected an output apart from the inputs, got a file of {request.pyramid}"
-                )
+    if os.path.lexists(output_path(request)):
+        _refuse_inputs(request, pyramid.files())
+
+
+def _refuse_inputs(request: ExtractRequest, inputs: Sequence[Path]) -> None:
+    """Raises UsageError if the output or one of its work files is an input."""
+    out = resolved(output_path(request))
+    for path in (out, *work_files(out)):
+        check_apart(path, inputs)
 
 
 def _spec(request: ExtractRequest, pyramid: Pyramid) -> PoolSpec:

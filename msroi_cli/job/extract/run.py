@@ -73,6 +73,7 @@ def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summ
         return None
     check(job, CHECKED_FIRST)
     with crops_writer(job.output) as writer:
+        writer.keep_sound(_batches(job, stop, writer))
         _refuse_nonfinite(job, writer)
         done = {record.batch for record in writer.records}
         progress(sum(record.rows for record in writer.records))
@@ -116,6 +117,13 @@ def _refuse_whole(job: Extraction) -> None:
             found = nonfinite_rows(crops.warnings)
         if found.count:
             raise InputError(f"{job.output.path}: {nonfinite_error(found, _rows(job))}")
+
+
+def _batches(job: Extraction, stop: Stop, writer: CropsWriter) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """The number and the rows of every batch; raises StoppedError if there is a signal to stop."""
+    for batch in job.plan.batches(job.budget.batch):
+        _stop_if(stop(), job, writer)
+        yield batch.number, batch.rows
 
 
 def _images_left(job: Extraction, done: Container[int]) -> list[int]:

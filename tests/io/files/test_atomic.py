@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from msroi_cli.errors import RunError, UsageError
-from msroi_cli.io.files.atomic import check_room, check_target, whole_file, write_whole
+from msroi_cli.io.files.atomic import check_room, whole_file, write_whole
+from msroi_cli.io.files.target import check_target
 
 
 def failing(path, trouble, overwrite=False):
@@ -76,12 +77,15 @@ def test_permissions_follow_the_umask(tmp_path):
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
 
 
-def test_symbolic_link_is_written_through(tmp_path):
+def test_symbolic_link_is_refused_and_one_to_the_folder_followed(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "a").write_bytes(b"old")
     (tmp_path / "link").symlink_to(tmp_path / "real" / "a")
-    write_whole(tmp_path / "link", b"new", overwrite=True)
-    assert (tmp_path / "link").is_symlink()
+    with pytest.raises(UsageError, match=r"link: .*got a symbolic link to .*/real/a"):
+        write_whole(tmp_path / "link", b"new", overwrite=True)
+    assert (tmp_path / "real" / "a").read_bytes() == b"old"
+    (tmp_path / "folder").symlink_to(tmp_path / "real")
+    write_whole(tmp_path / "folder" / "a", b"new", overwrite=True)
     assert (tmp_path / "real" / "a").read_bytes() == b"new"
 
 

@@ -163,5 +163,5 @@ def test_what_is_refused(inputs, tmp_path):  # noqa: F811
     mine = tmp_path / ".o.h5.parts"
     mine.mkdir()
     (mine / "letter.txt").write_text("dear")
-    refused(run(*command, "--workers", "2", "--overwrite"), 2, "letter.txt: expected the parts of an interrupted job")
+    refused(run(*command, "--workers", "2", "--overwrite"), 2, "letter.txt: expected no file or a work file of msroi")
     assert (mine / "letter.txt").read_text() == "dear"

@@ -87,7 +87,7 @@ def recorded(folder):
     """The batches in a journal."""
     journal = Journal(folder / "o.h5")
     journal.release()
-    return journal.records
+    return [record for record in journal.records if "batch" in record]
 
 
 def test_compressed_crops_are_the_plain_ones(tmp_path, job):
@@ -198,7 +198,8 @@ def test_journal_cut_anywhere_is_good_for_what_it_still_says(tmp_path, job, monk
     whole = contents(tmp_path / "whole.h5")
     cut_short(tmp_path, job, monkeypatch)
     journal, partial = (tmp_path / JOURNAL).read_bytes(), (tmp_path / PARTIAL).read_bytes()
-    for size in np.linspace(0, len(journal), 12).astype(int):
+    # One that is cut within its first words could be anybody's, and the files beside it too.
+    for size in np.linspace(64, len(journal), 12).astype(int):
         (tmp_path / JOURNAL).write_bytes(journal[:size])
         (tmp_path / PARTIAL).write_bytes(partial)
         (tmp_path / "o.h5").unlink(missing_ok=True)

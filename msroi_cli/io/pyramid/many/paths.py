@@ -6,7 +6,7 @@ import glob
 import os
 from pathlib import Path
 
-from msroi_cli.errors import InputError, UsageError
+from msroi_cli.errors import InputError, MsroiError, UsageError
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.files.natural import natural_key
 
@@ -54,6 +54,28 @@ def holds_arrays(folder: Path) -> bool:
 def files_of(location: Location) -> list[Path]:
     """The files of a pyramid: itself, or those of a folder of `.npy` files."""
     return sorted(location.path.glob("*.npy")) if location.path.is_dir() else [location.path]
+
+
+def input_paths(*texts: str | Path | None) -> list[Path]:
+    """The paths behind names of inputs: FILE, FILE::/group, a folder, a pattern, @list.txt; none behind None and `-`.
+
+    What is behind a pattern or a list that is wrong is left out: whoever reads it says what is wrong.
+    """
+    found = []
+    for text in texts:
+        if text is None or str(text) == "-":
+            continue
+        path = Location.parse(str(text)).path
+        if str(path).startswith("@"):
+            found.append(Path(str(path)[1:]))
+        if path.is_dir():
+            found.append(path)
+            continue
+        try:
+            found += [location.path for location in member_locations(str(text)) or [Location(path)]]
+        except MsroiError:
+            found.append(path)
+    return found
 
 
 def _inside(location: Location, group: str) -> Location:

@@ -1,0 +1,80 @@
+"""Whether a command may write where it is told to: one check for all of them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from msroi_cli.errors import UsageError
+
+KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def check_target(
+    path: Path, overwrite: bool, hint: str = "--overwrite replaces it", inputs: Iterable[str | Path] = ()
+) -> None:
+    """Raises UsageError unless `path` is a new file in an existing folder, or a file that may be replaced.
+
+    With `overwrite` a regular file is replaced, but none of the `inputs`: files, and folders with all that is in them.
+    Symbolic links, folders, FIFOs and devices never are.
+    """
+    check_apart(path, inputs)
+    other = kind_of(path)
+    if other not in (None, "a file"):
+        to = f" to {os.path.realpath(path)}" if other == KINDS[stat.S_IFLNK] else ""
+        raise UsageError(f"{path}: expected the name of a file to write, got {other}{to}")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: expected an existing folder to write to, got {path.parent}")
+    if not overwrite and other:
+        raise UsageError(f"{path}: exists already; {hint}")
+
+
+def kind_of(path: Path) -> str | None:
+    """What is at `path`, links not followed: "a file", "a folder", "a symbolic link" ...; None if nothing is."""
+    try:
+        mode = path.lstat().st_mode
+    except (OSError, ValueError):
+        # Nothing, or a name that cannot be, about which whoever opens it says so.
+        return None
+    return "a file" if stat.S_ISREG(mode) else KINDS.get(stat.S_IFMT(mode), "something else")
+
+
+def check_apart(path: Path, inputs: Iterable[str | Path]) -> None:
+    """Raises UsageError if `path` is one of the `inputs` under any name, or a file in a folder of them."""
+    for source in inputs:
+        if is_input(path, Path(source)):
+            raise UsageError(f"{path}: expected an output apart from the inputs, got the input {source}")
+
+
+def check_folder_apart(folder: Path, inputs: Iterable[str | Path]) -> None:
+    """Raises UsageError if one of the `inputs` is in the folder that is to be replaced, or is the folder."""
+    for source in map(Path, inputs):
+        below = Path(os.path.realpath(source)).is_relative_to(os.path.realpath(folder))
+        if below or is_input(source, folder):
+            raise UsageError(
+                f"{folder}: expected an output apart from the inputs, got the folder of the input {source}"
+            )
+
+
+def is_input(path: Path, source: Path) -> bool:
+    """Whether `path` is the file `source`, or one of those in the folder `source`, through whatever links."""
+    if not os.path.lexists(path) or not source.is_dir():
+        return same_file(path, source)
+    return any(same_file(path, Path(folder, name)) for folder, _, names in os.walk(source) for name in names)
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two names are, or would be, of one file."""
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return os.path.realpath(one) == os.path.realpath(other)
