@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from msroi_cli.io.pyramid.writer import PyramidWriter as PyramidWriter
     from msroi_cli.io.stream.protocol import Pyramid as Pyramid
     from msroi_cli.io.stream.protocol import PyramidLevel as PyramidLevel
+    from msroi_cli.job.api import extract as extract
     from msroi_cli.job.crops import open_crops as open_crops
-    from msroi_cli.job.extract.api import extract as extract
 
 __version__ = "0.1.0"
 __all__ = [
@@ -38,7 +38,7 @@ _HOMES = {
     "PyramidWriter": "msroi_cli.io.pyramid.writer",
     "Pyramid": "msroi_cli.io.stream.protocol",
     "PyramidLevel": "msroi_cli.io.stream.protocol",
-    "extract": "msroi_cli.job.extract.api",
+    "extract": "msroi_cli.job.api",
 }
 
 

@@ -96,6 +96,16 @@ group_option = click.option(
 )
 
 
+assign_option = click.option(
+    "--assign",
+    default="canonical",
+    show_default=True,
+    metavar="RULE",
+    help="Level of a box: canonical, by its size; the name of one level for all boxes; or all: crops of every level, "
+    "one after another along the channels.",
+)
+
+
 def level_options(command: F) -> F:
     """Which datasets are the levels, and their strides."""
     return with_options(

@@ -25,6 +25,7 @@ class Recipe:
     reduce: "mean" or "max" for vectors, None for crops. order: of the rows, "input" or "image".
     group: where the group of an image lies in the pyramid, None for the usual places. choice: what boxes were
     chosen by, as `BoxChoice.as_dict`. made: how the features were made, of those that were not stored.
+    assign: which levels boxes were pooled from, "canonical", "all" or the name of a level.
     """
 
     spec: PoolSpec
@@ -35,6 +36,7 @@ class Recipe:
     group: str | None = None
     choice: Mapping[str, Any] = field(default_factory=dict)
     made: Mapping[str, Any] | None = None
+    assign: str = "canonical"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; `parse` reads them back."""
@@ -46,6 +48,7 @@ class Recipe:
             **({"group": self.group} if self.group else {}),
             **({"order": self.order} if self.order != "input" else {}),
             **self.choice,
+            **({"assign": self.assign} if self.assign != "canonical" else {}),
             **({"made": dict(self.made)} if self.made else {}),
         }
 
@@ -66,6 +69,7 @@ class Recipe:
             found.text("group"),
             {name: parameters[name] for name in BoxChoice.__dataclass_fields__ if name in parameters},
             found.object("made"),
+            found.text("assign") or "canonical",
         )
 
     @classmethod
@@ -80,7 +84,9 @@ class Recipe:
 
     def level_choice(self) -> LevelChoice:
         """The levels that were pooled, to open the pyramid with."""
-        return LevelChoice(self.levels, scales=self.spec.spatial_scales, group=self.group)
+        return LevelChoice(
+            self.levels, scales=self.spec.spatial_scales, group=self.group, mixed=self.assign != "canonical"
+        )
 
 
 def level_name(parameters: Mapping[str, Any], level: int) -> str:

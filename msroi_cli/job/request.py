@@ -105,7 +105,7 @@ class ExtractRequest:
 
     pyramid: the name of a file, or an object that makes pyramids. model: how the file `pyramid`, a model, makes them.
     boxes: the name of a file, or an object as in `io.boxes.objects`. compression: "gzip" or "lzf", and the level
-    of gzip. memory: bytes for work under way.
+    of gzip. memory: bytes for work under way. assign: "canonical", "all" or the name of a level.
 
     reduce: "mean" or "max" for vectors instead of crops. order: "input" or "image", of the rows. shard: makes `out` a
     folder, and writes the part of this shard. workers: processes. on_nonfinite: "warn" or "error", of crops with NaN or
@@ -130,6 +130,7 @@ class ExtractRequest:
     workers: int = 1
     on_nonfinite: str = "warn"
     model: ModelOptions | None = None
+    assign: str = "canonical"
 
     @property
     def files(self) -> list[str]:

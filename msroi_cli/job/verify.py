@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.crops import open_crops
 from msroi_cli.job.extract.plan import Batch, Segment, make_plan
-from msroi_cli.job.extract.pooling import Pooler
+from msroi_cli.job.extract.pooling import Pooler, Pooling
+from msroi_cli.job.join.assignment import Assignment
 from msroi_cli.job.recipe import Recipe
 
 BYTES_AT_ONCE = 16 << 20
@@ -177,8 +178,10 @@ def _compared(crops: Crops, rows: list[int], pyramid: Pyramid, recipe: Recipe) -
     boxes = np.asarray(crops.boxes, np.float32)
     good = np.asarray(crops.status == STATUS_POOLED)
     images = np.array([known.get(image, -1) for image in crops.image_ids] + [-1], np.int64)[crops.image_index]
+    assignment = Assignment.of(recipe.assign, pyramid)
     plan = make_plan(boxes, images, good, recipe.spec, drop=False)
-    pooler = Pooler(pyramid, plan, recipe.spec, None, 1, BLOCK_BYTES)
+    plan = replace(plan, level=assignment.of_boxes(plan.level))
+    pooler = Pooler(pyramid, Pooling(plan, recipe.spec, assignment), 1, BLOCK_BYTES)
     for row in rows:
         if images[row] < 0:
             name = crops.image_ids[crops.image_index[row]]
@@ -186,7 +189,7 @@ def _compared(crops: Crops, rows: list[int], pyramid: Pyramid, recipe: Recipe) -
         if plan.level[row] != crops.level[row]:
             yield f"level: row {row}: expected {plan.level[row]}, got {crops.level[row]}"
             continue
-        again: NDArray[Any] = np.empty((1, pyramid.channels, *recipe.spec.output_size), crops.dtype)
+        again: NDArray[Any] = np.empty((1, assignment.channels, *recipe.spec.output_size), crops.dtype)
         if again.shape[1 : len(crops.shape)] != crops.shape[1:]:
             raise InputError(f"{pyramid.location}: expected crops {crops.shape[1:]}, got {again.shape[1:]}")
         pooler.pool(Batch(0, (Segment(int(images[row]), np.array([row])),)), again)

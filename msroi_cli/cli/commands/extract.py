@@ -33,6 +33,7 @@ Example:
 @click.argument("boxes")
 @options.output_option
 @options.pool_options
+@options.assign_option
 @options.level_options
 @options.group_option
 @options.box_options

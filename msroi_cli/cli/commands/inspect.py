@@ -52,8 +52,9 @@ def inspect(context: click.Context, files: tuple[str, ...], as_json: bool) -> No
 
 def _pyramid(info: dict[str, Any]) -> str:
     ids = ", ".join(info["image_ids"]) + (", ..." if info["images"] > len(info["image_ids"]) else "")
+    channels = "/".join(map(str, dict.fromkeys(info["level_channels"])))
     lines = [
-        f"{info['file']}: pyramid, {info['layout']}, {info['channels']} channels, {byte_size(info['bytes'])}",
+        f"{info['file']}: pyramid, {info['layout']}, {channels} channels, {byte_size(info['bytes'])}",
         f"  images        {info['images']:,}: {ids}",
         f"  scale factor  {_pairs(info['scale_factor'], 'input pixels per original pixel')}",
         f"  image size    {_pairs(info['image_size'], 'original pixels')}",

@@ -30,6 +30,7 @@ Exit codes: 0 extract would work; 3 it would not.
 @click.argument("boxes")
 @click.option("--json", "as_json", is_flag=True, help="Print all findings as one JSON object.")
 @options.pool_options
+@options.assign_option
 @options.level_options
 @options.group_option
 @options.box_options
@@ -59,7 +60,7 @@ def _request(*, pyramid: str, boxes: str, **given: Any) -> ValidateRequest:
     from msroi_cli.job.request import BoxOptions, PoolOptions
     from msroi_cli.job.validate.checks import ValidateRequest
 
-    levels = options.level_choice(given)
+    levels, assign = options.level_choice(given), given.pop("assign")
     given["choice"] = box_choice(given)
     box = {name: given.pop(name) for name in BoxOptions.__dataclass_fields__}
-    return ValidateRequest(pyramid, boxes, PoolOptions(**given), BoxOptions(**box), levels)
+    return ValidateRequest(pyramid, boxes, PoolOptions(**given), BoxOptions(**box), levels, assign)

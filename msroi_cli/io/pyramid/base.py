@@ -22,6 +22,7 @@ class Pyramid(ABC):
     """The pyramids of N images with the same levels, channels and dtype; sizes may differ between images.
 
     location: where it lies. layout: "batched" or "per image". image_ids: N strings.
+    channels: of the finest level, and unless LevelChoice says otherwise of all. level_channels: of each level.
     sample_image: the image that channels, dtype and scales were taken from.
     named_by_file: whether it is one image, whose id is the stem of the file's name.
     box_space: the space of boxes unless the user says otherwise: "original", "input", or None: the user has to say.
@@ -35,6 +36,7 @@ class Pyramid(ABC):
     levels: tuple[Level, ...]
     image_ids: Sequence[str]
     channels: int
+    level_channels: tuple[int, ...]
     dtype: np.dtype[Any]
     sample_image: int = 0
     named_by_file: bool = False

@@ -53,13 +53,21 @@ def _storable(text: str) -> bool:
     return "\0" not in text and text.encode(errors="ignore").decode() == text
 
 
-def check_map(where: str, shape: tuple[int, ...], dtype: Any, like: tuple[int, Any] | None = None) -> None:
-    """Checks one image's level, (C, H, W) or (1, C, H, W) or a batch of them, against (channels, dtype)."""
-    channels = "C" if like is None else like[0]
+MIXED_HINT = " (--assign all or the name of a level takes levels of different channels)"
+
+
+def check_map(
+    where: str, shape: tuple[int, ...], dtype: Any, like: tuple[int | None, Any] | None = None, hint: str = ""
+) -> None:
+    """Checks one image's level, (C, H, W) or (1, C, H, W) or a batch of them, against (channels, dtype).
+
+    Channels that are None may be any. hint: what to add where channels differ.
+    """
+    channels = "C" if like is None or like[0] is None else like[0]
     if dtype.char not in FLOAT_CODES or (like is not None and dtype.char != like[1].char):
         wanted = "float16, float32 or float64" if like is None else f"{like[1]} like the first level"
         raise InputError(f"{where}: expected {wanted}, got {dtype}")
-    if len(shape) not in (3, 4) or (like is not None and shape[-3] != like[0]):
-        raise InputError(f"{where}: expected ({channels}, H, W), got {shape}")
+    if len(shape) not in (3, 4) or (channels != "C" and shape[-3] != channels):
+        raise InputError(f"{where}: expected ({channels}, H, W), got {shape}{hint if len(shape) in (3, 4) else ''}")
     if not (shape[-1] and shape[-2]):
         raise InputError(f"{where}: expected a map of at least 1 x 1 cells, got {shape}")

@@ -27,6 +27,7 @@ class LevelChoice:
     scales_needed: whether a level without a scale is an error; else its scale is NaN, for those who only look.
     group: where the group of an image lies in an HDF5 file, such as `images/{id}/features`.
     access: which files, and which values that were never written, may be read.
+    mixed: whether levels may have different numbers of channels, as the necks of YOLO do.
     """
 
     names: tuple[str, ...] | None = None
@@ -35,6 +36,7 @@ class LevelChoice:
     scales_needed: bool = True
     group: str | None = None
     access: Access = NAMED_FILE
+    mixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,11 @@ def level_scales(
             )
         levels.append(Level(name, scale or (math.nan, math.nan)))
     return tuple(levels)
+
+
+def channels_text(channels: Sequence[int]) -> str:
+    """`256`, or `64/128/256` where levels differ."""
+    return "/".join(map(str, channels if len(set(channels)) > 1 else channels[:1]))
 
 
 def scale_of(where: str, stride: Any, spatial_scale: Any) -> tuple[float, float] | None:

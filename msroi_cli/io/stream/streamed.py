@@ -18,7 +18,7 @@ from msroi_cli.io.features.layouts import Tokens, check_fit, from_map, from_toke
 from msroi_cli.io.features.source import ArrayMap, MapSource
 from msroi_cli.io.files.location import Location, Source
 from msroi_cli.io.pyramid import base
-from msroi_cli.io.pyramid.checks import different_ids
+from msroi_cli.io.pyramid.checks import MIXED_HINT, different_ids
 from msroi_cli.io.pyramid.geometry import Geometry
 from msroi_cli.io.pyramid.image import check_sides
 from msroi_cli.io.pyramid.levels import Level
@@ -36,13 +36,14 @@ Made = tuple[int, list[NDArray[Any]]]
 class StreamedPyramid(base.Pyramid):
     """Wraps an object that has the members of `Pyramid`. Its maps are there only within `reading`.
 
+    mixed: levels may differ in channels.
     Raises ArgumentError, a ValueError, for an object that lacks some, and for levels that cannot be pooled.
     """
 
     layout = "made while it is pooled"
     sequential = True
 
-    def __init__(self, source: Pyramid) -> None:
+    def __init__(self, source: Pyramid, mixed: bool = False) -> None:
         missing = [name for name in MEMBERS if not hasattr(source, name)]
         if missing:
             raise ArgumentError(
@@ -56,7 +57,8 @@ class StreamedPyramid(base.Pyramid):
         self.image_ids = different_ids(f"{name}: image_ids", list(source.image_ids), len(source.image_ids))
         self._levels = list(source.levels)
         self.levels = tuple(Level(level.name, _scale(level)) for level in self._levels)
-        self.channels, self.dtype = _alike(name, self._levels)
+        self.channels, self.dtype = _alike(name, self._levels, mixed)
+        self.level_channels = tuple(level.channels for level in self._levels)
         self.box_space = getattr(source, "box_space", None)
         self._tokens = [
             Tokens(round(1 / level.scale[0]), told.prefix_tokens) if told.layout == "tokens" else None
@@ -244,16 +246,16 @@ def _dtype(level: PyramidLevel) -> str:
     return "float32" if level.dtype == "bfloat16" else level.dtype
 
 
-def _alike(name: str, levels: Sequence[PyramidLevel]) -> tuple[int, np.dtype[Any]]:
+def _alike(name: str, levels: Sequence[PyramidLevel], mixed: bool) -> tuple[int, np.dtype[Any]]:
     """Channels and dtype of the levels; raises ArgumentError unless they can be pooled together."""
     if not levels or len({level.name for level in levels}) < len(levels):
         names = ", ".join(level.name for level in levels) or "none"
         raise ArgumentError(f"{name}: levels: expected levels of different names, got {names}")
     for level in levels:
-        if (level.channels, _dtype(level)) != (levels[0].channels, _dtype(levels[0])):
+        if _dtype(level) != _dtype(levels[0]) or (level.channels != levels[0].channels and not mixed):
             raise ArgumentError(
                 f"{name}: levels: expected {levels[0].channels} channels of {_dtype(levels[0])} on all, got "
-                f"{level.channels} of {_dtype(level)} on {level.name}"
+                f"{level.channels} of {_dtype(level)} on {level.name}{MIXED_HINT}"
             )
     scales = [_scale(level) for level in levels]
     if any(after[axis] >= before[axis] for before, after in pairwise(scales) for axis in (0, 1)):

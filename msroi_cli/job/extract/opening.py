@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from msroi_cli.core.backends.environment import default_threads
 from msroi_cli.errors import UsageError
@@ -10,6 +11,7 @@ from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.io.stream.streamed import StreamedPyramid
+from msroi_cli.job.join.assignment import CANONICAL
 from msroi_cli.job.request import ExtractRequest
 from msroi_cli.model.onnx_pyramid import OnnxPyramid
 from msroi_cli.model.opened import Means, open_model
@@ -20,13 +22,14 @@ PICTURES_SHARE = 8
 
 def opened(request: ExtractRequest) -> Pyramid:
     """The pyramid of a request; raises InputError or UsageError."""
+    mixed = request.assign != CANONICAL
     if request.model is not None:
-        return StreamedPyramid(_of_model(request))
+        return StreamedPyramid(_of_model(request), mixed)
     if isinstance(request.pyramid, str):
-        return open_pyramid(request.pyramid, request.levels)
+        return open_pyramid(request.pyramid, replace(request.levels, mixed=mixed))
     if request.levels != LevelChoice():
-        raise UsageError("levels, strides, scales: expected for files, which may lack them, got them for an object")
-    return StreamedPyramid(request.pyramid)
+        raise UsageError("levels, strides, scales, group: expected for files, got them for an object")
+    return StreamedPyramid(request.pyramid, mixed)
 
 
 def _of_model(request: ExtractRequest) -> OnnxPyramid:

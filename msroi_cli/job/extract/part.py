@@ -11,6 +11,7 @@ from msroi_cli.errors import UsageError
 from msroi_cli.io.crops.parts import NAME, Part, part_name
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.job.extract.plan import Plan
+from msroi_cli.job.join.assignment import Assignment
 from msroi_cli.job.request import ExtractRequest
 from msroi_cli.job.shards import Shard, bounds, image_work
 
@@ -41,7 +42,8 @@ def shard_of(plan: Plan, pyramid: Pyramid, request: ExtractRequest) -> tuple[Par
     shard, images = request.shard, len(pyramid.image_ids)
     if shard is None:
         raise TypeError("shard_of: expected a request with a shard")
-    row_bytes = pyramid.channels * math.prod(request.pool.output_size) * pyramid.dtype.itemsize
+    channels = Assignment.of(request.assign, pyramid).channels
+    row_bytes = channels * math.prod(request.pool.output_size) * pyramid.dtype.itemsize
     sizes = np.array([pyramid.level_bytes(level) for level in range(len(pyramid.levels))], np.int64)
     edges = bounds(image_work(plan.image, plan.level, sizes, row_bytes, images), shard.count)
     start, stop = (min(int(edge), images) for edge in edges[shard.index - 1 : shard.index + 1])

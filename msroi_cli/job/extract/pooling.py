@@ -19,6 +19,7 @@ from msroi_cli.io.features.reading import read_maps
 from msroi_cli.io.features.source import ArrayMap, MapSource, ReadRequest, RowRanges
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.job.extract.plan import NO_IMAGE, Batch, Plan, Segment
+from msroi_cli.job.join.assignment import Assignment
 
 # Rows are left out where that saves this share of them, and of maps that are not tiny.
 WORTH_SKIPPING, TINY_MAP = 0.2, 64 << 10
@@ -36,6 +37,16 @@ class _Image:
     sources: dict[int, MapSource]
 
 
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """What is pooled: the boxes of a plan, by a spec, from the levels of an assignment; fill: of other rows."""
+
+    plan: Plan
+    spec: PoolSpec
+    assignment: Assignment
+    fill: float | None = None
+
+
 class Pooler:
     """Pools batches of one plan, one at a time; every thread has its own, with its own buffers.
 
@@ -43,13 +54,12 @@ class Pooler:
     seconds: (L,) float64, the time spent on pooling each level so far.
     """
 
-    def __init__(
-        self, pyramid: Pyramid, plan: Plan, spec: PoolSpec, fill: float | None, threads: int, block_bytes: int
-    ) -> None:
+    def __init__(self, pyramid: Pyramid, pooling: Pooling, threads: int, block_bytes: int) -> None:
         self._pyramid = pyramid
-        self._plan = plan
-        self._spec = spec
-        self._fill = fill
+        self._plan = pooling.plan
+        self._spec = spec = pooling.spec
+        self._assignment = pooling.assignment
+        self._fill = pooling.fill
         self._threads = threads
         self._block_bytes = block_bytes
         self._memory = np.empty(0, np.uint8)
@@ -63,13 +73,14 @@ class Pooler:
         for first in range(0, len(segments), opened):
             for group in self._groups(self._opened(segments[first : first + opened])):
                 rows = np.concatenate([image.rows for image in group])
-                self._pool_images(group, rows, out[done : done + len(rows)])
+                for one in self._assignment.passes:
+                    self._pool_images(group, rows, one.level, out[done : done + len(rows), one.start : one.stop])
                 done += len(rows)
         if done < len(out):
             out[done:] = self._fill
 
     def _opened(self, segments: Sequence[Segment]) -> list[_Image]:
-        levels = [sorted(set(self._plan.level[segment.rows].tolist())) for segment in segments]
+        levels = [self._assignment.used(self._plan.level[segment.rows].tolist()) for segment in segments]
         wanted = [(segment.image, level) for segment, used in zip(segments, levels, strict=True) for level in used]
         sources = iter(self._pyramid.sources(wanted))
         return [
@@ -98,10 +109,15 @@ class Pooler:
             return channel_bytes * largest.channels_at_once <= self._block_bytes
         return channel_bytes * largest.shape[0] <= SMALL
 
-    def _pool_images(self, group: Sequence[_Image], rows: NDArray[np.int64], out: NDArray[Any]) -> None:
-        """The maps of all images are pooled as if they were the levels of one."""
-        boxes, levels = self._plan.boxes[rows], self._plan.level[rows]
-        maps = sorted((level, number) for number, image in enumerate(group) for level in image.sources)
+    def _pool_images(
+        self, group: Sequence[_Image], rows: NDArray[np.int64], only: int | None, out: NDArray[Any]
+    ) -> None:
+        """The maps of all images are pooled as if they were the levels of one; only: the level, None: the plan's."""
+        boxes = self._plan.boxes[rows]
+        levels = self._plan.level[rows] if only is None else np.full(len(rows), only)
+        maps = sorted(
+            (level, number) for number, image in enumerate(group) for level in image.sources if only in (None, level)
+        )
         sources = [group[number].sources[level] for level, number in maps]
         numbers = np.zeros((len(self._spec.spatial_scales), len(group)), np.int64)
         numbers[tuple(zip(*maps, strict=True))] = np.arange(len(maps))

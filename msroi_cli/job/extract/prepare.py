@@ -28,6 +28,7 @@ from msroi_cli.job.extract.memory import Budget
 from msroi_cli.job.extract.opening import opened
 from msroi_cli.job.extract.part import check_folder, output_path, shard_of
 from msroi_cli.job.extract.plan import NO_IMAGE, PLAN_VERSION, Plan, make_plan
+from msroi_cli.job.join.assignment import Assignment
 from msroi_cli.job.join.boxes import UNKNOWN_IMAGE, JoinedBoxes, joined_boxes, reason_counts
 from msroi_cli.job.recipe import Recipe
 from msroi_cli.job.request import ExtractRequest
@@ -59,6 +60,7 @@ class Extraction:
     left_out: Mapping[str, int]
     fill: float | None
     unusable: Mapping[int, str]
+    assignment: Assignment
 
 
 @contextmanager
@@ -72,11 +74,13 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
     with opened(request) as pyramid:
         _check_apart(request, pyramid)
         spec = _spec(request, pyramid)
+        assignment = Assignment.of(request.assign, pyramid)
         joined = joined_boxes(request.boxes, pyramid, request.box)
         good = joined.invalid_reason == 0
         # Where invalid boxes keep their rows, filled, boxes of unknown images do, too.
         drop = request.box.on_bad_box in ("error", "drop")
         plan = make_plan(joined.boxes, joined.images, good, spec, drop, request.order == "image")
+        plan = replace(plan, level=assignment.of_boxes(plan.level))
         used = pyramid.inputs(plan.images().tolist())
         part = None
         if request.shard is not None:
@@ -97,6 +101,7 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
             joined.left_out,
             BAD_BOX_POLICIES[request.box.on_bad_box],
             joined.unusable,
+            assignment,
         )
 
 
@@ -155,7 +160,7 @@ def _header(
         "box_index": joined.rows[plan.box_index],
         **joined.columns.take(plan.box_index),
     }
-    row_shape = (pyramid.channels, *(() if request.reduce else spec.output_size))
+    row_shape = (Assignment.of(request.assign, pyramid).channels, *(() if request.reduce else spec.output_size))
     return CropsHeader(
         (len(plan), *row_shape),
         dtype,
@@ -217,4 +222,6 @@ def _recipe(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, joined: J
     box = replace(request.box, **read_as)
     names = tuple(level.name for level in pyramid.levels)
     choice = request.box.choice.as_dict()
-    return Recipe(spec, names, box, request.reduce, request.order, request.levels.group, choice, pyramid.about())
+    return Recipe(
+        spec, names, box, request.reduce, request.order, request.levels.group, choice, pyramid.about(), request.assign
+    )

@@ -26,7 +26,7 @@ from msroi_cli.io.crops.writer import CropsWriter
 from msroi_cli.io.files.atomic import check_room, failures_named
 from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.job.extract.plan import NO_IMAGE, Batch
-from msroi_cli.job.extract.pooling import Pooler
+from msroi_cli.job.extract.pooling import Pooler, Pooling
 from msroi_cli.job.extract.prepare import Extraction
 from msroi_cli.job.join.geometry import checked_sizes
 from msroi_cli.job.summary import Summary, moments_records, summarize
@@ -180,7 +180,9 @@ class _Workers:
         """Pools and writes one batch; returns its record."""
         job = self._job
         if not hasattr(self._own, "pooler"):
-            self._own.pooler = Pooler(job.pyramid, job.plan, job.spec, job.fill, self._threads, job.budget.block)
+            self._own.pooler = Pooler(
+                job.pyramid, Pooling(job.plan, job.spec, job.assignment, job.fill), self._threads, job.budget.block
+            )
             self._own.crops = np.empty((0, *self._crop_shape), job.header.dtype)
             self._poolers.append(self._own.pooler)
         rows = batch.rows

@@ -20,7 +20,7 @@ IMAGES_LOOKED_AT, IMAGES_SAMPLED, VALUES_SAMPLED = 32, 4, 1 << 20
 
 def pyramid_facts(text: str) -> dict[str, Any]:
     """What is in the pyramid `text`; raises InputError if it is none. Levels may lack a stride."""
-    with open_pyramid(text, LevelChoice(scales_needed=False)) as pyramid:
+    with open_pyramid(text, LevelChoice(scales_needed=False, mixed=True)) as pyramid:
         count = len(pyramid.image_ids)
         images = _spread(count, IMAGES_LOOKED_AT)
         if pyramid.layout == "per image" and pyramid.sample_image not in images:
@@ -34,6 +34,7 @@ def pyramid_facts(text: str) -> dict[str, Any]:
             "image_ids": list(pyramid.image_ids[:5]),
             "images_looked_at": len(images),
             "channels": pyramid.channels,
+            "level_channels": list(pyramid.level_channels),
             "scale_factor": _range_of_pairs([pyramid.scale_factor(image) for image in images]),
             "image_size": _range_of_pairs([pyramid.image_size(image) for image in images]),
             "levels": levels,

@@ -18,6 +18,7 @@ from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
+from msroi_cli.job.join.assignment import CANONICAL, Assignment
 from msroi_cli.job.join.boxes import BAD_BOX_ADVICE, UNKNOWN_IMAGE_ADVICE, chosen_boxes
 from msroi_cli.job.join.geometry import checked_sizes
 from msroi_cli.job.join.images import advice_on_unknown, images_of
@@ -35,6 +36,7 @@ class ValidateRequest:
     pool: PoolOptions = field(default_factory=PoolOptions)
     box: BoxOptions = field(default_factory=BoxOptions)
     levels: LevelChoice = field(default_factory=LevelChoice)
+    assign: str = "canonical"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def validate(request: ValidateRequest) -> Validation:
     table = _table(request, findings)
     with _pyramid(request, findings) as pyramid:
         if pyramid is not None:
-            findings += _of_spec(request.pool, pyramid)
+            findings += _of_spec(request.pool, pyramid) + _of_assignment(request.assign, pyramid)
         if pyramid is not None and table is not None:
             findings += _of_boxes(request, pyramid, table)
     return Validation(
@@ -95,7 +97,7 @@ def _pyramid(request: ValidateRequest, findings: list[Finding]) -> Iterator[Pyra
 def _opened(request: ValidateRequest, findings: list[Finding]) -> Pyramid:
     """The pyramid, if need be without the strides that it lacks."""
     try:
-        return open_pyramid(request.pyramid, request.levels)
+        return open_pyramid(request.pyramid, replace(request.levels, mixed=request.assign != CANONICAL))
     except UsageError as error:
         if request.levels.strides or request.levels.scales:
             raise
@@ -124,6 +126,15 @@ def _of_spec(options: PoolOptions, pyramid: Pyramid) -> list[Finding]:
     except UsageError as error:
         found.append(refusal("options", error, "another --compat, or --strides"))
     return found
+
+
+def _of_assignment(assign: str, pyramid: Pyramid) -> list[Finding]:
+    """A level of all boxes that the pyramid lacks."""
+    try:
+        Assignment.of(assign, pyramid)
+    except UsageError as error:
+        return [refusal("options", error, "--assign names a level of the pyramid")]
+    return []
 
 
 def _of_boxes(request: ValidateRequest, pyramid: Pyramid, table: BoxTable) -> list[Finding]:

@@ -10,7 +10,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.describe import dtype_text
 from msroi_cli.io.pyramid.base import BatchedPyramid
-from msroi_cli.io.pyramid.checks import check_map, different_ids, pairs_beside
+from msroi_cli.io.pyramid.checks import MIXED_HINT, check_map, different_ids, pairs_beside
 from msroi_cli.io.pyramid.levels import LevelChoice, finest_first
 
 SIDE_ARRAYS = ("strides", "spatial_scales", "image_ids", "scale_factors", "image_sizes", "offsets")
@@ -19,15 +19,18 @@ SIDE_ARRAYS = ("strides", "spatial_scales", "image_ids", "scale_factors", "image
 class BatchedArrays(BatchedPyramid):
     """Levels (N, C, H, W) with optional ids, scale factors and image sizes, whatever holds them."""
 
-    def _describe(self, shapes: list[tuple[int, ...]], dtypes: list[np.dtype[Any]], side: dict[str, Any]) -> None:
-        """Checks the levels against each other and takes over the side arrays."""
+    def _describe(
+        self, shapes: list[tuple[int, ...]], dtypes: list[np.dtype[Any]], side: dict[str, Any], mixed: bool
+    ) -> None:
+        """Checks the levels against each other and takes over the side arrays; mixed: see LevelChoice."""
         first = shapes[0]
         self.channels, self.dtype = (first[1] if len(first) == 4 else 0), dtypes[0]
         for level, shape, dtype in zip(self.levels, shapes, dtypes, strict=True):
             where = self.location.at(level.name)
-            check_map(where, shape, dtype, (self.channels, self.dtype))
+            check_map(where, shape, dtype, (None if mixed else self.channels, self.dtype), MIXED_HINT)
             if len(shape) != 4 or shape[0] != first[0]:
                 raise InputError(f"{where}: expected ({first[0]}, C, H, W) like {self.levels[0].name}, got {shape}")
+        self.level_channels = tuple(shape[1] for shape in shapes)
         self.named_by_file = first[0] == 1 and side.get("image_ids") is None
         ids = side.get("image_ids", [self.location.path.stem] if self.named_by_file else list(range(first[0])))
         self.image_ids = different_ids(f"{self.location}: image_ids", ids, first[0])

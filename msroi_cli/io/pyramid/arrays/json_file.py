@@ -34,7 +34,7 @@ class JsonPyramid(BatchedArrays):
         ]
         self.levels = level_scales(names, own, choice, location)
         self._maps = [maps[name] for name in names]
-        self._describe([m.shape for m in self._maps], [m.dtype for m in self._maps], content)
+        self._describe([m.shape for m in self._maps], [m.dtype for m in self._maps], content, choice.mixed)
 
     def _map(self, index: int, entry: dict[str, Any]) -> NDArray[np.float32]:
         where = f"{self.location}: levels[{index}]"

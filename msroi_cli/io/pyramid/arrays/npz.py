@@ -60,7 +60,7 @@ class NpzPyramid(BatchedArrays):
         own = {} if given else self._own_scales(finest_first(maps), side)
         self.levels = level_scales(names, [own.get(name) for name in names], choice, self.location)
         self._levels = [arrays[name] for name in names]
-        self._describe([m.shape for m in self._levels], [m.dtype for m in self._levels], side)
+        self._describe([m.shape for m in self._levels], [m.dtype for m in self._levels], side, choice.mixed)
 
     def _names(self) -> list[str]:
         """The names of the arrays; raises InputError for one that is there twice or is another in its own header."""

@@ -80,7 +80,7 @@ class StoredArrays(BatchedArrays):
         own = {} if given else _own_scales(location, maps, side)
         self.levels = level_scales(names, [own.get(name) for name in names], choice, location)
         self._arrays = [batched[name] for name in names]
-        self._describe([a.shape for a in self._arrays], [a.dtype for a in self._arrays], dict(side))
+        self._describe([a.shape for a in self._arrays], [a.dtype for a in self._arrays], dict(side), choice.mixed)
         self._files: dict[Path, RawFile] = {}
         try:
             for array in self._arrays:

@@ -25,7 +25,7 @@ from msroi_cli.io.pyramid.levels import Level, scale_of
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """What all images have in common with `image`, the path of the one looked at first.
+    """What all images have in common with `image`, the path of the one looked at first; channels: of each level.
 
     scales_stated: whether scales are those of the file, so that images may contradict them. levels_named: whether the
     user named the levels, so that others are none.
@@ -33,7 +33,7 @@ class Alike:
 
     image: str
     levels: tuple[Level, ...]
-    channels: int
+    channels: tuple[int, ...]
     dtype: np.dtype[Any]
     scales_stated: bool
     levels_named: bool
@@ -96,12 +96,13 @@ class ImageReader:
         alike = self._alike
         inside = f"{image}/{alike.levels[level].name}"
         where = self._location.at(inside)
-        dataset = open_dataset(self._file.root, inside, where, f"a dataset ({alike.channels}, H, W)")
+        channels = alike.channels[level]
+        dataset = open_dataset(self._file.root, inside, where, f"a dataset ({channels}, H, W)")
         with guarded(where):
             storage = FeatureDataset(dataset, self._file, where)
-        check_map(where, storage.shape, storage.dtype, (alike.channels, alike.dtype))
+        check_map(where, storage.shape, storage.dtype, (channels, alike.dtype))
         if len(storage.shape) == 4 and storage.shape[0] != 1:
-            raise InputError(f"{where}: expected (1, {alike.channels}, H, W), got {storage.shape}")
+            raise InputError(f"{where}: expected (1, {channels}, H, W), got {storage.shape}")
         self._check_scale(h5py.Dataset(dataset.object), level, where)
         found = storage.map(0, where)
         if address is not None and isinstance(found, ContiguousMap):

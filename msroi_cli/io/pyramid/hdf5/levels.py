@@ -7,7 +7,7 @@ from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, names
 from msroi_cli.io.hdf5.values import attribute, dtype_of
 from msroi_cli.io.pyramid.base import Pyramid
-from msroi_cli.io.pyramid.checks import FLOATS, check_map
+from msroi_cli.io.pyramid.checks import FLOATS, MIXED_HINT, check_map
 from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, scale_of, scales_in_order
 
 # A pyramid has a handful of levels: a group with more members than this holds images.
@@ -85,7 +85,9 @@ class Hdf5Pyramid(Pyramid):
         self.channels = first.shape[-3]
         self.dtype = first.dtype
         for name, dataset in datasets.items():
-            check_map(where.at(name), dataset.shape, dtype_of(dataset, where.at(name)), (self.channels, self.dtype))
+            like = (None if choice.mixed else self.channels, self.dtype)
+            check_map(where.at(name), dataset.shape, dtype_of(dataset, where.at(name)), like, MIXED_HINT)
+        self.level_channels = tuple(dataset.shape[-3] for dataset in datasets.values())
         given = choice.strides or choice.scales
         own: Scales = {} if given else own_scales(datasets, where, group)
         self.levels = level_scales(list(datasets), [own.get(name) for name in datasets], choice, where)

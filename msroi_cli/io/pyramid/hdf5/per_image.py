@@ -56,7 +56,9 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         self._has_factors = self.scale_factor(self.sample_image) is not None
         stated = choice.strides is None and choice.scales is None
         named = choice.names is not None
-        self._reader = ImageReader(file, location, Alike(path, self.levels, self.channels, self.dtype, stated, named))
+        self._reader = ImageReader(
+            file, location, Alike(path, self.levels, self.level_channels, self.dtype, stated, named)
+        )
 
     def _find_images(self) -> list[str]:
         """The image ids, from the names of the groups."""
@@ -106,7 +108,9 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         """The level's dataset in the image's group."""
         name = self.levels[level].name
         where = self.location.at(self._path(image), name)
-        return dataset_storage(dataset_in(self._group(image), name, where, f"a dataset ({self.channels}, H, W)"))
+        return dataset_storage(
+            dataset_in(self._group(image), name, where, f"a dataset ({self.level_channels[level]}, H, W)")
+        )
 
     def source(self, image: int, level: int) -> MapSource:
         """A level's dataset in the image's group."""

@@ -43,7 +43,7 @@ class QuickLocator:
     """Locates images like a sample: its levels, channels and type. own_scales: whether files give their strides."""
 
     levels: tuple[Level, ...]
-    channels: int
+    channels: tuple[int, ...]
     kind: h5py.h5t.TypeID
     own_scales: bool
 
@@ -53,7 +53,9 @@ class QuickLocator:
         if not isinstance(sample, BatchedHdf5Pyramid) or not sample.named_by_file or sample.location.group != "/":
             return None
         kind = sample.type_of_levels()
-        return cls(sample.levels, sample.channels, kind, own_scales) if kind.equal(_native(sample.dtype)) else None
+        return (
+            cls(sample.levels, sample.level_channels, kind, own_scales) if kind.equal(_native(sample.dtype)) else None
+        )
 
     def locate(self, path: str) -> LocatedImage | None:
         """Where the image of a file lies; None for what the slow way should look at."""
@@ -74,7 +76,7 @@ class QuickLocator:
             return None
         if h5py.h5a.exists(file, b"offset"):
             return None
-        found = [self._level(file, level) for level in self.levels]
+        found = [self._level(file, *level) for level in zip(self.levels, self.channels, strict=True)]
         levels = [one for one in found if one is not None]
         if len(levels) < len(found):
             return None
@@ -82,14 +84,14 @@ class QuickLocator:
         factor, size = (_pair(_attribute(file, name)) for name in (b"scale_factor", b"image_size"))
         return LocatedImage(offsets, shapes, factor, size)
 
-    def _level(self, file: h5py.h5f.FileID, level: Level) -> tuple[int, tuple[int, int, int]] | None:
+    def _level(self, file: h5py.h5f.FileID, level: Level, channels: int) -> tuple[int, tuple[int, int, int]] | None:
         """The offset and shape of a level; None if it is not like the sample's, or not contiguous in this file."""
         dataset = h5py.h5o.open(file, os.fsencode(level.name), WITHIN_ONE_FILE)
         offset = dataset.get_offset()
         if offset is None:
             return None
         shape = dataset.shape[1:] if len(dataset.shape) == 4 and dataset.shape[0] == 1 else dataset.shape
-        if len(shape) != 3 or shape[0] != self.channels or 0 in shape or not dataset.get_type().equal(self.kind):
+        if len(shape) != 3 or shape[0] != channels or 0 in shape or not dataset.get_type().equal(self.kind):
             return None
         if self.own_scales and not _has_scale(dataset, level.scale):
             return None

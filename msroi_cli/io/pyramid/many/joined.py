@@ -19,7 +19,7 @@ from msroi_cli.io.files.handles import Handles
 from msroi_cli.io.files.location import Location, Source
 from msroi_cli.io.files.natural import natural_key
 from msroi_cli.io.pyramid.base import Pyramid
-from msroi_cli.io.pyramid.levels import Level, LevelChoice
+from msroi_cli.io.pyramid.levels import Level, LevelChoice, channels_text
 from msroi_cli.io.pyramid.many.files import OpenedByName, descriptor_pool
 from msroi_cli.io.pyramid.many.lasting import LastingSources
 from msroi_cli.io.pyramid.many.paths import files_of
@@ -93,6 +93,7 @@ class JoinedPyramid(Pyramid):
         """Levels, channels and dtype of the first file, which hold for all."""
         with self._open.using(0) as first:
             self.levels, self.channels, self.dtype = first.levels, first.channels, first.dtype
+            self.level_channels = first.level_channels
             self._choice = replace(self._choice, names=tuple(level.name for level in first.levels))
             self._levels = first.levels
 
@@ -113,10 +114,10 @@ class JoinedPyramid(Pyramid):
             raise InputError(
                 f"{where}: expected the levels of one image as in {first}, got {len(pyramid.image_ids)} images"
             )
-        if (pyramid.channels, pyramid.dtype) != (self.channels, self.dtype):
+        if (pyramid.level_channels, pyramid.dtype) != (self.level_channels, self.dtype):
+            wanted, actual = (channels_text(channels) for channels in (self.level_channels, pyramid.level_channels))
             raise InputError(
-                f"{where}: expected {self.channels} channels of {self.dtype} as in {first}, "
-                f"got {pyramid.channels} of {pyramid.dtype}"
+                f"{where}: expected {wanted} channels of {self.dtype} as in {first}, got {actual} of {pyramid.dtype}"
             )
         for own, level in zip(pyramid.levels, self._levels, strict=True):
             if not np.allclose(own.scale, level.scale, rtol=1e-6, equal_nan=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, SupportsIndex, TypeVar
 
@@ -13,10 +13,13 @@ from msroi_cli.core.spec import ScaleLike, SizeLike
 from msroi_cli.errors import ArgumentError, InputError
 from msroi_cli.io.pyramid.levels import LevelChoice, pair_of
 from msroi_cli.io.stream.protocol import Pyramid
+from msroi_cli.job.cluster.environment import shards_from
+from msroi_cli.job.cluster.run import extract_with_workers
 from msroi_cli.job.crops import open_crops
 from msroi_cli.job.extract.prepare import BAD_BOX_POLICIES, prepared
 from msroi_cli.job.extract.run import extract as run
 from msroi_cli.job.request import BoxChoice, BoxOptions, ExtractRequest, PoolOptions
+from msroi_cli.job.shards import Shard
 from msroi_cli.job.stats import recomputed
 from msroi_cli.job.summary import Summary
 
@@ -54,13 +57,17 @@ def extract(
     aligned: bool | None = None,
     canonical_level: int | None = None,
     canonical_scale: float | None = None,
+    assign: str = "canonical",
     levels: Sequence[str] | None = None,
     strides: Sequence[ScaleLike] | None = None,
     scales: Sequence[ScaleLike] | None = None,
+    group: str | None = None,
     box_format: str | None = None,
     box_space: str | None = None,
     normalized: bool = False,
     image_key: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    coco_images: str | os.PathLike[str] | None = None,
     on_bad_box: str = "error",
     on_unknown_image: str = "error",
     min_score: float | None = None,
@@ -75,6 +82,8 @@ def extract(
     compression: str | None = None,
     compression_level: int = 4,
     threads: int | None = None,
+    shard: str | None = None,
+    workers: int = 1,
     memory: int = 1 << 30,
     resume: bool = False,
     overwrite: bool = False,
@@ -86,7 +95,8 @@ def extract(
     pyramid: the name of a file, or an object with the members of `msroi_cli.Pyramid`.
     boxes: the name of a file, an array (K, 5) of image index x1 y1 x2 y2, a dict of arrays (k, 4) by image id, or a
         table (pandas, Arrow, polars) with columns image_id and x1 y1 x2 y2, x y w h, or cx cy w h.
-    The other options are those of the command. memory: bytes. progress is called with the number of boxes just done.
+    The other options are those of the command. workers: processes, for which the file that calls needs
+    `if __name__ == "__main__":`. memory: bytes. progress is called with the number of boxes just done.
     stop: an event; once it is set, the job ends after the batches under way, and what was done stays for `resume`.
 
     Returns the statistics of the job. Raises UsageError, of which ArgumentError is also a ValueError, for options;
@@ -108,11 +118,15 @@ def extract(
             box_space,
             normalized,
             image_key,
+            columns=dict(columns or {}),
+            coco_images=None if coco_images is None else os.fspath(coco_images),
             on_bad_box=on_bad_box,
             on_unknown_image=on_unknown_image,
             choice=BoxChoice(min_score, _tuple("categories", categories), _ids(images), top, min_size),
         ),
-        LevelChoice(None if levels is None else tuple(levels), _pairs("strides", strides), _pairs("scales", scales)),
+        LevelChoice(
+            None if levels is None else tuple(levels), _pairs("strides", strides), _pairs("scales", scales), group=group
+        ),
         dtype=dtype,
         threads=threads,
         compression=None if compression is None else (compression, compression_level),
@@ -122,13 +136,38 @@ def extract(
         reduce=reduce,
         order=order,
         on_nonfinite=on_nonfinite,
+        assign=assign,
+        shard=_shard(shard, workers),
+        workers=workers,
     )
+    if workers > 1 and not isinstance(request.pyramid, str):
+        raise ArgumentError("workers: expected a pyramid in files, which every process can open, got an object")
+    return _run(request, progress or (lambda rows: None), _signal_of(stop))
+
+
+def _run(request: ExtractRequest, progress: Callable[[int], None], stop: Callable[[], int]) -> Summary:
+    """Runs a job; of one that was done already, its statistics."""
     with prepared(request) as job:
-        summary = run(job, progress or (lambda rows: None), _signal_of(stop))
+        if request.workers > 1:
+            summary = extract_with_workers(job, request.workers, progress, stop)
+        else:
+            summary = run(job, progress, stop)
     if summary is None:
-        with open_crops(request.out) as crops:
+        with open_crops(job.output.path) as crops:
             return recomputed(crops).summary
     return summary
+
+
+def _shard(text: str | None, workers: int) -> Shard | None:
+    """The one shard of a text such as 3/40; raises UsageError."""
+    if workers < 1:
+        raise ArgumentError(f"workers: expected at least 1, got {workers}")
+    if text is None:
+        return None
+    shards = shards_from(text, os.environ)
+    if len(shards) > 1 or workers > 1:
+        raise ArgumentError(f"shard: expected one shard without workers, got {text!r} and {workers} workers")
+    return shards[0]
 
 
 def _name(value: T | str | os.PathLike[str]) -> T | str:

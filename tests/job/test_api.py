@@ -369,3 +369,59 @@ def test_a_writer_and_an_object_are_the_same(tmp_path):
     boxes = boxes_by_id()
     extract(tmp_path / "maps.h5", boxes, tmp_path / "two.h5", **SPREAD_CALL)
     assert np.array_equal(crops_of(tmp_path / "two.h5"), expected(boxes))
+
+
+def test_files_of_groups_and_tables_are_read_as_asked(tmp_path):
+    write_per_image(tmp_path / "maps.h5", inside="images")
+    rows = [(key, *box) for key, boxes in boxes_by_id().items() for box in boxes.tolist()]
+    text = "pic,x1,y1,x2,y2\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)
+    (tmp_path / "boxes.csv").write_text(text)
+    options = {"group": "images/{id}", "columns": {"image_id": "pic"}, "image_key": "id"}
+    extract(tmp_path / "maps.h5", tmp_path / "boxes.csv", tmp_path / "crops.h5", **options, **SPREAD_CALL)
+    assert np.array_equal(crops_of(tmp_path / "crops.h5"), expected(boxes_by_id()))
+
+
+def test_results_are_read_with_their_data_set(tmp_path):
+    write_per_image(tmp_path / "maps.h5")
+    boxes = boxes_by_id()
+    results = [
+        {"image_id": number, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": 1.0, "category_id": 1}
+        for number, some in enumerate(boxes.values())
+        for x1, y1, x2, y2 in some.tolist()
+    ]
+    images = [{"id": number, "file_name": f"{key}.jpg"} for number, key in enumerate(boxes)]
+    write_json(tmp_path / "results.json", results)
+    write_json(tmp_path / "images.json", {"images": images})
+    options = {"coco_images": tmp_path / "images.json", "image_key": "file_name"}
+    extract(tmp_path / "maps.h5", tmp_path / "results.json", tmp_path / "crops.h5", **options, **SPREAD_CALL)
+    with open_crops(tmp_path / "crops.h5") as crops:
+        assert np.allclose(crops[:], expected(boxes), atol=1e-4)
+
+
+def test_workers_and_shards_from_python(tmp_path):
+    write_per_image(tmp_path / "maps.h5")
+    boxes = boxes_by_id()
+    extract(tmp_path / "maps.h5", boxes, tmp_path / "two.h5", workers=2, **SPREAD_CALL)
+    assert np.array_equal(crops_of(tmp_path / "two.h5"), expected(boxes))
+    done = [extract(tmp_path / "maps.h5", boxes, tmp_path / "parts", shard=f"{i}/2", **SPREAD_CALL) for i in (1, 2)]
+    assert sum(summary.total.boxes for summary in done) == 27
+    with open_crops(tmp_path / "parts") as crops:
+        assert np.array_equal(crops[:][np.argsort(crops.box_index)], expected(boxes))
+    again = extract(tmp_path / "maps.h5", boxes, tmp_path / "parts", shard="1/2", resume=True, **SPREAD_CALL)
+    assert again.total.boxes == done[0].total.boxes
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"workers": 2}, "workers: expected a pyramid in files"),
+        ({"workers": 0}, "workers: expected at least 1"),
+        ({"shard": "1,2/2"}, "shard: expected one shard"),
+        ({"shard": "3/2"}, "shard"),
+        ({"group": "{id}"}, "expected for files"),
+        ({"assign": "p9"}, "--assign: expected canonical, all or one of p2, p3, p4"),
+    ],
+)
+def test_more_options_that_make_no_sense_are_refused(tmp_path, options, message):
+    with pytest.raises(UsageError, match=message):
+        extract(Maker(), boxes_by_id(), tmp_path / "crops.h5", **options)
