@@ -8,6 +8,13 @@ if TYPE_CHECKING:
     from msroi_cli.core.levels import assign_levels as assign_levels
     from msroi_cli.core.pool import MultiScaleROIAlign as MultiScaleROIAlign
     from msroi_cli.core.pool import multi_scale_roi_align as multi_scale_roi_align
+    from msroi_cli.errors import InputError as InputError
+    from msroi_cli.errors import MissingFileError as MissingFileError
+    from msroi_cli.errors import MsroiError as MsroiError
+    from msroi_cli.errors import RunError as RunError
+    from msroi_cli.errors import StoppedError as StoppedError
+    from msroi_cli.errors import UsageError as UsageError
+    from msroi_cli.io.crops.reader import Crops as Crops
     from msroi_cli.io.pyramid.geometry import Geometry as Geometry
     from msroi_cli.io.pyramid.writer import PyramidWriter as PyramidWriter
     from msroi_cli.io.stream.protocol import Pyramid as Pyramid
@@ -17,11 +24,18 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Crops",
     "Geometry",
+    "InputError",
+    "MissingFileError",
+    "MsroiError",
     "MultiScaleROIAlign",
     "Pyramid",
     "PyramidLevel",
     "PyramidWriter",
+    "RunError",
+    "StoppedError",
+    "UsageError",
     "__version__",
     "assign_levels",
     "extract",
@@ -39,6 +53,10 @@ _HOMES = {
     "Pyramid": "msroi_cli.io.stream.protocol",
     "PyramidLevel": "msroi_cli.io.stream.protocol",
     "extract": "msroi_cli.job.api",
+    "Crops": "msroi_cli.io.crops.reader",
+    **dict.fromkeys(
+        ("InputError", "MissingFileError", "MsroiError", "RunError", "StoppedError", "UsageError"), "msroi_cli.errors"
+    ),
 }
 
 

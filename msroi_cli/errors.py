@@ -26,17 +26,27 @@ class StoppedError(MsroiError):
         return type(self), (str(self), self.exit_code - 128)
 
 
-class UsageError(MsroiError):
-    """The request makes no sense or is incomplete, whatever the files hold."""
+class UsageError(MsroiError, ValueError):
+    """The request makes no sense or is incomplete, whatever the files hold; also a ``ValueError``."""
 
     exit_code = 2
 
 
-class ArgumentError(UsageError, ValueError):
-    """An argument of a library call is not what the call takes; also a ``ValueError``."""
+class ArgumentError(UsageError):
+    """An argument of a library call is not what the call takes."""
 
 
-class InputError(MsroiError):
-    """An input is unreadable or holds something else than it should."""
+class InputError(MsroiError, ValueError):
+    """An input is unreadable or holds something else than it should; also a ``ValueError``."""
 
     exit_code = 3
+
+
+class MissingFileError(InputError, FileNotFoundError):
+    """An input that is a file is not there; also a ``FileNotFoundError``."""
+
+
+def unreadable(path: object, error: OSError) -> InputError:
+    """The error for a file that the system does not give."""
+    kind = MissingFileError if isinstance(error, FileNotFoundError) else InputError
+    return kind(f"{path}: cannot be read: {error.strerror or error}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from msroi_cli.bench.workloads import Workload
 
 ASPECTS = (0.4, 2.5)
-COMPAT = "torchvision"
+COMPAT: Final = "torchvision"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,21 @@ from msroi_cli.errors import ArgumentError
 
 
 def view_array(name: str, value: Any) -> NDArray[Any]:
-    """`value` as a NumPy array, without a copy where that can be."""
+    """`value` as a NumPy array, without a copy where that can be.
+
+    Tensors of torch are detached and fetched from their device; bfloat16 becomes float32, which holds all its values.
+    """
     if type(value) is np.ndarray:
         return value
     try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+            if str(value.dtype) == "torch.bfloat16":
+                value = value.float()
         if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
             return np.from_dlpack(value)
-        return np.asarray(value)
+        array = np.asarray(value)
+        return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise ArgumentError(
             f"{name}: expected an array that NumPy can view, got {type(value).__name__} ({error})"

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from msroi_cli.core.arrays import view_array
 from msroi_cli.core.boxes import check_boxes
-from msroi_cli.core.spec import PoolSpec, ScaleLike
+from msroi_cli.core.spec import Compat, PoolSpec, ScaleLike
 from msroi_cli.errors import ArgumentError
 
 F32 = np.float32
@@ -29,7 +29,7 @@ def assign_levels(
     boxes: ArrayLike,
     spatial_scales: Sequence[ScaleLike],
     *,
-    compat: str = "lucid",
+    compat: Compat = "lucid",
     canonical_level: SupportsIndex | None = None,
     canonical_scale: SupportsFloat | None = None,
 ) -> NDArray[np.int64]:

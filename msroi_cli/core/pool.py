@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, SupportsFloat, SupportsIndex
+from typing import Any, SupportsFloat, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,30 +15,32 @@ from msroi_cli.core.backends.results import empty_result
 from msroi_cli.core.boxes import check_boxes
 from msroi_cli.core.geometry import check_geometry
 from msroi_cli.core.levels import check_levels, levels_of
-from msroi_cli.core.spec import MAX_THREADS, PoolSpec, ScaleLike, SizeLike, check_integer
+from msroi_cli.core.spec import MAX_THREADS, PRESETS, Compat, PoolSpec, ScaleLike, SizeLike, check_integer
 from msroi_cli.errors import ArgumentError
 
+Features: TypeAlias = Sequence[ArrayLike] | Mapping[Any, ArrayLike]
 FLOATS = "efd"  # NumPy's codes of float16, float32 and float64
 
 
 def multi_scale_roi_align(
-    features: Sequence[ArrayLike],
+    features: Features,
     rois: ArrayLike,
     spatial_scales: Sequence[ScaleLike],
     output_size: SizeLike,
     sampling_ratio: SupportsIndex | None = None,
     *,
-    compat: str = "lucid",
+    compat: Compat = "lucid",
     canonical_level: SupportsIndex | None = None,
     canonical_scale: SupportsFloat | None = None,
     aligned: bool | None = None,
     levels: ArrayLike | None = None,
     threads: SupportsIndex | None = None,
-    out: NDArray[Any] | None = None,
+    out: Any = None,
 ) -> NDArray[Any]:
     """Cuts a crop of fixed size for each box out of the pyramid level that fits it.
 
-    features: L levels (N, C, H_l, W_l), finest first, all float16, float32 or float64; anything NumPy can view.
+    features: L levels (N, C, H_l, W_l), finest first, all float16, float32 or float64; anything NumPy can view,
+        tensors with gradients and bfloat16 too, which is read as float32. A dict's values are the levels, in its order.
     rois: (K, 5) = (batch index, x1, y1, x2, y2) in pixels of the network's input; rounded to float32.
     spatial_scales: feature pixels per input pixel of each level, a number or a (y, x) pair.
     output_size: bins of a crop, one integer or (height, width).
@@ -48,7 +50,7 @@ def multi_scale_roi_align(
     aligned: shift boxes by half a cell, as Mask R-CNN's later implementations do.
     levels: (K,) integers, the level of each box, instead of the rule.
     threads: how many threads may work; None: as many as this process has processors.
-    out: an array (K, C, Ho, Wo) of any float dtype to write into, and to return.
+    out: an array (K, C, Ho, Wo) of any float dtype to write into, and to return; or a tensor in memory.
 
     Returns (K, C, Ho, Wo) in the order of the RoIs, in the dtype of the features.
     How far each number may be from the exact average: docs/semantics.md, "Numerical guarantees".
@@ -69,18 +71,18 @@ def multi_scale_roi_align(
     batch, boxes = _check_rois(rois, len(maps[0]))
     chosen = levels_of(boxes, spec) if levels is None else check_levels(levels, len(boxes), len(maps))
     shape = (len(boxes), maps[0].shape[1], *spec.output_size)
+    crops = empty_result(shape, maps[0].dtype.newbyteorder("=")) if out is None else _view_out(out)
     if out is not None:
-        _check_out(out, shape, {"rois": boxes, **{f"features[{level}]": array for level, array in enumerate(maps)}})
-    crops = empty_result(shape, maps[0].dtype.newbyteorder("=")) if out is None else out
+        _check_out(crops, shape, {"rois": boxes, **{f"features[{level}]": array for level, array in enumerate(maps)}})
     pool_into(crops, PoolCall(maps, batch, boxes, chosen, spec), _check_threads(threads))
-    return crops
+    return crops if out is None else out
 
 
 class MultiScaleROIAlign:
     """Lucid's layer of that name: `MultiScaleROIAlign(7)(features, rois, spatial_scales)`, NumPy in, NumPy out.
 
     output_size: bins of a crop, one integer or (height, width).
-    canonical_level: index of the level that a box of `canonical_scale` input pixels, 224 by default, goes to.
+    canonical_level, canonical_scale, compat, aligned, threads: as in `multi_scale_roi_align`.
     canocical_scale: the same as canonical_scale, spelled as some code that is ported spells it.
     Raises ValueError as `multi_scale_roi_align` does.
     """
@@ -88,28 +90,40 @@ class MultiScaleROIAlign:
     def __init__(
         self,
         output_size: SizeLike,
-        canonical_level: int = 2,
+        canonical_level: int | None = None,
         canonical_scale: float | None = None,
         *,
         canocical_scale: float | None = None,
+        compat: Compat = "lucid",
+        aligned: bool | None = None,
+        threads: int | None = None,
     ) -> None:
         if None not in (canonical_scale, canocical_scale) and canonical_scale != canocical_scale:
             raise ArgumentError(
                 f"canocical_scale: expected without canonical_scale, or the same number, got {canocical_scale!r} "
                 f"and {canonical_scale!r}"
             )
-        scale = canonical_scale if canocical_scale is None else canocical_scale
-        spec = PoolSpec.resolve([1], output_size, canonical_level=canonical_level, canonical_scale=scale)
+        spec = PoolSpec.resolve(
+            [1],
+            output_size,
+            compat=compat,
+            aligned=aligned,
+            canonical_level=canonical_level,
+            canonical_scale=canonical_scale if canocical_scale is None else canocical_scale,
+        )
         self.output_size = spec.output_size
         self.canonical_level = spec.canonical_level
         self.canonical_scale = spec.canonical_scale
+        self.compat: Compat = compat
+        self.aligned = spec.aligned
+        self.threads = _check_threads(threads)
 
-    def __call__(
+    def forward(
         self,
-        features: Sequence[ArrayLike],
+        features: Features,
         rois: ArrayLike,
         spatial_scales: Sequence[ScaleLike],
-        sampling_ratio: int = -1,
+        sampling_ratio: int | None = None,
     ) -> NDArray[Any]:
         """The crops (K, C, Ho, Wo) of `rois` (K, 5); see `multi_scale_roi_align`."""
         return multi_scale_roi_align(
@@ -118,19 +132,38 @@ class MultiScaleROIAlign:
             spatial_scales,
             self.output_size,
             sampling_ratio,
+            compat=self.compat,
             canonical_level=self.canonical_level,
             canonical_scale=self.canonical_scale,
+            aligned=self.aligned,
+            threads=self.threads,
         )
+
+    def __call__(
+        self,
+        features: Features,
+        rois: ArrayLike,
+        spatial_scales: Sequence[ScaleLike],
+        sampling_ratio: int | None = None,
+    ) -> NDArray[Any]:
+        """Calls `forward`."""
+        return self.forward(features, rois, spatial_scales, sampling_ratio)
 
     def __repr__(self) -> str:
+        preset = PRESETS[self.compat]
+        more = "" if self.compat == "lucid" else f", compat={self.compat!r}"
+        more += "" if self.aligned == preset.aligned else f", aligned={self.aligned}"
+        more += "" if self.threads is None else f", threads={self.threads}"
         return (
             f"MultiScaleROIAlign(output_size={self.output_size}, canonical_level={self.canonical_level}, "
-            f"canonical_scale={self.canonical_scale:g})"
+            f"canonical_scale={self.canonical_scale:g}{more})"
         )
 
 
-def _check_features(features: Sequence[ArrayLike], count: int) -> list[NDArray[Any]]:
-    if isinstance(features, (Mapping, str)) or not hasattr(features, "__len__") or hasattr(features, "ndim"):
+def _check_features(features: Features, count: int) -> list[NDArray[Any]]:
+    if isinstance(features, Mapping):
+        features = list(features.values())
+    if isinstance(features, str) or not hasattr(features, "__len__") or hasattr(features, "ndim"):
         raise ArgumentError(f"features: expected a sequence of levels (N, C, H, W), got {type(features).__name__}")
     if len(features) != count:
         raise ArgumentError(f"features: expected {count} levels like spatial_scales, got {len(features)}")
@@ -164,6 +197,20 @@ def _check_rois(rois: ArrayLike, images: int) -> tuple[NDArray[np.int64], NDArra
         wanted = f"from 0 to {images - 1}" if images else "of an image, but features has none"
         raise ArgumentError(f"rois[{bad[0]}]: expected a batch index {wanted}, got {index[bad[0]]:g}")
     return index.astype(np.int64), check_boxes("rois", array[:, 1:])
+
+
+def _view_out(out: Any) -> Any:
+    """A tensor as an array of the same memory; raises ArgumentError where it has gradients or is on a device."""
+    if not hasattr(out, "detach"):
+        return out
+    if getattr(out, "requires_grad", False):
+        raise ArgumentError(
+            "out: expected a tensor without gradients, which are not computed, got one that requires them"
+        )
+    try:
+        return out.numpy()
+    except (TypeError, RuntimeError) as error:
+        raise ArgumentError(f"out: expected a tensor that NumPy can view, got one that it cannot ({error})") from error
 
 
 def _check_out(out: NDArray[Any], shape: tuple[int, ...], inputs: Mapping[str, NDArray[Any]]) -> None:

@@ -6,12 +6,13 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, SupportsFloat, SupportsIndex, TypeAlias
+from typing import Any, Literal, SupportsFloat, SupportsIndex, TypeAlias
 
 from msroi_cli.errors import ArgumentError
 
 ScaleLike: TypeAlias = SupportsFloat | Sequence[SupportsFloat]
 SizeLike: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
+Compat: TypeAlias = Literal["lucid", "torchvision", "detectron2", "mmdet"]
 
 MAX_SAMPLING_RATIO = 1024
 MAX_THREADS = 4096

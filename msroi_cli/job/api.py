@@ -6,17 +6,28 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, SupportsIndex, TypeVar
+from typing import Any, Protocol, SupportsIndex, TypeVar, get_args
 
-from msroi_cli.core.reduce import REDUCTIONS
-from msroi_cli.core.spec import ScaleLike, SizeLike
+from msroi_cli.core.spec import Compat, ScaleLike, SizeLike
 from msroi_cli.errors import ArgumentError, InputError
 from msroi_cli.io.pyramid.levels import LevelChoice, pair_of
 from msroi_cli.io.stream.protocol import Pyramid
 from msroi_cli.job.cluster.environment import shards_from
 from msroi_cli.job.cluster.run import extract_with_workers
 from msroi_cli.job.crops import open_crops
-from msroi_cli.job.extract.prepare import BAD_BOX_POLICIES, prepared
+from msroi_cli.job.extract.literals import (
+    BoxFormat,
+    BoxSpace,
+    CompressionName,
+    Dtype,
+    ImageKey,
+    OnBadBox,
+    OnNonfinite,
+    OnUnknownImage,
+    Order,
+    Reduce,
+)
+from msroi_cli.job.extract.prepare import prepared
 from msroi_cli.job.extract.run import extract as run
 from msroi_cli.job.request import BoxChoice, BoxOptions, ExtractRequest, PoolOptions
 from msroi_cli.job.shards import Shard
@@ -26,16 +37,16 @@ from msroi_cli.job.summary import Summary
 T = TypeVar("T")
 
 CHOICES = {
-    "box_format": (None, "xyxy", "xywh", "cxcywh"),
-    "box_space": (None, "original", "input"),
-    "image_key": (None, "index", "id", "file_name"),
-    "on_unknown_image": ("error", "skip"),
-    "on_bad_box": tuple(BAD_BOX_POLICIES),
-    "dtype": (None, "float16", "float32", "float64"),
-    "compression": (None, "gzip", "lzf"),
-    "reduce": (None, *REDUCTIONS),
-    "order": ("input", "image"),
-    "on_nonfinite": ("warn", "error"),
+    "box_format": (None, *get_args(BoxFormat)),
+    "box_space": (None, *get_args(BoxSpace)),
+    "image_key": (None, *get_args(ImageKey)),
+    "on_unknown_image": get_args(OnUnknownImage),
+    "on_bad_box": get_args(OnBadBox),
+    "dtype": (None, *get_args(Dtype)),
+    "compression": (None, *get_args(CompressionName)),
+    "reduce": (None, *get_args(Reduce)),
+    "order": get_args(Order),
+    "on_nonfinite": get_args(OnNonfinite),
 }
 
 
@@ -53,7 +64,7 @@ def extract(
     *,
     output_size: SizeLike = 7,
     sampling_ratio: int | None = None,
-    compat: str = "lucid",
+    compat: Compat = "lucid",
     aligned: bool | None = None,
     canonical_level: int | None = None,
     canonical_scale: float | None = None,
@@ -62,24 +73,24 @@ def extract(
     strides: Sequence[ScaleLike] | None = None,
     scales: Sequence[ScaleLike] | None = None,
     group: str | None = None,
-    box_format: str | None = None,
-    box_space: str | None = None,
+    box_format: BoxFormat | None = None,
+    box_space: BoxSpace | None = None,
     normalized: bool = False,
-    image_key: str | None = None,
+    image_key: ImageKey | None = None,
     columns: Mapping[str, str] | None = None,
     coco_images: str | os.PathLike[str] | None = None,
-    on_bad_box: str = "error",
-    on_unknown_image: str = "error",
+    on_bad_box: OnBadBox = "error",
+    on_unknown_image: OnUnknownImage = "error",
     min_score: float | None = None,
     categories: Sequence[int | str] | None = None,
     images: Sequence[int | str] | None = None,
     min_size: float | None = None,
     top: int | None = None,
-    on_nonfinite: str = "warn",
-    dtype: str | None = None,
-    reduce: str | None = None,
-    order: str = "input",
-    compression: str | None = None,
+    on_nonfinite: OnNonfinite = "warn",
+    dtype: Dtype | None = None,
+    reduce: Reduce | None = None,
+    order: Order = "input",
+    compression: CompressionName | None = None,
     compression_level: int = 4,
     threads: int | None = None,
     shard: str | None = None,

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from msroi_cli.errors import InputError, UsageError
+from msroi_cli.errors import InputError, UsageError, unreadable
 from msroi_cli.io.files.picture import read_picture
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".jp2"))
@@ -55,7 +55,7 @@ def _listed(file: Path) -> list[Path]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
+        raise unreadable(file, error) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: expected UTF-8 text with a path a line, got {error.object[:20]!r}") from error
     return [file.parent / line.strip() for line in lines if line.strip()]

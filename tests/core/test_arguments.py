@@ -42,7 +42,7 @@ INF, NAN = float("inf"), float("nan")
 # The change to a good call; then what the message says, word for word up to a regular expression.
 BAD_FEATURES = {
     "one array": ({"features": FEATURES[0]}, "features: expected a sequence of levels (N, C, H, W), got ndarray"),
-    "a mapping": ({"features": {"p2": 1}}, "features: expected a sequence of levels (N, C, H, W), got dict"),
+    "a mapping of one level": ({"features": {"p2": 1}}, "features: expected 2 levels like spatial_scales, got 1"),
     "a string": ({"features": "p2"}, "features: expected a sequence of levels (N, C, H, W), got str"),
     "nothing": ({"features": None}, "features: expected a sequence of levels (N, C, H, W), got NoneType"),
     "a generator": ({"features": iter(FEATURES)}, "features: expected a sequence of levels (N, C, H, W), got list_it"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.errors import InputError
+from msroi_cli.errors import InputError, unreadable
 from msroi_cli.io.boxes.table import BoxTable, whole_numbers
 from msroi_cli.io.columns import BoxColumns
 from msroi_cli.io.files.natural import natural_key
@@ -32,7 +32,7 @@ def read_yolo_folder(folder: Path) -> tuple[BoxTable, bytes]:
     try:
         contents = [(path, path.read_bytes()) for path in label_files(folder)]
     except OSError as error:
-        raise InputError(f"{error.filename}: cannot be read: {error.strerror or error}") from error
+        raise unreadable(error.filename, error) from error
     if not contents:
         raise InputError(f"{folder}: expected a folder of YOLO labels, .txt files of {LIKE}, got none")
     parts = [_parse(str(path), content) for path, content in contents]

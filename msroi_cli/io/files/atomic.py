@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from msroi_cli.errors import RunError, UsageError
+from msroi_cli.errors import MsroiError, RunError, UsageError
 from msroi_cli.io.files.durability import sync
 from msroi_cli.io.files.target import check_target
 from msroi_cli.io.files.work import create
@@ -52,6 +52,8 @@ def failures_named(path: Path) -> Iterator[None]:
     """Turns an OSError of the block into a RunError that names the file the user asked for."""
     try:
         yield
+    except MsroiError:
+        raise
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msroi_cli.errors import InputError
+from msroi_cli.errors import InputError, unreadable
 
 FINGERPRINT_BYTES = 1 << 20
 # Of many files together, and at each end of one of many.
@@ -58,7 +58,7 @@ class Location:
                         return True
                     start = start * 2 or 512
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+            raise unreadable(self.path, error) from error
         return False
 
     def content(self, limit: int = -1) -> bytes:
@@ -67,7 +67,7 @@ class Location:
             with self.path.open("rb") as file:
                 return file.read(limit)
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+            raise unreadable(self.path, error) from error
 
     def at(self, *parts: str) -> str:
         """The name of something inside, for messages: `maps.h5:/17/p3`."""
@@ -121,7 +121,7 @@ class Source:
                     file.seek(start)
                     digest.update(file.read(FINGERPRINT_BYTES))
         except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+            raise unreadable(path, error) from error
         return cls(path.name, size, "sha256-ends:" + digest.hexdigest())
 
     @classmethod
@@ -143,7 +143,7 @@ class Source:
                     file.seek(max(0, size - share))
                     end = file.read(share)
             except OSError as error:
-                raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+                raise unreadable(path, error) from error
             inside = os.fsencode(path.absolute().relative_to(folder))
             for content in (inside, str(size).encode(), start, end):
                 digest.update(len(content).to_bytes(8, "little") + content)

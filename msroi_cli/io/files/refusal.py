@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from msroi_cli.errors import InputError, MsroiError
+from msroi_cli.errors import InputError, MissingFileError, MsroiError
 
 
 @contextmanager
@@ -20,7 +20,8 @@ def refusing(where: object) -> Iterator[None]:
     except (MsroiError, MemoryError):
         raise
     except Exception as error:
-        raise InputError(f"{where}: cannot be read: {reason(error)}") from error
+        kind = MissingFileError if isinstance(error, FileNotFoundError) else InputError
+        raise kind(f"{where}: cannot be read: {reason(error)}") from error
 
 
 def reason(error: BaseException) -> str:

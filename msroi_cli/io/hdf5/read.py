@@ -7,7 +7,7 @@ from itertools import islice
 
 import h5py
 
-from msroi_cli.errors import InputError
+from msroi_cli.errors import InputError, MissingFileError
 from msroi_cli.io.files.access import Access
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.errors import H5PY_ERRORS, guarded
@@ -40,6 +40,8 @@ def open_group(location: Location, expected: str, access: Access | None = None) 
 
     Its `close` closes the file and those that it links to.
     """
+    if not location.path.exists():
+        raise MissingFileError(f"{location.path}: expected {expected}, got none: No such file or directory")
     with guarded(location.path, f"expected {expected}, got no readable HDF5 file"):
         file = InputFile(location.path, access or Access())
     try:

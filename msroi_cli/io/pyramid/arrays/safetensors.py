@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from msroi_cli.errors import InputError
+from msroi_cli.errors import InputError, unreadable
 from msroi_cli.io.files.location import Location, parse_json
 from msroi_cli.io.pyramid.arrays.batched import SIDE_ARRAYS
 from msroi_cli.io.pyramid.arrays.stored import StoredArray, StoredArrays
@@ -44,7 +44,7 @@ def is_safetensors(path: Path) -> bool:
             start = file.read(9)
             size = file.seek(0, 2)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     return len(start) == 9 and start[8:] == b"{" and 2 <= int.from_bytes(start[:8], "little") <= size - 8
 
 
@@ -87,7 +87,7 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
             length = int.from_bytes(file.read(8), "little")
             content = file.read(min(length, LONGEST_HEADER))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     if len(content) != length:
         raise InputError(f"{path}: expected a header of {length} bytes, got {len(content)}")
     header = parse_json(path, content)

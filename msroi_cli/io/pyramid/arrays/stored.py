@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.errors import InputError
+from msroi_cli.errors import InputError, unreadable
 from msroi_cli.io.features.contiguous import ContiguousMap, RawFile
 from msroi_cli.io.features.source import LibraryMap, MapSource
 from msroi_cli.io.files.location import Location, Source
@@ -88,7 +88,7 @@ class StoredArrays(BatchedArrays):
                     self._files[array.path] = RawFile(os.open(array.path, os.O_RDONLY), str(array.path))
         except OSError as error:
             self.close()
-            raise InputError(f"{error.filename}: cannot be read: {error.strerror or error}") from error
+            raise unreadable(error.filename, error) from error
 
     def source(self, image: int, level: int) -> MapSource:
         """One entry of an array."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from msroi_cli.errors import InputError, RunError
+from msroi_cli.errors import InputError, RunError, unreadable
 from msroi_cli.io.features.contiguous import RawFile
 from msroi_cli.io.files.handles import Handles
 
@@ -43,7 +43,7 @@ class OpenedByName(RawFile):
         try:
             return cls(NOT_OPEN, name, FileState.of(os.stat(name)), descriptors)  # noqa: PTH116
         except OSError as error:
-            raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
+            raise unreadable(name, error) from error
 
     def read_into(self, buffers: Sequence[Any], offset: int, where: str) -> None:
         """As for an open file; raises InputError where it has changed, RunError where it cannot be opened."""

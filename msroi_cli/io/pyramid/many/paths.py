@@ -6,7 +6,7 @@ import glob
 import os
 from pathlib import Path
 
-from msroi_cli.errors import InputError, MsroiError, UsageError
+from msroi_cli.errors import InputError, MsroiError, UsageError, unreadable
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.files.natural import natural_key
 
@@ -48,7 +48,7 @@ def holds_arrays(folder: Path) -> bool:
         with os.scandir(folder) as entries:
             return any(entry.name.endswith(".npy") and not entry.name.startswith(".") for entry in entries)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be read: {error.strerror or error}") from error
+        raise unreadable(folder, error) from error
 
 
 def files_of(location: Location) -> list[Path]:
@@ -92,7 +92,7 @@ def _in_folder(folder: Path) -> list[Location]:
     """The pyramids in a folder and the folders below it; hidden names are left out."""
 
     def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename}: cannot be read: {error.strerror or error}") from error
+        raise unreadable(error.filename, error) from error
 
     found = []
     for name, folders, files in os.walk(folder, onerror=refuse):
