@@ -62,7 +62,7 @@ class FolderCrops(Crops):
         for file, part in zip(files, self.parts, strict=True):
             pairs = (
                 ("parameters", file.parameters, first.parameters),
-                ("sources", file.sources, first.sources),
+                ("sources", _contents(file.sources), _contents(first.sources)),
                 ("crops", (file.shape[1:], file.dtype), (first.shape[1:], first.dtype)),
                 ("rows of the job", part.rows, self.parts[0].rows),
                 ("first image", part.first_image, images),
@@ -157,6 +157,13 @@ class FolderCrops(Crops):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_crops, (self.path.absolute(),)
+
+
+def _contents(sources: Mapping[str, Any]) -> dict[str, Any]:
+    """The sources without their times: each machine may have a copy of the inputs."""
+    return {
+        role: {name: value for name, value in source.items() if name != "modified"} for role, source in sources.items()
+    }
 
 
 def _part(file: Crops, index: int, count: int) -> Part:

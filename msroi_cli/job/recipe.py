@@ -26,6 +26,7 @@ class Recipe:
     group: where the group of an image lies in the pyramid, None for the usual places. choice: what boxes were
     chosen by, as `BoxChoice.as_dict`. made: how the features were made, of those that were not stored.
     assign: which levels boxes were pooled from, "canonical", "all" or the name of a level.
+    backend: "native", or "numpy", whose crops may differ in the last bits.
     """
 
     spec: PoolSpec
@@ -37,6 +38,7 @@ class Recipe:
     choice: Mapping[str, Any] = field(default_factory=dict)
     made: Mapping[str, Any] | None = None
     assign: str = "canonical"
+    backend: str = "native"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; `parse` reads them back."""
@@ -50,6 +52,7 @@ class Recipe:
             **self.choice,
             **({"assign": self.assign} if self.assign != "canonical" else {}),
             **({"made": dict(self.made)} if self.made else {}),
+            **({"backend": self.backend} if self.backend != "native" else {}),
         }
 
     @classmethod
@@ -70,6 +73,7 @@ class Recipe:
             {name: parameters[name] for name in BoxChoice.__dataclass_fields__ if name in parameters},
             found.object("made"),
             found.text("assign") or "canonical",
+            found.one_of("backend", ("native", "numpy")),
         )
 
     @classmethod

@@ -79,7 +79,10 @@ class CropsHeader:
 
     def sources_as_dict(self) -> dict[str, Any]:
         """The sources as plain JSON values."""
-        return {role: asdict(source) for role, source in self.sources.items()}
+        return {
+            role: {name: value for name, value in asdict(source).items() if value is not None}
+            for role, source in self.sources.items()
+        }
 
     @property
     def row_bytes(self) -> int:

@@ -99,11 +99,15 @@ def parse_json(where: object, content: bytes, **options: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What an output says of an input: its name, its size in bytes and a fingerprint of its content."""
+    """What an output says of an input: its name, its size in bytes and a fingerprint of its content.
+
+    modified: when it changed last, ns; of several files, what changes when one of them does; None if that is not known.
+    """
 
     name: str
     size: int
     fingerprint: str
+    modified: str | int | None = None
 
     @classmethod
     def of_bytes(cls, name: str, content: bytes) -> Source:
@@ -148,4 +152,4 @@ class Source:
             for content in (inside, str(size).encode(), start, end):
                 digest.update(len(content).to_bytes(8, "little") + content)
             total += size
-        return cls(name, total, "sha256-files:" + digest.hexdigest())
+        return cls(name, total, "sha256-files:" + digest.hexdigest(), last_modified(paths))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.core.backends.environment import backend_name
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import UsageError
 from msroi_cli.io.boxes.open import box_files
@@ -85,10 +86,14 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
         part = None
         if request.shard is not None:
             part, plan = shard_of(plan, pyramid, request)
-        sources = {"pyramid": pyramid.fingerprint(), **used, "boxes": joined.source}
+        sources = {
+            "pyramid": replace(pyramid.fingerprint(), modified=pyramid.modified()),
+            **used,
+            "boxes": replace(joined.source, modified=_boxes_modified(request.boxes)),
+        }
         header = _header(request, pyramid, spec, plan, joined, sources, part)
         budget = Budget.of(request.memory, header, plan, spec, pyramid)
-        identity = _identity(header, budget, {"pyramid": pyramid.modified(), "boxes": _boxes_modified(request.boxes)})
+        identity = _identity(header, budget)
         yield Extraction(
             request,
             pyramid,
@@ -199,11 +204,11 @@ def _boxes_modified(boxes: Any) -> str | int | None:
     return last_modified(box_files(boxes)) if isinstance(boxes, str) else None
 
 
-def _identity(header: CropsHeader, budget: Budget, modified: Mapping[str, Any]) -> dict[str, Any]:
+def _identity(header: CropsHeader, budget: Budget) -> dict[str, Any]:
     """What two runs must have in common for one to resume the other."""
     return {
         "inputs": header.sources_as_dict(),
-        "modified": dict(modified),
+        "backend": backend_name(),
         "options": dict(header.parameters),
         "part": None if header.part is None else asdict(header.part),
         "crops": {"shape": list(header.shape), "dtype": header.dtype.str},
@@ -222,6 +227,16 @@ def _recipe(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, joined: J
     box = replace(request.box, **read_as)
     names = tuple(level.name for level in pyramid.levels)
     choice = request.box.choice.as_dict()
+    group = request.levels.group
     return Recipe(
-        spec, names, box, request.reduce, request.order, request.levels.group, choice, pyramid.about(), request.assign
+        spec,
+        names,
+        box,
+        request.reduce,
+        request.order,
+        group,
+        choice,
+        pyramid.about(),
+        request.assign,
+        backend_name(),
     )

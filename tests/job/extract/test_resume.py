@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from msroi_cli import open_crops
+from msroi_cli.core.backends.environment import NATIVE
 from msroi_cli.io.crops.compressed import SpoolWriter
 from msroi_cli.io.crops.contiguous import PlainWriter
 from msroi_cli.io.files.journal import Journal
@@ -134,7 +135,7 @@ def test_other_options_are_refused_and_nothing_is_lost(tmp_path, job, monkeypatc
 def test_changed_inputs_are_refused(tmp_path, job, monkeypatch, which):
     cut_short(tmp_path, job, monkeypatch)
     os.utime(job[which], (1, 1))
-    refused(extract(tmp_path, job, "--resume"), 2, "cannot resume: modified .* was ")
+    refused(extract(tmp_path, job, "--resume"), 2, "cannot resume: inputs (pyramid|boxes) modified was ")
 
 
 def test_unfinished_work_is_not_lost_without_a_word(tmp_path, job, monkeypatch):
@@ -169,6 +170,51 @@ def test_resume_of_what_is_whole_does_nothing(tmp_path, job):
         extract(tmp_path, job, "--resume", "--output-size", "5"), 2, "it is whole, but of another job: .*output_size"
     )
     assert (tmp_path / "o.h5").read_bytes() == before
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_is_whole_is_of_its_inputs_as_they_were(tmp_path, job, which):
+    """The size, the first and the last mebibyte of a file may stay while what is between changes."""
+    extract(tmp_path, job)
+    os.utime(job[which], ns=(1, 1))
+    before = (tmp_path / "o.h5").read_bytes()
+    pattern = r"o\.h5: cannot resume: it is whole, but of another job: sources (pyramid|boxes) modified was "
+    refused(extract(tmp_path, job, "--resume"), 2, pattern)
+    assert (tmp_path / "o.h5").read_bytes() == before
+
+
+def test_what_is_whole_gets_a_new_time(tmp_path, job):
+    extract(tmp_path, job)
+    os.utime(tmp_path / "o.h5", ns=(10**9, 10**9))
+    before = (tmp_path / "o.h5").read_bytes()
+    extract(tmp_path, job, "--resume")
+    assert (tmp_path / "o.h5").stat().st_mtime > job[0].stat().st_mtime
+    assert (tmp_path / "o.h5").read_bytes() == before
+
+
+def test_a_whole_file_that_knows_no_times_is_whole(tmp_path, job):
+    extract(tmp_path, job)
+    with h5py.File(tmp_path / "o.h5", "r+") as file:
+        sources = json.loads(file.attrs["sources"])
+        for source in sources.values():
+            del source["modified"]
+        file.attrs["sources"] = json.dumps(sources)
+    extract(tmp_path, job, "--resume")
+
+
+@pytest.mark.parametrize(("first", "then"), [("numpy", "native"), ("native", "numpy")])
+def test_another_backend_does_not_go_on(tmp_path, job, monkeypatch, first, then):
+    if not NATIVE:
+        pytest.skip("there is one backend only")
+    monkeypatch.setenv("MSROI_BACKEND", first)
+    cut_short(tmp_path, job, monkeypatch)
+    monkeypatch.setenv("MSROI_BACKEND", then)
+    refused(extract(tmp_path, job, "--resume"), 2, f"cannot resume: backend was '{first}', now '{then}'")
+    monkeypatch.setenv("MSROI_BACKEND", first)
+    extract(tmp_path, job, "--resume")
+    assert open_crops(tmp_path / "o.h5").parameters.get("backend", "native") == first
+    monkeypatch.setenv("MSROI_BACKEND", then)
+    refused(extract(tmp_path, job, "--resume"), 2, "of another job: parameters backend was ")
 
 
 def test_second_job_is_refused_while_the_first_lives(tmp_path, job):
