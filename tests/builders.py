@@ -163,9 +163,12 @@ def ran(*args, stdin=b"", **options):
 
 
 def refused(result, code, pattern):
-    """Asserts that a run ended as errors should: its code, one line on standard error, nothing on standard output."""
+    """Asserts that a run ended as errors should: its code, one line on standard error, nothing on standard output.
+
+    Warnings about the inputs may stand before it.
+    """
     assert (result.exit_code, result.stdout) == (code, ""), (result.exit_code, result.stdout, result.stderr)
-    lines = result.stderr.splitlines()
+    lines = [line for line in result.stderr.splitlines() if not line.startswith(("warning: ", "  "))]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("msroi: error: "), result.stderr
     assert re.search(pattern, lines[0]), lines[0]

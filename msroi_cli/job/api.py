@@ -87,6 +87,7 @@ def extract(
     min_size: float | None = None,
     top: int | None = None,
     on_nonfinite: OnNonfinite = "warn",
+    strict: bool = False,
     dtype: Dtype | None = None,
     reduce: Reduce | None = None,
     order: Order = "input",
@@ -106,7 +107,8 @@ def extract(
     pyramid: the name of a file, or an object with the members of `msroi_cli.Pyramid`.
     boxes: the name of a file, an array (K, 5) of image index x1 y1 x2 y2, a dict of arrays (k, 4) by image id, or a
         table (pandas, Arrow, polars) with columns image_id and x1 y1 x2 y2, x y w h, or cx cy w h.
-    The other options are those of the command. workers: processes, for which the file that calls needs
+    The other options are those of the command. strict: what the summary would have as `warnings` of the inputs is an
+    InputError before `out` is touched. workers: processes, for which the file that calls needs
     `if __name__ == "__main__":`. memory: bytes. progress is called with the number of boxes just done.
     stop: an event; once it is set, the job ends after the batches under way, and what was done stays for `resume`.
 
@@ -150,6 +152,7 @@ def extract(
         assign=assign,
         shard=_shard(shard, workers),
         workers=workers,
+        strict=strict,
     )
     if workers > 1 and not isinstance(request.pyramid, str):
         raise ArgumentError("workers: expected a pyramid in files, which every process can open, got an object")

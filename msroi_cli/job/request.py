@@ -109,7 +109,7 @@ class ExtractRequest:
 
     reduce: "mean" or "max" for vectors instead of crops. order: "input" or "image", of the rows. shard: makes `out` a
     folder, and writes the part of this shard. workers: processes. on_nonfinite: "warn" or "error", of crops with NaN or
-    infinities.
+    infinities. strict: warnings about the inputs are errors. dry_run: nothing is to be pooled.
     """
 
     pyramid: str | Pyramid
@@ -131,6 +131,13 @@ class ExtractRequest:
     on_nonfinite: str = "warn"
     model: ModelOptions | None = None
     assign: str = "canonical"
+    strict: bool = False
+    dry_run: bool = False
+
+    @property
+    def every_image(self) -> bool:
+        """Whether all images that have boxes are looked at before the work begins, not only the first."""
+        return self.strict or self.dry_run
 
     @property
     def files(self) -> list[str]:

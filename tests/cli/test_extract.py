@@ -223,7 +223,7 @@ def test_verbose_says_what_was_found(tmp_path, inputs):
 def test_dry_run_says_it_on_standard_output_and_writes_nothing(tmp_path, inputs):
     before = sorted(tmp_path.iterdir())
     result = run("extract", *inputs, "-o", tmp_path / "o.h5", "--dry-run", "--output-size", "5x3")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (0, run("validate", *inputs).stdout)
     for part in ("read", "pool", "write", "(30, 3, 5, 3)", str(tmp_path / "o.h5")):
         assert part in result.stdout
     assert sorted(tmp_path.iterdir()) == before

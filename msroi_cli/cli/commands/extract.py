@@ -52,6 +52,11 @@ Example:
     show_default=True,
     help="Crops with NaN or infinities: warn, or stop before OUT is there; --resume --on-nonfinite warn continues.",
 )
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Warnings about the inputs are errors, found before OUT is touched; the levels of all images are looked at.",
+)
 @options.reduce_option
 @click.option(
     "--compression",
@@ -116,7 +121,7 @@ def extract(
     workers = given.pop("workers")
     if workers is not None and shards != (None,):
         raise UsageError("--workers: expected without --shard, got both")
-    request = _request(given)
+    request = replace(_request(given), dry_run=dry_run)
     _check_stats(stats, request)
     for shard in shards:
         # A shard is one process's work.
@@ -140,6 +145,8 @@ def _extract(
     with prepared(request) as job:
         if verbose:
             say(f"using   {backend_text()}\n{_description(job)}", lines=True)
+        if job.warnings and not quiet:
+            say(findings_text(job.warnings), lines=True)
         if dry_run:
             _dry_run(job)
         else:

@@ -29,6 +29,7 @@ Exit codes: 0 extract would work; 3 it would not.
 @click.argument("pyramid")
 @click.argument("boxes")
 @click.option("--json", "as_json", is_flag=True, help="Print all findings as one JSON object.")
+@click.option("--strict", is_flag=True, help="Exit with 3 for warnings too, as extract --strict does.")
 @options.pool_options
 @options.assign_option
 @options.level_options
@@ -37,12 +38,13 @@ Exit codes: 0 extract would work; 3 it would not.
 @choice_options
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing if there are no findings.")
 @click.pass_context
-def validate(context: click.Context, /, as_json: bool, quiet: bool, **given: Any) -> None:
+def validate(context: click.Context, /, as_json: bool, strict: bool, quiet: bool, **given: Any) -> None:
     """Check PYRAMID and BOXES without pooling, and list every problem.
 
-    Takes the options of extract. Errors are what extract refuses; warnings are valid but implausible: boxes outside the
-    picture, x and y swapped, xywh read as xyxy, original pixels read as input pixels, levels whose sizes do not follow
-    their strides. Prints nothing on standard output if there are no findings.
+    Takes the options of extract. Errors are what extract refuses; warnings, which extract prints before it starts, are
+    valid but implausible: boxes outside the picture, x and y swapped, xywh read as xyxy, original pixels read as input
+    pixels, levels whose sizes do not follow their strides, and the like. Prints nothing on standard output if there are
+    no findings.
     """
     from msroi_cli.job.validate.checks import validate as validated
 
@@ -53,7 +55,8 @@ def validate(context: click.Context, /, as_json: bool, quiet: bool, **given: Any
         click.echo(printable(findings_text(result.findings), keep="\n"))
     if not quiet and not result.findings:
         say(f"{result.boxes:,} boxes of {result.images:,} images: no findings")
-    context.exit(0 if result.extractable else InputError.exit_code)
+    good = result.extractable and not (strict and result.warnings)
+    context.exit(0 if good else InputError.exit_code)
 
 
 def _request(*, pyramid: str, boxes: str, **given: Any) -> ValidateRequest:

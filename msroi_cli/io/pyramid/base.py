@@ -137,6 +137,21 @@ class Pyramid(ABC):
         _, height, width = self.source(image, 0).shape
         return width / self.levels[0].scale[1], height / self.levels[0].scale[0]
 
+    def stated_input_size(self, image: int) -> tuple[float, float] | None:
+        """(width, height) of the network's input, if it is known before the maps are; of maps that are, None."""
+        return None
+
+    def image_sizes_of(self, images: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The `image_size` of some images, (n, 2), NaN where there is none."""
+        sizes = [self.image_size(image) or (np.nan, np.nan) for image in images.tolist()]
+        return np.array(sizes, np.float64).reshape(-1, 2)
+
+    def factors_of(self, images: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The scale factors of some images, NaN where there is none, and their offsets, (n, 2) each."""
+        factors = [self.scale_factor(image) or (np.nan, np.nan) for image in images.tolist()]
+        offsets = [self.offset(image) for image in images.tolist()]
+        return np.array(factors, np.float64).reshape(-1, 2), np.array(offsets, np.float64).reshape(-1, 2)
+
 
 class BatchedPyramid(Pyramid):
     """Images of one size: levels (N, C, H, W), and per image what stands beside them.
@@ -166,3 +181,13 @@ class BatchedPyramid(Pyramid):
     def image_size(self, image: int) -> tuple[float, float] | None:
         """The image's row of `image_sizes`."""
         return None if self.sizes is None else (self.sizes[image, 0], self.sizes[image, 1])
+
+    def image_sizes_of(self, images: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Their rows of `image_sizes`."""
+        return np.full((len(images), 2), np.nan) if self.sizes is None else np.asarray(self.sizes[images], np.float64)
+
+    def factors_of(self, images: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Their rows of `scale_factors` and `offsets`."""
+        factors = np.full((len(images), 2), np.nan) if self.factors is None else self.factors[images]
+        offsets = np.zeros((len(images), 2)) if self.offsets is None else self.offsets[images]
+        return np.asarray(factors, np.float64), np.asarray(offsets, np.float64)

@@ -101,6 +101,10 @@ class StreamedPyramid(base.Pyramid):
             )
         return size
 
+    def stated_input_size(self, image: int) -> tuple[float, float] | None:
+        """As the object says, None if it does not."""
+        return self.geometry(image).input_size
+
     def shapes(self, image: int) -> list[tuple[int, int]]:
         """The sizes that the strides make of the image's input, or of a typical one, before the maps are made."""
         width, height = self.geometry(image).input_size or TYPICAL_INPUT

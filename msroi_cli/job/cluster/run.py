@@ -21,7 +21,8 @@ from msroi_cli.job.cluster.engine import run_shards
 from msroi_cli.job.cluster.processes import processes
 from msroi_cli.job.crops import open_parts
 from msroi_cli.job.extract.prepare import Extraction
-from msroi_cli.job.extract.run import CHECKED_FIRST, check
+from msroi_cli.job.extract.run import check
+from msroi_cli.job.join.geometry import CHECKED_FIRST
 from msroi_cli.job.merge import MergeRequest, merge
 from msroi_cli.job.summary import Summary
 
@@ -51,7 +52,7 @@ def extract_with_workers(
     folder = parts_folder(job.output.path)
     _take(folder, job)
     threads = job.request.threads or max(1, default_threads() // workers)
-    request = replace(job.request, out=folder, threads=threads)
+    request = replace(job.request, out=folder, threads=threads, strict=False)
     run_shards(request, workers * SHARDS_PER_WORKER, processes(workers), progress, stop)
     with open_parts(folder) as crops:
         merge(crops, MergeRequest(job.output.path, job.request.resume, job.request.overwrite), stop=stop)

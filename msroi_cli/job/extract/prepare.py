@@ -33,6 +33,8 @@ from msroi_cli.job.join.assignment import Assignment
 from msroi_cli.job.join.boxes import UNKNOWN_IMAGE, JoinedBoxes, joined_boxes, reason_counts
 from msroi_cli.job.recipe import Recipe
 from msroi_cli.job.request import ExtractRequest
+from msroi_cli.job.validate.findings import Finding
+from msroi_cli.job.validate.warnings import Examiner
 
 # What becomes of a box that cannot be pooled: the value of its crop, or None where it has no crop.
 BAD_BOX_POLICIES: dict[str, float | None] = {"error": None, "drop": None, "zero": 0.0, "nan": float("nan")}
@@ -47,6 +49,7 @@ class Extraction:
     """A job that can run: its inputs are open, and everything about its output but the crops is known.
 
     invalid: how many boxes cannot be pooled, by reason. left_out: how many are not chosen, by reason.
+    warnings: what is valid but implausible about the inputs.
     fill: the value of crops that are not pooled. unusable: why images that boxes use are left out, by their number.
     """
 
@@ -59,6 +62,7 @@ class Extraction:
     budget: Budget
     invalid: Mapping[str, int]
     left_out: Mapping[str, int]
+    warnings: Sequence[Finding]
     fill: float | None
     unusable: Mapping[int, str]
     assignment: Assignment
@@ -76,7 +80,10 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
         _check_apart(request, pyramid)
         spec = _spec(request, pyramid)
         assignment = Assignment.of(request.assign, pyramid)
-        joined = joined_boxes(request.boxes, pyramid, request.box)
+        examiner = Examiner(pyramid, request.box, request.every_image)
+        joined = joined_boxes(request.boxes, pyramid, request.box, examiner.examine)
+        if request.strict:
+            examiner.refuse()
         good = joined.invalid_reason == 0
         # Where invalid boxes keep their rows, filled, boxes of unknown images do, too.
         drop = request.box.on_bad_box in ("error", "drop")
@@ -92,6 +99,7 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
             "boxes": replace(joined.source, modified=_boxes_modified(request.boxes)),
         }
         header = _header(request, pyramid, spec, plan, joined, sources, part)
+        header = replace(header, warnings=[finding.as_dict() for finding in examiner.found])
         budget = Budget.of(request.memory, header, plan, spec, pyramid)
         identity = _identity(header, budget)
         yield Extraction(
@@ -104,6 +112,7 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
             budget,
             reason_counts(joined.invalid_reason),
             joined.left_out,
+            examiner.found,
             BAD_BOX_POLICIES[request.box.on_bad_box],
             joined.unusable,
             assignment,

@@ -28,17 +28,13 @@ from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.job.extract.plan import NO_IMAGE, Batch
 from msroi_cli.job.extract.pooling import Pooler, Pooling
 from msroi_cli.job.extract.prepare import Extraction
-from msroi_cli.job.join.geometry import checked_sizes
+from msroi_cli.job.join.geometry import CHECKED_FIRST, checked_sizes
 from msroi_cli.job.summary import Summary, moments_records, summarize
 from msroi_cli.job.validate.findings import Finding
 from msroi_cli.job.validate.nonfinite import Rows, nonfinite_error, nonfinite_findings, nonfinite_rows
 
 Progress = Callable[[int], None]
 Stop = Callable[[], int]
-
-
-# Images that are checked before the work begins. What is wrong with one is mostly wrong with the first of them.
-CHECKED_FIRST = 256
 
 
 def check(job: Extraction, images: int | None = None) -> None:
@@ -226,5 +222,5 @@ def _summary(
         invalid=job.invalid,
         left_out=job.left_out,
         elapsed=0.0,
-        warnings=[*map(Finding.parse, job.header.warnings), *about_crops],
+        warnings=[*job.warnings, *about_crops],
     )

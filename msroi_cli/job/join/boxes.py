@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +53,20 @@ class JoinedBoxes:
     unusable: Mapping[int, str]
 
 
-def joined_boxes(boxes_of: Any, pyramid: Pyramid, options: BoxOptions) -> JoinedBoxes:
+# Takes the table of the boxes, their images (K,), the boxes (K, 4) in input pixels, the reasons (K,) why they cannot be
+# pooled, and how many others the options leave out, by reason.
+Examine = Callable[
+    [BoxTable, NDArray[np.int64], NDArray[np.float32], NDArray[np.uint8], Mapping[str, int]],
+    None,
+]
+
+
+def joined_boxes(
+    boxes_of: Any, pyramid: Pyramid, options: BoxOptions, examine: Examine = lambda *joined: None
+) -> JoinedBoxes:
     """Reads the boxes of a file, or of an object as in `io.boxes.objects`, and joins them with `pyramid`.
+
+    examine is called while the table is there.
 
     Of ten million boxes the file's own numbers take 400 MB; they are let go of when this returns.
     Raises InputError or UsageError, also for boxes that cannot be pooled unless the options say what to do with them.
@@ -72,6 +84,7 @@ def joined_boxes(boxes_of: Any, pyramid: Pyramid, options: BoxOptions) -> Joined
     if options.on_bad_box == "error":
         refuse_bad_boxes(name, table, np.where(reason == UNKNOWN_IMAGE, 0, reason))
     reason[images == UNUSABLE] = UNUSABLE_IMAGE
+    examine(table, images, boxes, reason, left_out)
     key = options.image_key or ("index" if table.image_ids is None else "id")
     box_format, normalized = options.box_format or table.box_format, options.normalized or table.normalized
     rows = np.arange(len(boxes)) if table.rows is None else table.rows

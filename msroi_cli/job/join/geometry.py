@@ -6,6 +6,9 @@ from msroi_cli.core.geometry import contradiction, contradiction_text
 from msroi_cli.errors import InputError
 from msroi_cli.io.pyramid.base import Pyramid
 
+# Images that are looked at before the work begins. What is wrong with one is mostly wrong with the first of them.
+CHECKED_FIRST = 256
+
 ADVICE = "--levels names the levels finest first, --strides or --scales say their strides in that order"
 
 

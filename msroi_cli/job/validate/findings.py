@@ -65,7 +65,18 @@ def of_boxes(check: str, table: BoxTable, bad: NDArray[np.bool_], advice: str, *
     if not rows.size:
         return []
     examples = [example(table, int(row)) for row in rows[:EXAMPLES]]
-    return [Finding(check, fatal, int(rows.size), len(bad), "boxes", examples, advice, rows[:EXAMPLES].tolist())]
+    return [
+        Finding(
+            check,
+            fatal,
+            int(rows.size),
+            len(bad),
+            "boxes",
+            examples,
+            advice,
+            [table.row(int(row)) for row in rows[:EXAMPLES]],
+        )
+    ]
 
 
 def example(table: BoxTable, row: int) -> str:

@@ -2,93 +2,71 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from msroi_cli.core.boxes import BOX_FORMATS
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.base import Pyramid
-from msroi_cli.job.join.boxes import UNKNOWN_IMAGE, invalid_reasons, to_input_pixels
 from msroi_cli.job.request import BoxOptions
 from msroi_cli.job.validate.findings import EXAMPLES, Finding, example
+from msroi_cli.job.validate.reading import Joined, Reading, reading, slices
 
-# Boxes may reach beyond the input by this share of its side, or by so many pixels: rounding, and annotators' hands.
-TOLERANCE, TOLERANCE_PIXELS = 0.02, 8.0
 # Reported is what at least this share of boxes has, and at most that share of those when read in the other way.
 IMPLAUSIBLE_SHARE, BETTER_BY = 0.05, 0.1
 
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What boxes (K, 4) are when they are read in one way; every mask is (K,).
-
-    invalid_reason: as `invalid_reasons`, 0 for boxes of unknown images. beyond: they reach beyond the input. outside:
-    they do not touch it. empty: they have no area.
-    """
-
-    boxes: NDArray[np.float32]
-    invalid_reason: NDArray[np.uint8]
-    beyond: NDArray[np.bool_]
-    outside: NDArray[np.bool_]
-    empty: NDArray[np.bool_]
-
-    @property
-    def implausible(self) -> NDArray[np.bool_]:
-        """Boxes that cannot be pooled or reach beyond the input."""
-        return (self.invalid_reason > 0) | self.beyond
+# Of more boxes than this, so many are read in other ways.
+READ_AGAIN = 100_000
 
 
-def reading(
-    table: BoxTable, images: NDArray[np.int64], sizes: NDArray[np.float64], pyramid: Pyramid, options: BoxOptions
-) -> Reading:
-    """Reads the boxes; sizes: (N, 2), width and height of the inputs. Raises as `to_input_pixels` does."""
-    boxes = to_input_pixels(table, images, pyramid, options)
-    reason = invalid_reasons(boxes, images)
-    reason[reason == UNKNOWN_IMAGE] = 0
-    good = (reason == 0) & (images >= 0)
-    limit = sizes[np.where(images >= 0, images, 0)] if len(sizes) else np.full((len(images), 2), np.nan)
-    with np.errstate(invalid="ignore"):
-        slack = np.maximum(TOLERANCE_PIXELS, TOLERANCE * limit)
-        beyond = ((boxes[:, :2] < -slack) | (boxes[:, 2:] > limit + slack)).any(axis=1)
-        outside = ((boxes[:, 2:] < 0) | (boxes[:, :2] > limit)).any(axis=1)
-        empty = (boxes[:, 2:] == boxes[:, :2]).any(axis=1)
-    return Reading(boxes, reason, beyond & good, outside & good, empty & good)
-
-
-def plausibility_findings(
-    table: BoxTable, images: NDArray[np.int64], sizes: NDArray[np.float64], pyramid: Pyramid, options: BoxOptions
-) -> list[Finding]:
+def plausibility_findings(joined: Joined, read: Reading) -> list[Finding]:
     """The other way to read the boxes that leaves by far the fewest of them bad or beyond the input, if there is one.
 
-    And boxes that are all within the first pixel.
+    And boxes that are all within the first pixel. Boxes of images that were not looked at do not count.
     """
-    found = _within_a_pixel(table, images, options)
+    found = _within_a_pixel(joined)
     if found:
         return found
-    bad = reading(table, images, sizes, pyramid, options).implausible
-    count = int(bad.sum())
-    if not count or count < IMPLAUSIBLE_SHARE * len(bad):
+    bad = read.implausible
+    known = np.append(joined.sizes.known, False)[np.maximum(joined.images, -1)]
+    count, of = int((bad & known).sum()), int(known.sum())
+    if not count or count < IMPLAUSIBLE_SHARE * of:
         return []
+    rows = np.flatnonzero(known)
+    rows = rows[:: -(-len(rows) // READ_AGAIN)]
+    best = _best_alternative(joined.take(rows), int(bad[rows].sum()))
+    if best is None:
+        return []
+    left, check, advice = best
+    examples = [int(row) for row in np.flatnonzero(bad & known)[:EXAMPLES]]
+    among = "" if len(rows) == of else f" of {len(rows):,} looked at"
+    return [
+        Finding(
+            check,
+            False,
+            count,
+            of,
+            "boxes",
+            [example(joined.table, row) for row in examples],
+            f"{advice} would leave {left}{among} bad or beyond the input",
+            [joined.table.row(row) for row in examples],
+        )
+    ]
+
+
+def _best_alternative(joined: Joined, count: int) -> tuple[int, str, str] | None:
+    """How many of the boxes are still bad when read in the best other way, what that means, and how to say it."""
     best: tuple[int, str, str] | None = None
-    for check, advice, other, otherwise in _alternatives(table, pyramid, options):
+    for check, advice, table, options in _alternatives(joined.table, joined.pyramid, joined.options):
         try:
-            left = int(reading(other, images, sizes, pyramid, otherwise).implausible.sum())
+            left = int(reading(replace(joined, table=table, options=options)).implausible.sum())
         except (InputError, UsageError):
             continue
         if left <= BETTER_BY * count and (best is None or left < best[0]):
             best = left, check, advice
-    if best is None:
-        return []
-    left, check, advice = best
-    examples = [example(table, int(row)) for row in np.flatnonzero(bad)[:EXAMPLES]]
-    return [
-        Finding(
-            check, False, count, len(bad), "boxes", examples, f"{advice} would leave {left} bad or beyond the input"
-        )
-    ]
+    return best
 
 
 def _alternatives(
@@ -119,22 +97,30 @@ def _alternatives(
     return ways
 
 
-def _within_a_pixel(table: BoxTable, images: NDArray[np.int64], options: BoxOptions) -> list[Finding]:
+def _within_a_pixel(joined: Joined) -> list[Finding]:
     """Boxes that are all within (0, 0) and (1, 1) are fractions."""
-    if options.normalized or table.normalized or not len(table.boxes) or not (images >= 0).any():
+    table, options = joined.table, joined.options
+    count = len(table.boxes)
+    if options.normalized or table.normalized or not (joined.images >= 0).any():
         return []
-    boxes = BOX_FORMATS[options.box_format or table.box_format](table.boxes)
-    if not (boxes.min() >= 0 and boxes.max() <= 1 and boxes.max() > 0):
+    largest = 0.0
+    for rows in slices(count):
+        boxes = BOX_FORMATS[options.box_format or table.box_format](table.boxes[rows])
+        if not (boxes.min() >= 0 and boxes.max() <= 1):
+            return []
+        largest = max(largest, float(boxes.max()))
+    if not largest:
         return []
-    examples = [example(table, row) for row in range(min(EXAMPLES, len(boxes)))]
+    examples = range(min(EXAMPLES, count))
     return [
         Finding(
             "fractions read as pixels",
             False,
-            len(boxes),
-            len(boxes),
+            count,
+            count,
             "boxes",
-            examples,
+            [example(table, row) for row in examples],
             "--normalized: no box is larger than a pixel",
+            [table.row(row) for row in examples],
         )
     ]

@@ -1,0 +1,94 @@
+"""What boxes are when they are read in one way: bad, beyond the input, outside it, or without an area."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.io.boxes.table import BoxTable
+from msroi_cli.io.columns import BoxColumns
+from msroi_cli.io.pyramid.base import Pyramid
+from msroi_cli.job.join.boxes import UNKNOWN_IMAGE, invalid_reasons, to_input_pixels
+from msroi_cli.job.request import BoxOptions
+from msroi_cli.job.validate.sizes import InputSizes
+
+# Boxes may reach beyond the input by this share of its side, or by so many pixels: rounding, and annotators' hands.
+TOLERANCE, TOLERANCE_PIXELS = 0.02, 8.0
+
+# Boxes looked at in one go: what is worked out on the way stays in the cache.
+AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The K boxes of a file that are examined: their images (K,), the inputs of these, the pyramid, the options."""
+
+    table: BoxTable
+    images: NDArray[np.int64]
+    sizes: InputSizes
+    pyramid: Pyramid
+    options: BoxOptions
+
+    def take(self, rows: NDArray[np.int64] | slice) -> Joined:
+        """Some of the boxes."""
+        table = replace(
+            self.table, boxes=self.table.boxes[rows], image=self.table.image[rows], columns=BoxColumns(), rows=None
+        )
+        return replace(self, table=table, images=self.images[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What K boxes are when they are read in one way; every mask is (K,).
+
+    invalid_reason: as `invalid_reasons`, 0 for boxes of unknown and broken images. beyond: they reach beyond the input.
+    outside: they do not touch it. empty: they have no area.
+    """
+
+    invalid_reason: NDArray[np.uint8]
+    beyond: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
+    empty: NDArray[np.bool_]
+
+    @property
+    def implausible(self) -> NDArray[np.bool_]:
+        """Boxes that cannot be pooled or reach beyond the input."""
+        return (self.invalid_reason > 0) | self.beyond
+
+
+def reading(joined: Joined) -> Reading:
+    """Reads the boxes as the options say; raises as `to_input_pixels` does."""
+    boxes = to_input_pixels(joined.table, joined.images, joined.pyramid, joined.options)
+    return read_boxes(boxes, invalid_reasons(boxes, joined.images), joined.images, joined.sizes.size)
+
+
+def read_boxes(
+    boxes: NDArray[np.float32], reasons: NDArray[np.uint8], images: NDArray[np.int64], sizes: NDArray[np.float64]
+) -> Reading:
+    """What boxes (K, 4) in input pixels are; reasons and images: (K,); sizes: (N, 2), of the inputs of all images."""
+    count = len(boxes)
+    found = Reading(np.where(reasons >= UNKNOWN_IMAGE, np.uint8(0), reasons), *np.zeros((3, count), np.bool_))
+    for rows in slices(count):
+        good = (reasons[rows] == 0) & (images[rows] >= 0)
+        low, high = boxes[rows, :2], boxes[rows, 2:]
+        limit = sizes[np.where(good, images[rows], 0)] if len(sizes) else np.full((len(low), 2), np.nan)
+        with np.errstate(invalid="ignore"):
+            slack = np.maximum(TOLERANCE_PIXELS, TOLERANCE * limit)
+            found.beyond[rows] = _any(low < -slack, high > limit + slack) & good
+            found.outside[rows] = _any(high < 0, low > limit) & good
+            found.empty[rows] = _any(high == low, high == low) & good
+    return found
+
+
+def _any(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether x or y has one or the other, (k,), of (k, 2) each."""
+    either = one | other
+    return either[:, 0] | either[:, 1]
+
+
+def slices(count: int) -> Iterator[slice]:
+    """All of `count` rows, some at a time."""
+    return (slice(start, min(start + AT_ONCE, count)) for start in range(0, count, AT_ONCE))

@@ -1,0 +1,193 @@
+"""Do the sizes of levels, their strides and the sizes of images describe one input? Nothing but metadata is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msroi_cli.core.geometry import misfits
+from msroi_cli.errors import InputError
+from msroi_cli.io.boxes.table import BoxTable
+from msroi_cli.io.pyramid.base import Pyramid
+from msroi_cli.job.join.geometry import checked_sizes
+from msroi_cli.job.validate.findings import EXAMPLES, Finding
+
+# Pictures may be padded by others of their batch, but hardly to twice their size along both sides.
+LARGEST_PADDING = 2.0
+
+SIZES_DIFFER = "image sizes differ"
+
+SIZES_ADVICE = "--strides, or --levels for the levels to use; the boxes of such a level are pooled in the wrong place"
+IMAGE_SIZES_ADVICE = (
+    "--strides says other strides; image_size is (width, height) in original pixels, scale_factor (x, y) in "
+    "input pixels per original pixel"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InputSizes:
+    """The network's input of each of N images.
+
+    size: (N, 2) float64, width and height, NaN where it is not known. known: (N,) bool, which images were looked at.
+    """
+
+    size: NDArray[np.float64]
+    known: NDArray[np.bool_]
+
+
+def level_findings(pyramid: Pyramid) -> list[Finding]:
+    """Strides that fall from level to level, or that two levels share."""
+    levels = pyramid.levels
+    areas = [level.scale[0] * level.scale[1] for level in levels]
+    if not np.isfinite(areas).all():
+        return []
+    pairs = range(len(levels) - 1)
+    falling = [f"{levels[i].name} before {levels[i + 1].name}" for i in pairs if areas[i] < areas[i + 1]]
+    first: dict[tuple[float, float], str] = {}
+    shared = [
+        f"{first[level.scale]} and {level.name}"
+        for level in levels
+        if first.setdefault(level.scale, level.name) != level.name
+    ]
+    found = []
+    if falling:
+        advice = "--levels names the levels finest first; --strides says their strides"
+        found.append(Finding("levels not finest first", False, len(falling), len(levels), "levels", falling, advice))
+    if shared:
+        advice = "--levels names the levels to use; --strides says their strides"
+        found.append(Finding("levels of one stride", False, len(shared), len(levels), "levels", shared, advice))
+    return found
+
+
+def size_findings(
+    pyramid: Pyramid, table: BoxTable, images: NDArray[np.int64], most: int | None
+) -> tuple[InputSizes, list[Finding]]:
+    """The inputs of the images of boxes, `images` (K,), and what contradicts itself in their sizes.
+
+    most: how many images to look at, the first ones that have boxes; None is all of them. Batched images are all alike.
+    """
+    used = np.flatnonzero(np.bincount(images[images >= 0], minlength=len(pyramid.image_ids)))
+    if most is not None and pyramid.layout != "batched":
+        used = used[:most]
+    sizes = InputSizes(np.full((len(pyramid.image_ids), 2), np.nan), np.zeros(len(pyramid.image_ids), np.bool_))
+    found = _level_sizes(pyramid, used, sizes)
+    return sizes, [*found, *_image_sizes(pyramid, used, sizes, _sizes_of_boxes(table, images, used))]
+
+
+def _level_sizes(pyramid: Pyramid, used: NDArray[np.int64], sizes: InputSizes) -> list[Finding]:
+    """Fills `sizes`; what is wrong with the levels of the images `used`."""
+    unfit: list[str] = []
+    odd: list[str] = []
+    if pyramid.layout == "batched" and len(used):
+        size = _looked_at(pyramid, int(used[0]), unfit, odd)
+        sizes.size[used], sizes.known[used] = size, not unfit
+    else:
+        for image in used.tolist():
+            before = len(unfit)
+            sizes.size[image] = _looked_at(pyramid, image, unfit, odd)
+            sizes.known[image] = len(unfit) == before
+    found = []
+    if unfit:
+        found.append(Finding("levels unfit", True, len(unfit), len(used), "images", unfit[:EXAMPLES], "--levels"))
+    if odd:
+        check = "sizes do not follow the strides"
+        found.append(Finding(check, False, len(odd), len(used), "images", odd[:EXAMPLES], SIZES_ADVICE))
+    return found
+
+
+def _looked_at(pyramid: Pyramid, image: int, unfit: list[str], odd: list[str]) -> tuple[float, float]:
+    """The input of an image, NaN if it is not known; notes what is wrong with its levels."""
+    try:
+        pyramid.check(image)
+        if pyramid.sequential:
+            return pyramid.stated_input_size(image) or (np.nan, np.nan)
+        shapes = checked_sizes(pyramid, image)
+    except InputError as error:
+        unfit.append(str(error))
+        return np.nan, np.nan
+    scales = [level.scale for level in pyramid.levels]
+    spans = [(width / x, height / y) for (height, width), (y, x) in zip(shapes, scales, strict=True)]
+    if np.isfinite(scales).all():
+        for level in misfits(shapes, scales)[:1]:
+            odd.append(
+                f"{_named(pyramid, image)}: {pyramid.levels[level].name} spans {_size(spans[level])} input pixels, "
+                f"{pyramid.levels[0].name} {_size(spans[0])}"
+            )
+    return spans[0]
+
+
+def _sizes_of_boxes(
+    table: BoxTable, images: NDArray[np.int64], used: NDArray[np.int64]
+) -> dict[int, tuple[float, float]]:
+    """The (width, height) that the box file gives for the images `used`, by image."""
+    if table.image_ids is None or not table.image_sizes:
+        return {}
+    own = np.full(int(images.max(initial=-1)) + 1, -1)
+    known = images >= 0
+    own[images[known]] = table.image[known]
+    names = {image: table.image_ids[own[image]] for image in used.tolist()}
+    return {image: table.image_sizes[name] for image, name in names.items() if name in table.image_sizes}
+
+
+def _image_sizes(
+    pyramid: Pyramid, used: NDArray[np.int64], sizes: InputSizes, of_boxes: dict[int, tuple[float, float]]
+) -> list[Finding]:
+    """Image sizes that the pyramid and the boxes state differently, or that cannot be of the levels."""
+    used = used[sizes.known[used]]
+    stated = np.full((len(used), 2), np.nan)
+    try:
+        if of_boxes or pyramid.has_scale_factors:
+            stated = pyramid.image_sizes_of(used)
+        given = np.array([of_boxes.get(image, (np.nan, np.nan)) for image in used.tolist()]).reshape(-1, 2)
+        found = _different(pyramid, used, stated, given)
+        if not pyramid.has_scale_factors:
+            return found
+        size = np.where(np.isnan(stated), given, stated)
+        factors, offsets = pyramid.factors_of(used)
+    except InputError as error:
+        return [Finding("image size unfit", True, 1, len(used), "images", [str(error)], "")]
+    return [*found, *_contradicting(pyramid, used, (size, factors, offsets), sizes)]
+
+
+def _different(
+    pyramid: Pyramid, used: NDArray[np.int64], stated: NDArray[np.float64], given: NDArray[np.float64]
+) -> list[Finding]:
+    rows = np.flatnonzero((np.abs(stated - given) >= 1).any(axis=1)).tolist()
+    lines = [
+        f"{_named(pyramid, int(used[row]))}: {_size(given[row])} in the box file, {_size(stated[row])} in the pyramid"
+        for row in rows[:EXAMPLES]
+    ]
+    advice = "are these the boxes of other pictures?"
+    return [Finding(SIZES_DIFFER, False, len(rows), len(used), "images", lines, advice)] if rows else []
+
+
+def _contradicting(
+    pyramid: Pyramid, used: NDArray[np.int64], stated: tuple[NDArray[np.float64], ...], sizes: InputSizes
+) -> list[Finding]:
+    """Images that, scaled, are larger than what the levels span, or much smaller along both sides.
+
+    stated: sizes, factors and offsets, (n, 2) each.
+    """
+    size, factors, offsets = stated
+    scaled, spans = size * factors + offsets, sizes.size[used]
+    stride = 1 / np.array(pyramid.levels[0].scale[::-1])
+    beyond = (scaled >= spans + stride).any(axis=1) | (scaled * LARGEST_PADDING + stride < spans).all(axis=1)
+    rows = np.flatnonzero(beyond).tolist()
+    lines = [
+        f"{_named(pyramid, int(used[row]))}: {_size(size[row])} original pixels are {_size(scaled[row])} input pixels "
+        f"by scale factor {_size(factors[row])}, {pyramid.levels[0].name} spans {_size(spans[row])}"
+        for row in rows[:EXAMPLES]
+    ]
+    check = "image sizes contradict the levels"
+    return [Finding(check, False, len(rows), len(used), "images", lines, IMAGE_SIZES_ADVICE)] if rows else []
+
+
+def _named(pyramid: Pyramid, image: int) -> str:
+    return f"image {pyramid.image_ids[image]!r}"
+
+
+def _size(pair: object) -> str:
+    width, height = np.asarray(pair, float).tolist()
+    return f"{width:g} x {height:g}"
