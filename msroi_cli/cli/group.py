@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -11,8 +10,9 @@ from typing import Any, NoReturn
 import click
 
 from msroi_cli.cli.options import wants_causes
-from msroi_cli.cli.output import LONGEST_LINE, say, shortened
+from msroi_cli.cli.output import readable, say, shortened
 from msroi_cli.cli.signals import SignalReceived, StopSignals
+from msroi_cli.cli.streams import drop_output, fill_closed_streams
 from msroi_cli.errors import MsroiError, RunError
 
 BUG = "this is a bug in msroi, not in its input: please report it with the lines above and the command"
@@ -36,6 +36,7 @@ class ErrorMappingGroup(click.Group):
         extra.setdefault("obj", signals)
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        fill_closed_streams()
         try:
             with signals.handled():
                 code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
@@ -47,10 +48,11 @@ class ErrorMappingGroup(click.Group):
         except (click.ClickException, MsroiError, MemoryError) as error:
             _exit_with(_text_of(error), _code_of(error))
         except BrokenPipeError:
-            # A closed pipe ends the command quietly; Python would print an error when it flushes standard output.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # A closed pipe ends the command quietly.
+            drop_output()
             sys.exit(1)
         except OSError as error:
+            drop_output()
             _exit_with(f"{error.filename or 'standard output'}: {error.strerror or error}", RunError.exit_code)
         except (click.Abort, SignalReceived):
             number = signals.received() or 2
@@ -94,6 +96,6 @@ def _code_of(error: BaseException) -> int:
 
 
 def _exit_with(text: str, code: int) -> NoReturn:
-    line = shortened(text.replace("\n\t", " ").replace("\n", " "), LONGEST_LINE)
+    line = readable(text.replace("\n\t", " ").replace("\n", " "))
     say(f"msroi: {line}" if code > 128 else f"msroi: error: {line}")
     sys.exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 FIRST_LINE_AFTER = 10.0
 
-# Of a message, in characters: ids and values of a damaged file may be of any length.
-LONGEST_LINE = 4000
+# Of a message and of one word in it, in characters: ids and values of a file may be of any length.
+LONGEST_LINE, LONGEST_WORD = 4000, 300
 
 
 def say(text: str, lines: bool = False) -> None:
@@ -31,6 +32,12 @@ def say(text: str, lines: bool = False) -> None:
 def printable(text: str, keep: str = "") -> str:
     """Escapes characters that break a line or control a terminal, except those in `keep`; file names may have them."""
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def readable(line: str) -> str:
+    """A line with its long words shortened, and shortened itself if it is still too long."""
+    words = re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: shortened(word[0], LONGEST_WORD), line)
+    return shortened(words, LONGEST_LINE)
 
 
 def shortened(text: str, length: int) -> str:
@@ -49,7 +56,7 @@ def findings_text(findings: Sequence[Finding]) -> str:
             lines.append(f"  and {finding.count - len(finding.examples):,} more")
         if finding.advice:
             lines.append(f"  advice: {finding.advice}")
-    return "\n".join(shortened(line, LONGEST_LINE) for line in lines)
+    return "\n".join(map(readable, lines))
 
 
 @contextmanager

@@ -174,7 +174,17 @@ def _columns(assignment: Assignment, start: int, stop: int, quoted: bool) -> dic
 
 
 def _text(value: str, quoted: bool) -> str:
-    return json.dumps(value) if quoted else " ".join(value.split())
+    return json.dumps(value) if quoted else "".join(map(_escaped, value))
+
+
+def _escaped(character: str) -> str:
+    """A character of a field between tabs: what ends a field or a line, and the backslash, as Python writes them.
+
+    Source: the escapes of tab-separated text of PostgreSQL's COPY and the "linear TSV" convention.
+    """
+    if character == "\\" or not character.isprintable():
+        return character.encode("unicode_escape").decode()
+    return character
 
 
 def _numbers(values: NDArray[np.float32]) -> list[str]:

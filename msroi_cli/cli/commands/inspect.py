@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from msroi_cli.cli.output import byte_size, findings_text, number, printable, say, table
+from msroi_cli.cli.output import byte_size, findings_text, number, printable, readable, say, table
 from msroi_cli.errors import MsroiError
 
 EPILOG = """
@@ -51,7 +51,7 @@ def inspect(context: click.Context, files: tuple[str, ...], as_json: bool) -> No
 
 
 def _pyramid(info: dict[str, Any]) -> str:
-    ids = ", ".join(info["image_ids"]) + (", ..." if info["images"] > len(info["image_ids"]) else "")
+    ids = ", ".join(map(readable, info["image_ids"])) + (", ..." if info["images"] > len(info["image_ids"]) else "")
     channels = "/".join(map(str, dict.fromkeys(info["level_channels"])))
     lines = [
         f"{info['file']}: pyramid, {info['layout']}, {channels} channels, {byte_size(info['bytes'])}",
@@ -102,7 +102,8 @@ def _pairs(info: dict[str, list[float]] | None, unit: str) -> str:
 
 def _boxes(info: dict[str, Any]) -> str:
     per_image = info["boxes_per_image"] or {"p0": 0, "p50": 0, "p100": 0}
-    ids = "" if not info["image_ids"] else f": {', '.join(info['image_ids'])}" + (", ..." if info["images"] > 5 else "")
+    some = ", ".join(map(readable, info["image_ids"] or ()))
+    ids = f": {some}" + (", ..." if info["images"] > 5 else "") if some else ""
     lines = [
         f"{info['file']}: boxes, {info['format']}, {info['box_format']}",
         f"  boxes     {info['boxes']:,}",

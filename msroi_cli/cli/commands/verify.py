@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from msroi_cli.cli.output import LONGEST_LINE, printable, say, shortened
+from msroi_cli.cli.output import printable, readable, say
 from msroi_cli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ def verify(crops: tuple[Path, ...], recompute: int | None, against: str | None, 
         count, contents = 0, Contents()
         try:
             for problem in problems_of(path, recompute or 0, against, seed, contents):
-                click.echo(printable(shortened(f"{path}: {problem}", LONGEST_LINE)))
+                click.echo(printable(readable(f"{path}: {problem}")))
                 count += 1
         except InputError as error:
             if len(crops) == 1:
                 raise
-            click.echo(printable(shortened(str(error), LONGEST_LINE)))
+            click.echo(printable(readable(str(error))))
             count += 1
         bad += count > 0
         if not count and not quiet:

@@ -76,8 +76,8 @@ def _line(values: list[str]) -> bytes:
     """Values between tabs, quoted as the csv module quotes where they must be."""
     text = io.StringIO(newline="")
     # What ends a line is quoted only if the writer ends its lines with it.
-    csv.writer(text, delimiter="\t", lineterminator="\n").writerow(values)
-    return text.getvalue()[:-1].encode()
+    csv.writer(text, delimiter="\t", lineterminator="\r\n").writerow(values)
+    return text.getvalue()[:-2].encode()
 
 
 def _base64(parts: Iterator[NDArray[Any]]) -> Iterator[bytes]:
