@@ -7,10 +7,13 @@ import numpy as np
 STRIDES = (4, 8, 16)
 
 
-def save_fpn(path, *, channels=5, size=None, outputs=("p2", "p3", "p4"), seed=0, last_channels=None):
+def save_fpn(
+    path, *, channels=5, size=None, outputs=("p2", "p3", "p4"), seed=0, last_channels=None, widths=(4, 6, 8, 8)
+):
     """A backbone of strided convolutions with ReLU and a pyramid on it: outputs of strides 4, 8 and 16.
 
-    size: a fixed (height, width) of the input. outputs: those of the tensors p2, p3, p4 that the graph gives.
+    size: a fixed (height, width) of the input. outputs: those of the tensors p2, p3, p4 that the graph gives. widths:
+    channels of the backbone's steps.
     """
     from onnx import TensorProto, helper
 
@@ -32,7 +35,7 @@ def save_fpn(path, *, channels=5, size=None, outputs=("p2", "p3", "p4"), seed=0,
             )
         )
 
-    widths = {"c1": 4, "c2": 6, "c3": 8, "c4": 8}
+    widths = dict(zip(("c1", "c2", "c3", "c4"), widths, strict=True))
     source, inside = "images", 3
     for name, width in widths.items():
         conv(source, f"{name}_raw", inside, width, 3, 2)

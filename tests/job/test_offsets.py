@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -12,10 +14,12 @@ from tests.builders import (
     SPREAD_CALL,
     STRIDES,
     batch_maps,
+    coco,
     image_maps,
     random_boxes,
     run,
     write_batched,
+    write_json,
     write_json_pyramid,
     write_npz,
 )
@@ -94,3 +98,37 @@ def test_an_offset_that_is_none_is_refused(tmp_path, value):
         file["1"].attrs["offset"] = value
     with pytest.raises(InputError, match="/1: offset: expected two finite numbers"):
         extract(tmp_path / "p.h5", {"1": random_boxes(9)}, tmp_path / "c.h5", box_space="original")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_inspect_and_validate_know_offsets(tmp_path, kind):
+    path = KINDS[kind](tmp_path)
+    info = json.loads(run("inspect", path, "--json").stdout)
+    assert info["offset"] == {"x": [0, 8], "y": [-3, 1]}
+    assert "offset        0 to 8 x -3 to 1 input pixels" in run("inspect", path).stdout
+    original = (np.array([[10, 10, 50, 50]]) - [*OFFSET, *OFFSET]) / [*FACTOR, *FACTOR]
+    boxes = write_json(tmp_path / "boxes.json", {"1": original.tolist()})
+    checked = json.loads(run("validate", path, boxes, "--box-space", "original", "--json").stdout)
+    assert checked["extractable"]
+    assert not checked["findings"]
+
+
+def test_a_picture_beyond_its_map_is_found(tmp_path):
+    far = {**PAIRS, "offsets": [(0, 0), (40, 0), (0, 0)]}
+    path = write_batched(tmp_path / "p.h5", **far)
+    boxes = write_json(tmp_path / "boxes.json", {"1": [[10, 10, 50, 50]], "0": [[10, 10, 50, 50]]})
+    (found,) = json.loads(run("validate", path, boxes, "--box-space", "original", "--json").stdout)["findings"]
+    assert (found["check"], found["fatal"], found["count"]) == ("image sizes contradict the levels", False, 1)
+    assert "image '1': 160 x 250 original pixels are 120 x 62.5 input pixels" in found["examples"][0]
+
+
+def test_sizes_that_contradict_the_box_file_are_found(tmp_path):
+    path = write_batched(tmp_path / "p.h5", **PAIRS)
+    boxes = coco([[10, 10, 50, 50]], ["1"])
+    boxes["images"][0].update(width=250, height=160)
+    boxes = write_json(tmp_path / "boxes.json", boxes)
+    result = run("validate", path, boxes, "--box-space", "original")
+    assert result.exit_code == 3
+    assert "error: image sizes differ" in result.stdout
+    assert "of 160 x 250, turned by its orientation" in result.stdout
+    assert run("extract", path, boxes, "--box-space", "original", "-o", tmp_path / "c.h5").exit_code == 3

@@ -57,6 +57,7 @@ def _pyramid(info: dict[str, Any]) -> str:
         f"{info['file']}: pyramid, {info['layout']}, {channels} channels, {byte_size(info['bytes'])}",
         f"  images        {info['images']:,}: {ids}",
         f"  scale factor  {_pairs(info['scale_factor'], 'input pixels per original pixel')}",
+        f"  offset        {_pairs(info['offset'], 'input pixels')}",
         f"  image size    {_pairs(info['image_size'], 'original pixels')}",
     ]
     header = ("  level", "stride", "height", "width", "dtype", "chunks", "filters", "bytes", "min", "max", "NaN", "inf")

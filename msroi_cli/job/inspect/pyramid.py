@@ -36,10 +36,17 @@ def pyramid_facts(text: str) -> dict[str, Any]:
             "channels": pyramid.channels,
             "level_channels": list(pyramid.level_channels),
             "scale_factor": _range_of_pairs([pyramid.scale_factor(image) for image in images]),
+            "offset": _range_of_pairs(_offsets(pyramid, images)),
             "image_size": _range_of_pairs([pyramid.image_size(image) for image in images]),
             "levels": levels,
             "bytes": sum(level["bytes"] for level in levels),
         }
+
+
+def _offsets(pyramid: Pyramid, images: list[int]) -> list[tuple[float, float] | None]:
+    """The offsets of some images; none where all lie at the corner."""
+    offsets = [pyramid.offset(image) for image in images]
+    return [pair if any(any(one) for one in offsets) else None for pair in offsets]
 
 
 def _spread(count: int, most: int) -> list[int]:
