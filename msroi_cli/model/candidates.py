@@ -71,7 +71,7 @@ def candidates(model: OnnxModel, size: Size) -> list[Candidate]:
     return found + [
         Candidate(name, shape, _stride(shape, size), False)
         for name, shape in inside.items()
-        if name not in model.graph_outputs
+        if name not in model.graph_outputs and shape[0] == 1
     ]
 
 

@@ -354,6 +354,7 @@ def test_inspect_lists_what_could_be_levels(folder):
     assert info["input"] == {"name": "images", "dtype": "float32", "shape": [1, 3, None, None]}
     text = run("inspect", folder / "inside.onnx").stdout
     assert "1x5x32x48" in text
+    assert "p2_w" not in text
 
 
 @pytest.mark.parametrize(

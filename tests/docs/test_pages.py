@@ -14,7 +14,7 @@ import pytest
 from msroi_cli.cli import main
 from tests.docs.pages import PAGES, README, ROOT, Block, blocks_of
 
-OPTIONAL = ("torch",)
+OPTIONAL = ("torch", "torchvision", "timm", "transformers")
 INSTALLATION = re.compile(r"python3 -m venv \S+ && \. \S+ && pip install -e \S+ && ")
 
 
