@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import InputError, StoppedError, UsageError
+from msroi_cli.io.crops.header import changed_columns
 from msroi_cli.io.crops.output import crops_writer, is_done
 from msroi_cli.io.crops.record import BatchRecord
 from msroi_cli.io.crops.schema import CropsHeader, Results
@@ -76,6 +77,9 @@ def merge(
     output = Output(request.out, _header(crops), _identity(crops), request.resume, request.overwrite)
     if is_done(output):
         return None
+    for path in crops.paths:
+        for problem in changed_columns(path) or ():
+            raise InputError(f"{path}: {problem}")
     with crops_writer(output) as writer:
         _copy(crops, writer, progress, stop)
         writer.finish(Results(crops.stats, moments_records(CropStats.empty(len(crops.stats))), crops.warnings))

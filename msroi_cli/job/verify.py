@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from msroi_cli.core.backends.dispatch import moments_of
 from msroi_cli.core.reduce import REDUCTIONS
 from msroi_cli.errors import InputError
+from msroi_cli.io.crops.header import changed_columns
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.schema import STATUS_POOLED, STATUS_UNKNOWN_IMAGE
 from msroi_cli.io.files.checksum import row_checksums
@@ -36,9 +37,14 @@ TOLERANCE = {"float16": 1e-3, "float32": 1e-5, "float64": 1e-12}
 
 @dataclass(slots=True)
 class Contents:
-    """What the crops of a file have been found to be: the values that are not finite, by level, of pooled crops."""
+    """What a file has been found to be.
+
+    nonfinite: the values that are not finite, by level, of pooled crops. columns_checked: whether what goes with the
+    crops has checksums too, which files of earlier versions lack.
+    """
 
     nonfinite: Counter[int] = field(default_factory=Counter)
+    columns_checked: bool = True
 
     def add(self, rows: NDArray[Any], pooled: NDArray[np.bool_], level: NDArray[np.int8]) -> None:
         """Counts those of some rows (k, ...), which are `pooled` (k,) and of these levels (k,)."""
@@ -60,7 +66,7 @@ def verify(
     Raises InputError for a file that is no crops file, or a pyramid that does not fit it.
     """
     crops = open_crops(path)
-    problems = list(_columns(crops))
+    problems = [*_changed(crops, contents or Contents()), *_columns(crops)]
     yield from problems
     found = Contents() if contents is None else contents
     damaged = False
@@ -71,6 +77,15 @@ def verify(
         yield from _nonfinite(crops, found)
     if recompute and against is not None and not problems:
         yield from _recomputed(crops, recompute, against, seed)
+
+
+def _changed(crops: Crops, contents: Contents) -> Iterator[str]:
+    """Columns, statistics and attributes that differ from their checksums, where the file has such."""
+    for path in crops.paths:
+        problems = changed_columns(path)
+        contents.columns_checked &= problems is not None
+        name = "" if len(crops.paths) == 1 else f"{path.name}: "
+        yield from (name + text for text in problems or ())
 
 
 def _columns(crops: Crops) -> Iterator[str]:

@@ -132,7 +132,7 @@ def test_groups(files, tmp_path, reduce):
         assert set(file) == set(IDS)
         for key, wanted in expected_of(files, reduce).items():
             group = file[key]
-            assert group.attrs["image_id"] == key
+            assert group.attrs["image_id"].decode() == key
             assert (group["image_w"][()], group["image_h"][()]) == (96, 64)
             assert group["num_boxes"][()] == len(wanted["boxes"])
             for name, values in wanted.items():
@@ -193,7 +193,7 @@ def test_original_pixels(files, tmp_path, layout):
         else:
             with h5py.File(tmp_path / "e") as file:
                 close(file["boxes"][number, : len(wanted)], wanted)
-                assert file.attrs["box_space"] == "original"
+                assert file.attrs["box_space"] == b"original"
 
 
 def test_image_sizes_from_the_scale_factors_where_there_are_no_others(tmp_path):
@@ -261,7 +261,7 @@ def test_attributes(files, tmp_path):
     crops = open_crops(files[0])
     with h5py.File(tmp_path / "e.h5") as file:
         said = dict(file.attrs)
-    assert (said["format"], said["format_version"], said["layout"]) == ("msroi-export", 1, "padded")
+    assert (said["format"], said["format_version"], said["layout"]) == (b"msroi-export", 1, b"padded")
     assert json.loads(said["parameters"]) == {**crops.parameters, "reduce": "max"}
     assert json.loads(said["sources"]) == crops.sources
 
@@ -311,7 +311,7 @@ def test_awkward_ids(tmp_path, layout):
                 assert str(arrays["image_id"]) == entry["image_id"]
     elif layout == "groups":
         with h5py.File(tmp_path / "in" / "e") as file:
-            assert sorted(group.attrs["image_id"] for group in file.values()) == sorted(AWKWARD)
+            assert sorted(group.attrs["image_id"].decode() for group in file.values()) == sorted(AWKWARD)
             assert all("features" in group for group in file.values())
     else:
         with (tmp_path / "in" / "e").open(newline="") as file:

@@ -19,6 +19,8 @@ Example:
   msroi verify crops.h5 --recompute 100 --against features.h5
 """
 
+NO_COLUMN_CHECKSUMS = "; columns not checked: an earlier version made the file, without checksums of them"
+
 
 @click.command(epilog=EPILOG)
 @click.argument("crops", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -58,6 +60,7 @@ def verify(crops: tuple[Path, ...], recompute: int | None, against: str | None, 
 
 
 def _note(contents: Contents) -> str:
-    """How many values are not finite, which the file says too, so that it is no problem."""
+    """What is no problem: values that are not finite, which the file says too, and columns without checksums."""
     levels = ", ".join(f"{count:,} on level {level}" for level, count in sorted(contents.nonfinite.items()))
-    return f"; {contents.nonfinite.total():,} values not finite: {levels}" if levels else ""
+    unchecked = "" if contents.columns_checked else NO_COLUMN_CHECKSUMS
+    return (f"; {contents.nonfinite.total():,} values not finite: {levels}" if levels else "") + unchecked

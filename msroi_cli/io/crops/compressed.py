@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import RunError
-from msroi_cli.io.crops.header import write_header
+from msroi_cli.io.crops.header import column_checksums, write_header
 from msroi_cli.io.crops.record import BatchRecord, SpoolBlock, Written
-from msroi_cli.io.crops.schema import Results
+from msroi_cli.io.crops.schema import CHECKSUMS, Results
 from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.atomic import failures_named, publish
 from msroi_cli.io.files.durability import sync, sync_data, write_all
@@ -143,6 +143,7 @@ class SpoolWriter(CropsWriter):
                 file["stats"][...] = results.stats
                 if output.header.part is not None:
                     file["moments"][...] = results.moments
+                file[CHECKSUMS][...] = column_checksums(output.header, results)
             publish(output.partial, output.target, output.overwrite or output.resume)
             remove(self._path)
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.io.crops.header import lay_out, warnings_text
+from msroi_cli.io.crops.header import column_checksums, lay_out, warnings_text
 from msroi_cli.io.crops.layout import Layout
 from msroi_cli.io.crops.record import BatchRecord, Written
-from msroi_cli.io.crops.schema import Results
+from msroi_cli.io.crops.schema import CHECKSUMS, Results
 from msroi_cli.io.crops.writer import CropsWriter
 from msroi_cli.io.files.atomic import failures_named, publish
 from msroi_cli.io.files.checksum import row_checksums
@@ -89,6 +89,7 @@ class PlainWriter(CropsWriter):
             self._put("warnings", 0, np.frombuffer(warnings_text(header, results.warnings).encode(), np.uint8))
             if header.part is not None:
                 self._put("moments", 0, results.moments)
+            self._put(CHECKSUMS, 0, column_checksums(header, results))
             publish(self._output.partial, self._output.target, self._output.overwrite or self._output.resume)
 
     def _sync(self) -> None:

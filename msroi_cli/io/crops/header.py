@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from msroi_cli import __version__
-from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, MOMENTS_DTYPE, STATS_DTYPE, CropsHeader
+from msroi_cli.errors import InputError
+from msroi_cli.io.crops.schema import (
+    CHECKSUMS,
+    CHECKSUMS_DTYPE,
+    COLUMNS,
+    FORMAT,
+    FORMAT_VERSION,
+    MOMENTS_DTYPE,
+    STATS_DTYPE,
+    CropsHeader,
+    Results,
+)
+from msroi_cli.io.files.location import Location
+from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.files.work import create
-from msroi_cli.io.hdf5.write import hdf5_file, reserved_dataset
+from msroi_cli.io.hdf5.read import InputGroup, dataset_in, member, open_group
+from msroi_cli.io.hdf5.values import attribute, read
+from msroi_cli.io.hdf5.write import fixed_texts, hdf5_file, reserved_dataset, set_texts
 
 # Checksums are of single crops: whatever order crops are finished in, each has its checksum with it on the disk.
 ROWS_PER_CHECKSUM = 1
@@ -34,25 +51,62 @@ def lay_out(path: Path, header: CropsHeader) -> None:
 
 def write_header(file: h5py.File, header: CropsHeader, warnings: Sequence[Mapping[str, Any]]) -> None:
     """Writes everything but the crops; checksums and stats get their place and no values yet."""
-    file.attrs.update(
-        format=FORMAT,
-        format_version=FORMAT_VERSION,
-        generated_by=f"msroi {__version__}",
-        creation_date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        parameters=json.dumps(header.parameters),
-        sources=json.dumps(header.sources_as_dict()),
-        warnings=warnings_text(header, warnings),
-    )
-    for name, dtype in COLUMNS.items():
-        if name in header.columns:
-            file.create_dataset(name, data=np.asarray(header.columns[name], dtype=dtype))
-    file.create_dataset("image_ids", data=header.image_ids, dtype=h5py.string_dtype(), shape=(len(header.image_ids),))
+    file.attrs["format_version"] = FORMAT_VERSION
+    made = {
+        "format": FORMAT,
+        "generated_by": f"msroi {__version__}",
+        "creation_date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    set_texts(file, {**made, **_texts(header, warnings)})
+    for name, values in _columns(header).items():
+        file.create_dataset(name, data=values, dtype=values.dtype)
     sums = reserved_dataset(file, "checksums", header.shape[:1], np.dtype(np.uint32))
-    sums.attrs.update(algorithm="crc32", rows_per_block=ROWS_PER_CHECKSUM)
+    set_texts(sums, {"algorithm": "crc32"})
+    sums.attrs["rows_per_block"] = ROWS_PER_CHECKSUM
     reserved_dataset(file, "stats", (header.levels,), STATS_DTYPE)
     if header.part is not None:
-        file.attrs["part"] = header.part.as_json()
+        set_texts(file, {"part": header.part.as_json()})
         reserved_dataset(file, "moments", (header.levels,), MOMENTS_DTYPE)
+    reserved_dataset(file, CHECKSUMS, (len(_checksum_names(header)),), CHECKSUMS_DTYPE)
+
+
+def _columns(header: CropsHeader) -> dict[str, NDArray[Any]]:
+    """What has a value for each row, as it is stored; and the ids of the images."""
+    columns = {
+        name: np.asarray(header.columns[name], dtype) for name, dtype in COLUMNS.items() if name in header.columns
+    }
+    return {**columns, "image_ids": fixed_texts("image_ids", header.image_ids)}
+
+
+def _texts(header: CropsHeader, warnings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The attributes that have checksums."""
+    return {
+        "parameters": json.dumps(header.parameters),
+        "sources": json.dumps(header.sources_as_dict()),
+        "warnings": warnings_text(header, warnings),
+    }
+
+
+def _checksum_names(header: CropsHeader) -> list[str]:
+    """The datasets that have checksums, and, behind an @, the attributes."""
+    moments = [] if header.part is None else ["moments"]
+    columns = [name for name in COLUMNS if name in header.columns]
+    return [*columns, "image_ids", "stats", *moments, "@parameters", "@sources", "@warnings"]
+
+
+def column_checksums(header: CropsHeader, results: Results) -> NDArray[Any]:
+    """The CRC32 of all that a crops file says besides crops and their checksums, of CHECKSUMS_DTYPE."""
+    texts = {f"@{name}": text.encode() for name, text in _texts(header, results.warnings).items()}
+    arrays = {**_columns(header), "stats": results.stats, "moments": results.moments}
+    content = {**{name: stored_bytes(values) for name, values in arrays.items()}, **texts}
+    return np.array(
+        [(name.encode(), zlib.crc32(content[name])) for name in _checksum_names(header)], dtype=CHECKSUMS_DTYPE
+    )
+
+
+def stored_bytes(values: NDArray[Any]) -> bytes:
+    """The bytes of an array as a file has them: little-endian, in C order."""
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
 
 
 def warnings_text(header: CropsHeader, warnings: Sequence[Mapping[str, Any]]) -> str:
@@ -66,3 +120,36 @@ def warnings_text(header: CropsHeader, warnings: Sequence[Mapping[str, Any]]) ->
     if len(text) > room:
         raise ValueError(f"warnings: expected at most {room} characters, got {len(text)}")
     return text.ljust(room)
+
+
+def changed_columns(path: Path) -> list[str] | None:
+    """What a crops file says besides crops and differs from its checksums, in words; None for a file without them.
+
+    Raises InputError for what cannot be read.
+    """
+    location = Location(path)
+    root = open_group(location, "a crops file")
+    try:
+        with refusing(location):
+            if member(root, CHECKSUMS, location) is None:
+                return None
+            where = location.at(CHECKSUMS)
+            table = read(dataset_in(root, CHECKSUMS, where, "checksums"), where)
+            if table.dtype != CHECKSUMS_DTYPE or table.ndim != 1:
+                raise InputError(f"{where}: expected names and checksums, got {table.shape} {table.dtype}")
+            entries = [(name.decode(errors="replace"), crc) for name, crc in table.tolist()]
+            return [text for name, crc in entries for text in _changed(root, location, name, crc)]
+    finally:
+        root.close()
+
+
+def _changed(root: InputGroup, location: Location, name: str, crc: int) -> Iterator[str]:
+    """What is wrong with a dataset or, behind an @, an attribute, in words."""
+    if name.startswith("@"):
+        content = str(attribute(root, name[1:], location)).encode()
+        shown = f"attribute {name[1:]}"
+    else:
+        content = stored_bytes(read(dataset_in(root, name, location.at(name), "a column"), location.at(name)))
+        shown = name
+    if zlib.crc32(content) != crc:
+        yield f"{shown}: expected the checksum {crc:08x}, got other bytes"

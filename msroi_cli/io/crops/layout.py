@@ -16,7 +16,9 @@ from typing import Any
 
 import h5py
 
-ARRAYS = ("crops", "checksums", "stats", "moments", "column_checksums")
+from msroi_cli.io.crops.schema import CHECKSUMS
+
+ARRAYS = ("crops", "checksums", "stats", "moments", CHECKSUMS)
 BYTES_AT_ONCE = 1 << 20
 
 
@@ -37,7 +39,8 @@ class Layout:
                 for name in ARRAYS
                 if name in file
             }
-            text = file.attrs["warnings"].encode()
+            text = file.attrs["warnings"]
+            text = text if isinstance(text, bytes) else text.encode()
         size = os.fstat(descriptor).st_size
         places["warnings"] = (_place_of(text, descriptor), len(text))
         return cls(size, places, _checksum(descriptor, size, places))

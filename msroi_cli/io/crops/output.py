@@ -25,6 +25,7 @@ from msroi_cli.io.files.atomic import failures_named
 from msroi_cli.io.files.journal import Journal
 from msroi_cli.io.files.target import kind_of, same_file
 from msroi_cli.io.files.work import remove
+from msroi_cli.io.hdf5.write import fixed_texts
 
 
 @contextmanager
@@ -32,10 +33,11 @@ def crops_writer(output: Output) -> Iterator[CropsWriter]:
     """Yields the writer of `output`, which the block ends with `finish`.
 
     If the block fails, what is recorded stays for a job that resumes, and if nothing is, no file stays.
-    Raises UsageError if the file may not be written or holds unfinished work of another job, RunError for what the
-    file system refuses.
+    Raises UsageError if the file may not be written or holds unfinished work of another job, InputError for ids that
+    are too long, RunError for what the file system refuses.
     """
     output.check()
+    fixed_texts(output.path, output.header.image_ids)
     journal = Journal(output.target)
     try:
         journal.check_version(output.overwrite)

@@ -42,6 +42,7 @@ class Crops:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.paths = [self.path]
         location = Location(self.path)
         root = open_group(location, "a crops file")
         try:

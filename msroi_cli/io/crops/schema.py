@@ -47,6 +47,10 @@ MOMENTS_DTYPE = np.dtype(
     + [(name, "i8") for name in ("zeros", "nonfinite")]
 )
 
+# The CRC32 of each dataset but the crops and their checksums; behind an @, of attributes, as UTF-8.
+CHECKSUMS = "column_checksums"
+CHECKSUMS_DTYPE = np.dtype([("name", "S32"), ("crc32", "u4")])
+
 
 @dataclass(frozen=True, slots=True)
 class Compression:

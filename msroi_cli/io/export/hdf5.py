@@ -11,7 +11,7 @@ import numpy as np
 from msroi_cli.errors import UsageError
 from msroi_cli.io.export.model import FORMAT, FORMAT_VERSION, Export, ExportedImage, Writer, safe_names
 from msroi_cli.io.files.atomic import failures_named, whole_file
-from msroi_cli.io.hdf5.write import hdf5_file
+from msroi_cli.io.hdf5.write import fixed_texts, hdf5_file, set_texts
 
 
 def write_padded(file: h5py.File, export: Export) -> None:
@@ -73,7 +73,7 @@ def write_groups(file: h5py.File, export: Export) -> None:
 def _write_group(group: h5py.Group, image: ExportedImage, export: Export) -> None:
     if image.size is None:
         raise UsageError("--layout groups: expected the sizes of the images, got none")
-    group.attrs["image_id"] = image.id
+    set_texts(group, {"image_id": image.id})
     features = group.create_dataset("features", (len(image.boxes), *export.shape), export.dtype)
     start = 0
     for part in image.features():
@@ -93,7 +93,8 @@ def _group_names(ids: list[str]) -> list[str]:
 
 
 def _write_ids(file: h5py.File, export: Export) -> None:
-    file.create_dataset("image_ids", data=export.image_ids, dtype=h5py.string_dtype(), shape=(len(export.image_ids),))
+    ids = fixed_texts("image_ids", export.image_ids)
+    file.create_dataset("image_ids", data=ids, dtype=ids.dtype)
 
 
 def hdf5_writer(write: Callable[[h5py.File, Export], None], layout: str) -> Writer:
@@ -101,7 +102,8 @@ def hdf5_writer(write: Callable[[h5py.File, Export], None], layout: str) -> Writ
 
     def write_file(path: Path, export: Export, overwrite: bool) -> None:
         with whole_file(path, overwrite) as partial, failures_named(path), hdf5_file(partial) as file:
-            file.attrs.update(format=FORMAT, format_version=FORMAT_VERSION, layout=layout, **export.attributes)
+            file.attrs["format_version"] = FORMAT_VERSION
+            set_texts(file, {"format": FORMAT, "layout": layout, **export.attributes})
             write(file, export)
 
     return write_file

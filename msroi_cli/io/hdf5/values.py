@@ -98,7 +98,8 @@ def attribute(item: h5py.HLObject, name: str, where: object) -> Any:
             if math.prod(identifier.shape or ()) > MOST_STRINGS:
                 raise InputError(f"{where}: {name}: expected at most {MOST_STRINGS} strings, got {identifier.shape}")
             _input_of(item).check_heaps()
-        return item.attrs.get(name)
+        value = item.attrs.get(name)
+        return value.decode() if isinstance(value, bytes) else value
 
 
 def _input_of(item: h5py.HLObject) -> InputFile:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
+from msroi_cli.errors import InputError
 from msroi_cli.io.files.durability import write_all
 from msroi_cli.io.files.work import reopen
 
@@ -97,6 +99,47 @@ class _ErrorLatchingFile(io.RawIOBase):
         if not self.closed:
             os.close(self._descriptor)
         super().close()
+
+
+# In bytes of UTF-8. Every id takes as much room as the longest one.
+LONGEST_TEXT = 1024
+
+# An attribute of fixed length lies in a header, which has at most 64 KiB.
+LONGEST_IN_HEADER = 60_000
+
+
+def set_texts(item: h5py.HLObject, values: Mapping[str, str]) -> None:
+    """Sets attributes to texts of fixed length, which no damage can make HDF5 look for elsewhere.
+
+    One that is too long for that has a variable length.
+    """
+    for name, text in values.items():
+        content = text.encode()
+        if len(content) > LONGEST_IN_HEADER:
+            item.attrs[name] = text
+        else:
+            kind = h5py.string_dtype("utf-8", max(1, len(content)))
+            item.attrs.create(name, np.array(content, kind), dtype=kind)
+
+
+def fixed_texts(where: object, texts: Sequence[str]) -> NDArray[Any]:
+    """Texts (N,) as strings of one length, in UTF-8; raises InputError for those that cannot be such strings."""
+    content = [_fixed(where, text) for text in texts]
+    return np.array(content, h5py.string_dtype("utf-8", max(1, *map(len, content), 1)))
+
+
+def _fixed(where: object, text: str) -> bytes:
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: expected ids that UTF-8 can express, got {text[:60]!r}") from error
+    if len(content) > LONGEST_TEXT:
+        raise InputError(
+            f"{where}: expected ids of at most {LONGEST_TEXT:,} bytes, got {len(content):,}: {text[:60]!r} ..."
+        )
+    if text.endswith("\0"):
+        raise InputError(f"{where}: expected ids that do not end with a NUL character, got {text[:60]!r}")
+    return content
 
 
 def reserved_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> h5py.Dataset:

@@ -27,7 +27,8 @@ from msroi_cli.io.files.target import check_target, kind_of
 from msroi_cli.io.files.work import remove
 from msroi_cli.io.hdf5.errors import guarded
 from msroi_cli.io.hdf5.growing import GrowingFile
-from msroi_cli.io.hdf5.write import reserved_dataset
+from msroi_cli.io.hdf5.values import attribute
+from msroi_cli.io.hdf5.write import reserved_dataset, set_texts
 from msroi_cli.io.pyramid.geometry import Geometry
 from msroi_cli.io.pyramid.image import ImageMaps, LevelSet
 
@@ -106,7 +107,7 @@ class PyramidWriter:
     def _ids_of_whole(self) -> list[str]:
         """The images of a whole file; raises UsageError if a writer with other arguments made it."""
         with guarded(self.path), h5py.File(self.path, "r") as file:
-            if file.attrs.get("identity") == json.dumps(self._identity()):
+            if attribute(file, "identity", self.path) == json.dumps(self._identity()):
                 return list(file)
         raise UsageError(
             f"{self.path}: cannot resume: it is whole, and was made with other arguments; {self.REPLACES} replaces it"
@@ -230,13 +231,9 @@ class PyramidWriter:
 
     def _finish(self) -> None:
         """Writes the metadata, and gives the file its name."""
-        self._file.attrs.update(
-            format=FORMAT,
-            format_version=FORMAT_VERSION,
-            generated_by=f"msroi {__version__}",
-            identity=json.dumps(self._identity()),
-            about=json.dumps(self._about),
-        )
+        self._file.attrs["format_version"] = FORMAT_VERSION
+        texts = {"format": FORMAT, "generated_by": f"msroi {__version__}"}
+        set_texts(self._file, {**texts, "identity": json.dumps(self._identity()), "about": json.dumps(self._about)})
         with failures_named(self.path):
             self._file.close()
             self._raw.close(whole=True)

@@ -38,6 +38,10 @@ def test_commands_read_it(path, command):
     assert result.exit_code == 0, result.stderr
 
 
+def test_verify_says_that_it_has_no_checksums_of_columns(path):
+    assert "columns not checked: an earlier version made the file" in run("verify", path).stderr
+
+
 def test_it_is_exported(path, tmp_path):
     result = run("export", path, tmp_path / "ragged.h5", "--layout", "ragged")
     assert result.exit_code == 0, result.stderr
