@@ -66,9 +66,10 @@ def verify(
     Raises InputError for a file that is no crops file, or a pyramid that does not fit it.
     """
     crops = open_crops(path)
-    problems = [*_changed(crops, contents or Contents()), *_columns(crops)]
-    yield from problems
     found = Contents() if contents is None else contents
+    yield from _changed(crops, found)
+    problems = list(_columns(crops))
+    yield from problems
     damaged = False
     for problem in _checksums(crops, found):
         damaged = True

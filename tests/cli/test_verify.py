@@ -84,7 +84,7 @@ def test_truncated_and_strange_files(crops, tmp_path, inputs):
     crops.write_bytes(content[:-10])
     refused(run("verify", crops), 3, "expected a crops file.*truncated")
     refused(run("verify", inputs[0]), 3, "expected a crops file, format msroi-crops")
-    refused(run("verify", tmp_path / "none.h5"), 3, "no readable HDF5 file|cannot be read")
+    refused(run("verify", tmp_path / "none.h5"), 3, "no readable HDF5 file|cannot be read|got none")
     refused(run("verify", crops, "--recompute", "3"), 2, "--recompute: expected together with --against")
 
 
