@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import h5py
@@ -24,7 +25,8 @@ MOST_STRINGS = 1024
 # Values of up to so many bytes may be stored in any few; of more, filters make at most RATIO bytes of each stored one.
 FREE_BYTES, RATIO = 64 << 20, 1100
 
-ATTRIBUTE_CLASSES = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM, h5py.h5t.ARRAY)
+NUMBERS = (h5py.h5t.INTEGER, h5py.h5t.FLOAT)
+ATTRIBUTE_CLASSES = (*NUMBERS, h5py.h5t.STRING, h5py.h5t.ENUM, h5py.h5t.ARRAY)
 
 
 def read(dataset: InputDataset, where: str) -> NDArray[Any]:
@@ -86,20 +88,26 @@ def _long_texts(dataset: InputDataset, where: str) -> list[bytes]:
 
 def attribute(item: h5py.HLObject, name: str, where: object) -> Any:
     """An attribute's value, None if there is none; raises InputError unless it is numbers or text."""
+    key = os.fsencode(name)
     with guarded(f"{where}: {name}"):
-        if name not in item.attrs:
+        if not h5py.h5a.exists(item.id, key):
             return None
-        identifier = item.attrs.get_id(name)
-        kind = identifier.get_type()
-        size = math.prod(identifier.shape or ()) * kind.get_size()
+        stored = h5py.h5a.open(item.id, key)
+        kind = stored.get_type()
+        size = math.prod(stored.shape or ()) * kind.get_size()
         if kind.get_class() not in ATTRIBUTE_CLASSES or size > LARGEST_ATTRIBUTE:
             raise InputError(f"{where}: {name}: expected numbers or text, got {size} bytes of another type")
         if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
-            if math.prod(identifier.shape or ()) > MOST_STRINGS:
-                raise InputError(f"{where}: {name}: expected at most {MOST_STRINGS} strings, got {identifier.shape}")
+            if math.prod(stored.shape or ()) > MOST_STRINGS:
+                raise InputError(f"{where}: {name}: expected at most {MOST_STRINGS} strings, got {stored.shape}")
             _input_of(item).check_heaps()
-        value = item.attrs.get(name)
-        return value.decode() if isinstance(value, bytes) else value
+        if kind.get_class() not in NUMBERS or stored.shape is None:
+            value = item.attrs.get(name)
+            return value.decode() if isinstance(value, bytes) else value
+        # Without h5py's own layer, which takes longer than the rest of opening a small map.
+        values = np.empty(stored.shape, stored.dtype)
+        stored.read(values)
+        return values[()]
 
 
 def _input_of(item: h5py.HLObject) -> InputFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -114,7 +115,7 @@ class ImageReader:
 
     def _compare(self, own: tuple[float, float] | None, level: int, where: str) -> None:
         expected = self._alike.levels[level].scale
-        if own is not None and not np.allclose(own, expected, rtol=1e-6):
+        if own is not None and not all(map(_is_close, own, expected)):
             stride, wanted = (" x ".join(f"{1 / side:g}" for side in scale) for scale in (own, expected))
             raise InputError(f"{where}: expected stride {wanted} as on other images, got {stride}")
 
@@ -141,6 +142,10 @@ class ImageReader:
         found = own_scales({name: dataset_in(group, name, at.at(name), "a level") for name in names}, at, group)
         for level, one in enumerate(self._alike.levels):
             self._compare(found.get(one.name), level, at.at(one.name))
+
+
+def _is_close(own: float, expected: float) -> bool:
+    return math.isclose(own, expected, rel_tol=1e-6)
 
 
 def is_float(dataset: h5py.Dataset, where: str) -> bool:
