@@ -6,7 +6,9 @@ but for these eight bytes, is one of a dataset with the same shape, type and att
 apart from the header (attributes in dense storage, continuations, values of variable length), has addresses of its own
 in these bytes, so that it differs, and is opened with HDF5.
 
-Source: HDF5 file format specification, version 3.0, IV.A.1.a: version 1 of data object headers.
+Headers of version 2 end in a checksum, which is compared as HDF5 does, and is left out of the comparison.
+
+Source: HDF5 file format specification, version 3.0, IV.A.1.a and b: versions 1 and 2 of data object headers.
 """
 
 from __future__ import annotations
@@ -18,8 +20,15 @@ from typing import Generic, TypeVar
 
 import h5py
 
+from msroi_cli.io.hdf5.lookup3 import checksums
+
 PREFIX = struct.Struct("<BxHII4x")
 LONGEST = 1024
+
+# Version 2: signature and version; flags; times and limits, if flags have these bits; the size of what follows.
+SIGNATURE = b"OHDR\x02"
+SIZE_BYTES, HAS_LIMITS, HAS_TIMES = 0b11, 0b10000, 0b100000
+CHECKSUM_BYTES = 4
 
 # Headers with less than this between them are read in one go: every read gives the interpreter's lock to other threads.
 GAP, LARGEST_READ = 64 << 10, 8 << 20
@@ -37,7 +46,7 @@ class Headers(Generic[Meaning]):
         self._known: dict[tuple[int, bytes, bytes], Meaning] = {}
         # Where in headers of one length the addresses of values stand.
         self._places: dict[int, set[int]] = {}
-        self._fetched: dict[int, bytes] = {}
+        self._fetched: dict[int, bytes | None] = {}
 
     def fetch(self, addresses: Iterable[int]) -> None:
         """Reads the headers at some addresses together; they are kept until others are fetched."""
@@ -57,7 +66,22 @@ class Headers(Generic[Meaning]):
         except (OSError, OverflowError):
             return
         for address in addresses:
-            self._fetched[address] = content[address - first : address - first + LONGEST]
+            self._fetched[address] = _header(content[address - first : address - first + LONGEST])
+        self._check(addresses)
+
+    def _check(self, addresses: Iterable[int]) -> None:
+        """Takes the checksums off headers that have one, and forgets those whose checksum is not theirs."""
+        by_length: dict[int, list[int]] = {}
+        for address in addresses:
+            header = self._fetched[address]
+            if header is not None and header.startswith(SIGNATURE):
+                by_length.setdefault(len(header), []).append(address)
+        for some in by_length.values():
+            whole = [self._fetched[address] or b"" for address in some]
+            actual = checksums([header[:-CHECKSUM_BYTES] for header in whole]).tolist()
+            for address, header, checksum in zip(some, whole, actual, strict=True):
+                stated = int.from_bytes(header[-CHECKSUM_BYTES:], "little")
+                self._fetched[address] = header[:-CHECKSUM_BYTES] if checksum == stated else None
 
     def learn(self, address: int, offset: int, meaning: Meaning) -> None:
         """Notes that `meaning` was found out about the dataset with a header at `address` and values at `offset`."""
@@ -81,15 +105,25 @@ class Headers(Generic[Meaning]):
         return None
 
     def _read(self, address: int) -> bytes | None:
-        """The header at an address; None if it is none of version 1, is long, or cannot be read."""
+        """The header at an address; None if it is none, is long or damaged, or cannot be read."""
         if address not in self._fetched:
             self.fetch([address])
-        content = self._fetched.get(address, b"")
-        if len(content) < PREFIX.size:
-            return None
+        return self._fetched.get(address)
+
+
+def _header(content: bytes) -> bytes | None:
+    """The header at the start of some bytes; None if there is none, or if they do not hold all of it."""
+    if len(content) < PREFIX.size:
+        return None
+    if content.startswith(SIGNATURE):
+        flags = content[len(SIGNATURE)]
+        start = len(SIGNATURE) + 1 + (16 if flags & HAS_TIMES else 0) + (4 if flags & HAS_LIMITS else 0)
+        width = 1 << (flags & SIZE_BYTES)
+        end = start + width + int.from_bytes(content[start : start + width], "little") + CHECKSUM_BYTES
+    else:
         version, _, _, size = PREFIX.unpack_from(content)
-        end = PREFIX.size + size
-        return content[:end] if version == 1 and end <= len(content) else None
+        end = PREFIX.size + size if version == 1 else LONGEST + 1
+    return content[:end] if end <= len(content) else None
 
 
 def hard_links(group: h5py.h5g.GroupID) -> dict[str, int | None]:

@@ -8,6 +8,7 @@ import pytest
 
 from msroi_cli.io.features.contiguous import ContiguousMap
 from msroi_cli.io.features.headers import Headers
+from msroi_cli.io.hdf5.lookup3 import checksums
 from msroi_cli.io.hdf5.read import open_dataset
 from msroi_cli.io.pyramid.open import open_pyramid
 from tests.builders import refused, run, write_json
@@ -138,10 +139,11 @@ def test_maps_known_by_their_headers_are_those_that_hdf5_opens(tmp_path, stored,
             np.testing.assert_array_equal(got, expected)
 
 
-def test_contiguous_images_are_known_by_their_headers(tmp_path, stored, monkeypatch):
+@pytest.mark.parametrize("storage", ["contiguous", "latest"])
+def test_contiguous_images_are_known_by_their_headers(tmp_path, stored, monkeypatch, storage):
     """Few datasets are opened: this is what keeps many small images quick."""
     path = tmp_path / "p.h5"
-    path.write_bytes(stored["contiguous"])
+    path.write_bytes(stored[storage])
     opened = []
     monkeypatch.setattr(
         "msroi_cli.io.pyramid.hdf5.alike.open_dataset",
@@ -207,3 +209,32 @@ class TestHeaders:
         headers.learn(0, 4096, "map")
         headers.learn(64, 4096, "map")
         assert (headers.find(0), headers.find(64)) == (None, None)
+
+
+def _second(offset, flags=1):
+    """A header of version 2 with the address of its values behind 40 bytes of messages."""
+    prefix = b"OHDR\x02" + bytes([flags]) + (bytes(16) if flags & 0x20 else b"") + (bytes(4) if flags & 0x10 else b"")
+    body = prefix + (60).to_bytes(1 << (flags & 3), "little") + bytes(range(100, 140)) + offset.to_bytes(8, "little")
+    body += bytes(12)
+    return body + int(checksums([body])[0]).to_bytes(4, "little")
+
+
+class TestHeadersOfVersion2:
+    def found(self, tmp_path, first, second):
+        path = tmp_path / "headers"
+        path.write_bytes(first.ljust(128, b"\0") + second.ljust(128, b"\0") + bytes(1024))
+        with path.open("rb") as file:
+            headers = Headers(file.fileno())
+            headers.learn(0, 4096, "map")
+            return headers.find(0), headers.find(128)
+
+    @pytest.mark.parametrize("flags", [0, 1, 2, 3, 0x21, 0x31, 0x10])
+    def test_another_address_of_values(self, tmp_path, flags):
+        assert self.found(tmp_path, _second(4096, flags), _second(8192, flags)) == ((4096, "map"), (8192, "map"))
+
+    @pytest.mark.parametrize("byte", [4, 5, 6, 20, 47, 55, 68, 71])
+    def test_a_damaged_one_is_left_to_hdf5(self, tmp_path, byte):
+        damaged = bytearray(_second(8192))
+        damaged[byte] ^= 1
+        assert self.found(tmp_path, _second(4096), bytes(damaged)) == ((4096, "map"), None)
+        assert self.found(tmp_path, bytes(damaged), _second(8192)) == (None, None)
