@@ -52,10 +52,10 @@ class Job:
     """A job of some batches, small enough to be run thousands of times."""
 
     def __init__(self, folder: Path, compression: str | None) -> None:
-        import msroi_cli.job.extract.prepare as prepare
+        import msroi_cli.job.extract.memory as memory
         from tests.builders import IDS, random_rows, write_batched, write_json
 
-        prepare.SMALLEST_BATCH = 4000
+        memory.SMALLEST_BATCH = 4000
         pyramid = write_batched(folder / "p.h5", ids=IDS)
         boxes = write_json(folder / "b.json", random_rows(40).tolist())
         self.folder = folder
