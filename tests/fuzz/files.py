@@ -75,7 +75,11 @@ def one(seed, source, number, folder):
         verdict = "refused" if all(codes.values()) else "same"
         if "finding" in checked:
             # A reference that does not survive says nothing of msroi.
-            verdict = "reference failed" if checked["finding"].startswith("killed") else checked["finding"]
+            verdict = (
+                "reference failed"
+                if checked["finding"].startswith(("killed", judge.CONTRADICTS))
+                else checked["finding"]
+            )
         return verdict, victim.name, damaged
     return answer["finding"], victim.name, damaged
 
@@ -124,11 +128,7 @@ def prepared(known, folder):
         place.mkdir()
         path = seed.make(place)
         if seed.kind == "work":
-            whole = place / "whole"
-            whole.mkdir()
-            seeds.crops(*seeds.COMPRESSIONS[seed.name])(whole)
-            (whole / "crops.h5").rename(place / "expected.h5")
-            shutil.rmtree(whole)
+            seeds.finished(place, seed.name)
             (place / "way.json").write_text(json.dumps(seed.name))
         sources[seed] = {"folder": place, "path": path.relative_to(place)}
         trial = folder / "warm"

@@ -61,6 +61,8 @@ def pyramid_oracle(path, folder, codes):
         anew = folder / f"{name}-anew.h5"
         try:
             (_npz_anew if path.suffix == ".npz" else _hdf5_anew)(path, anew, name)
+        except FindingError:
+            raise
         except Exception as error:
             raise FindingError(_unread(error)) from error
         out = folder / f"{name}-b.h5"
@@ -96,12 +98,28 @@ def _hdf5_anew(path, anew, level):
 
 
 def _copied(old, new, name):
+    if old[name].chunks is not None:
+        _check_that_chunks_are_found(old[name])
     values = old[name][()]
     dtype = values.dtype.newbyteorder("=") if values.dtype.kind in "fiu" else values.dtype
     new.create_dataset(name, data=values.astype(dtype))
     for key in ("stride", "spatial_scale"):
         if key in old[name].attrs:
             new[name].attrs[key] = old[name].attrs[key]
+
+
+CONTRADICTS = "HDF5 contradicts itself"
+
+
+def _check_that_chunks_are_found(dataset):
+    """Where HDF5 lists a chunk and does not find it, it reads a fill value: as good as a value that is missing."""
+    listed = []
+    dataset.id.chunk_iter(listed.append)
+    for chunk in listed:
+        try:
+            dataset.id.read_direct_chunk(chunk.chunk_offset)
+        except RuntimeError as error:
+            raise FindingError(f"{CONTRADICTS}: {error}") from error
 
 
 def _npz_anew(path, anew, level):

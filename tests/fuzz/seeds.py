@@ -226,6 +226,14 @@ def unfinished(way):
     return make
 
 
+def finished(folder: Path, way: str) -> None:
+    """What the job of `unfinished` makes if nothing disturbs it, as `expected.h5`."""
+    inputs = folder / "maps.h5", folder / "boxes.json"
+    out = folder / "expected.h5"
+    result = run("extract", *inputs, "-o", out, "-q", "--output-size", "2", *COMPRESSIONS[way])
+    assert result.exit_code == 0, result.stderr
+
+
 def resumed(folder: Path, way: str, pyramid: Path, boxes: Path) -> list[object]:
     """The command line that finishes the job of `unfinished`."""
     out = folder / "o.h5"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable, whole_numbers
 from msroi_cli.io.columns import BoxColumns
-from msroi_cli.io.files.npy import npy_header
+from msroi_cli.io.npy import npy_header
 
 NPY_SIGNATURE, NPZ_SIGNATURE = b"\x93NUMPY", b"PK\x03\x04"
 EXPECTED = "expected rois (K, 5), or boxes (K, 4) with image_ids or image_index"

@@ -109,14 +109,13 @@ class ChunkIndex:
         locations: NDArray[np.int64] = np.zeros((*self._grid, 3), np.int64)
         locations[..., 0] = -1
         outside: list[tuple[int, ...]] = []
-        entries, last = 0, None
+        entries = 0
 
         def add(info: h5py.h5d.StoreInfo) -> None:
-            nonlocal entries, last
+            nonlocal entries
             if info.byte_offset is None:
                 return
             entries += 1
-            last = info
             number = self._number(info.chunk_offset)
             if any(map(operator.mod, info.chunk_offset, self.shape)) or not all(map(operator.lt, number, self._grid)):
                 outside.append(info.chunk_offset)
@@ -127,16 +126,7 @@ class ChunkIndex:
             self._dataset.chunk_iter(add)
         if outside:
             self._refuse(f"chunks {self.shape} of {self._sides}", f"one at {outside[0]}")
-        if last is not None:
-            self._check_found(last)
         return locations, entries
-
-    def _check_found(self, last: h5py.h5d.StoreInfo) -> None:
-        """Raises InputError unless HDF5 finds the last chunk where it lists it: its tree has a bound of its own."""
-        with guarded(self._where):
-            found = self._dataset.get_chunk_info_by_coord(last.chunk_offset)
-        if found.byte_offset != last.byte_offset:
-            self._refuse(f"a chunk at {last.chunk_offset}", "none")
 
     def _number(self, origin: Sequence[int]) -> tuple[int, ...]:
         return tuple(map(operator.floordiv, origin, self.shape))

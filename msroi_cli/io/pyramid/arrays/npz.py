@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from msroi_cli.errors import InputError, MsroiError
 from msroi_cli.io.features.source import LibraryMap, MapSource
 from msroi_cli.io.files.location import Location
-from msroi_cli.io.files.npy import npy_header
+from msroi_cli.io.npy import npy_header
 from msroi_cli.io.pyramid.arrays.batched import SIDE_ARRAYS, BatchedArrays, array_storage, chosen_levels
 from msroi_cli.io.pyramid.checks import FLOATS, check_map
 from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, scale_of
