@@ -18,6 +18,7 @@ from msroi_cli.cli.commands.validate import validate
 from msroi_cli.cli.commands.verify import verify
 from msroi_cli.cli.group import ErrorMappingGroup
 from msroi_cli.cli.options import note_verbose
+from msroi_cli.cli.terminal import no_color_option
 from msroi_cli.core.backends.environment import backend_text, spare_blas_threads
 
 VERSION_HELP = "Show the version and the backend in use and exit."
@@ -45,3 +46,6 @@ def main() -> None:
 
 for command in (extract, features, inspect, validate, assign, stats, preview, export, merge, verify, bench):
     main.add_command(command)
+
+for each in (main, *main.commands.values(), *preview.commands.values()):
+    each.params.append(no_color_option())

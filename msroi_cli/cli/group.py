@@ -13,6 +13,7 @@ from msroi_cli.cli.options import wants_causes
 from msroi_cli.cli.output import readable, say, shortened
 from msroi_cli.cli.signals import SignalReceived, StopSignals
 from msroi_cli.cli.streams import drop_output, fill_closed_streams
+from msroi_cli.cli.terminal import forget_choice
 from msroi_cli.errors import MsroiError, RunError
 
 BUG = "this is a bug in msroi, not in its input: please report it with the lines above and the command"
@@ -32,6 +33,7 @@ class ErrorMappingGroup(click.Group):
         **extra: Any,
     ) -> Any:
         """Runs the command line; see `click.Command.main`."""
+        forget_choice()
         signals = StopSignals()
         extra.setdefault("obj", signals)
         if not standalone_mode:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from msroi_cli.cli.terminal import coloured, painted
+
 if TYPE_CHECKING:
     from msroi_cli.job.summary import LevelSummary, Summary
     from msroi_cli.job.validate.findings import Finding
@@ -26,7 +28,7 @@ LONGEST_LINE, LONGEST_WORD = 4000, 300
 def say(text: str, lines: bool = False) -> None:
     """Prints a line to standard error, or several with `lines`; ignores a closed standard error."""
     with suppress(OSError, AttributeError):
-        click.echo(printable(text, keep="\n" if lines else ""), err=True)
+        click.echo(painted(printable(text, keep="\n" if lines else ""), sys.stderr), err=True)
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -70,7 +72,8 @@ def progress(total: int, bar: bool | None, quiet: bool, unit: str = "boxes") -> 
     elif bar or (sys.stderr is not None and sys.stderr.isatty()):
         from tqdm import tqdm
 
-        with tqdm(total=total or None, unit=f" {unit}", unit_scale=True, file=sys.stderr, dynamic_ncols=True) as shown:
+        look: dict[str, Any] = {"dynamic_ncols": True, "colour": "green" if coloured(sys.stderr) else None}
+        with tqdm(total=total or None, unit=f" {unit}", unit_scale=True, file=sys.stderr, **look) as shown:
             yield partial(_advance, shown)
     else:
         yield _Lines(total, unit).add
@@ -124,12 +127,25 @@ def byte_size(count: int) -> str:
     raise AssertionError(count)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligns columns: the first to the left, the others to the right."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Aligns columns: the first to the left, the others to the right.
+
+    Columns that do not fit into `width` follow below, beside the first column again.
+    """
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    blocks: list[list[int]] = [[]]
+    for column in range(1, len(header)):
+        taken = widths[0] + sum(2 + widths[other] for other in [*blocks[-1], column])
+        if blocks[-1] and width is not None and taken > width:
+            blocks.append([])
+        blocks[-1].append(column)
+    return "\n\n".join(_aligned([header, *rows], block, widths) for block in blocks)
+
+
+def _aligned(rows: Sequence[Sequence[str]], columns: Sequence[int], widths: Sequence[int]) -> str:
     lines = []
-    for row in [header, *rows]:
-        cells = [row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])] + [row[column].rjust(widths[column]) for column in columns]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
@@ -137,8 +153,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 CROP_COLUMNS = ("crop mean", "std", "zeros", "nonfinite")
 
 
-def level_table(summary: Summary) -> str:
-    """The closing table: one row a level and one for all of them."""
+def level_table(summary: Summary, width: int | None = None) -> str:
+    """The closing table: one row a level and one for all of them, as wide as `width` at most."""
     header = ("level", "stride", "boxes", "share", "box size min", "median", "max", *CROP_COLUMNS, "time")
     rows = [
         _level_row(name, "x".join(f"{side:g}" for side in dict.fromkeys(stride)), level)
@@ -146,7 +162,7 @@ def level_table(summary: Summary) -> str:
     ]
     rows.append(_level_row("all", "", summary.total))
     timed = math.isfinite(summary.elapsed)
-    return table(header, rows) if timed else table(header[:-1], [row[:-1] for row in rows])
+    return table(header, rows, width) if timed else table(header[:-1], [row[:-1] for row in rows], width)
 
 
 def _level_row(name: str, stride: str, level: LevelSummary) -> list[str]:

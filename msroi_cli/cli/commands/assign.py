@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from msroi_cli.cli import option_values, options
+from msroi_cli.cli import option_values, options, terminal
 from msroi_cli.cli.choice_options import box_choice, choice_options, left_out_text
 from msroi_cli.cli.output import number, printable, say, table
 
@@ -70,16 +70,16 @@ def assign(form: str, histogram: bool, quiet: bool, **given: Any) -> None:
         for text in FORMATS[form](result):
             click.echo(text, nl=False)
         if not quiet:
-            say(_table(result.histogram()), lines=True)
+            say(_table(result.histogram(), terminal.width(err=True)), lines=True)
     elif form == "json":
         click.echo(json.dumps({"levels": result.histogram()}))
     else:
-        click.echo(printable(_table(result.histogram()), keep="\n"))
+        click.echo(printable(_table(result.histogram(), terminal.width()), keep="\n"))
 
 
-def _table(levels: list[dict[str, Any]]) -> str:
+def _table(levels: list[dict[str, Any]], width: int | None) -> str:
     header = ("level", "stride", "boxes", "share", "box size min", "median", "max")
-    return table(header, [_row(level) for level in levels])
+    return table(header, [_row(level) for level in levels], width)
 
 
 def _row(level: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from msroi_cli.bench.workloads import WORKLOADS
+from msroi_cli.cli import terminal
 from msroi_cli.cli.output import printable, say, table
 from msroi_cli.core.spec import MAX_THREADS
 
@@ -85,7 +86,7 @@ def _shown(report: Report) -> str:
         "Copy floor: time of a NumPy copy on one thread / time of msroi with out=. The copy moves as many bytes as",
         "reading all features and writing all crops.",
     ]
-    return "\n".join([table(header, rows), "", *notes])
+    return "\n".join([table(header, rows, terminal.width()), "", *notes])
 
 
 def _milliseconds(seconds: float) -> str:

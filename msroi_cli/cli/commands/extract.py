@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from msroi_cli.cli import model_options, option_values, options
+from msroi_cli.cli import model_options, option_values, options, terminal
 from msroi_cli.cli.choice_options import box_choice, choice_options, left_out_text
 from msroi_cli.cli.output import byte_size, duration, findings_text, level_table, printable, progress, say
 from msroi_cli.cli.signals import StopSignals
@@ -221,7 +221,7 @@ def _say_unusable(job: Extraction, quiet: bool) -> None:
 
 def _report(job: Extraction, summary: Summary, quiet: bool) -> None:
     if not quiet:
-        say(level_table(summary), lines=True)
+        say(level_table(summary, terminal.width(err=True)), lines=True)
         if left_out := left_out_text(summary.left_out):
             say(left_out)
         invalid = sum(summary.invalid.values())

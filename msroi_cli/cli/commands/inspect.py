@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from msroi_cli.cli import terminal
 from msroi_cli.cli.output import byte_size, findings_text, number, printable, readable, say, table
 from msroi_cli.errors import MsroiError
 
@@ -18,6 +19,8 @@ Example:
 """
 
 CATEGORIES_SHOWN = 10
+# The width of the names of most parameters.
+NAME = 16
 
 
 @click.command(epilog=EPILOG)
@@ -61,7 +64,7 @@ def _pyramid(info: dict[str, Any]) -> str:
         f"  image size    {_pairs(info['image_size'], 'original pixels')}",
     ]
     header = ("  level", "stride", "height", "width", "dtype", "chunks", "filters", "bytes", "min", "max", "NaN", "inf")
-    levels = table(header, [_level_row(level) for level in info["levels"]])
+    levels = table(header, [_level_row(level) for level in info["levels"]], terminal.width())
     note = f"  heights, widths and bytes from {info['images_looked_at']} images, values from fewer"
     return "\n".join([*lines, levels, *([note] if info["images_looked_at"] < info["images"] else [])])
 
@@ -124,7 +127,7 @@ def _boxes(info: dict[str, Any]) -> str:
         rows = [
             [f"  {name}", *(f"{value:.5g}" for value in info[name].values())] for name in ("width", "height", "size")
         ]
-        lines.append(table(header, rows))
+        lines.append(table(header, rows, terminal.width()))
     return "\n".join(lines + _categories(info["categories"]))
 
 
@@ -155,14 +158,14 @@ def _crops(info: dict[str, Any]) -> str:
             f"  {role:11} {entry.get('name')}, {byte_size(entry.get('size', 0))}"
             for role, entry in info["sources"].items()
         ),
-        "  parameters  "
-        + ", ".join(f"{name} {json.dumps(value)}" for name, value in parameters.items() if name != "made"),
+        "  parameters",
+        *(f"    {name:{NAME}} {json.dumps(value)}" for name, value in parameters.items() if name != "made"),
         *([f"  features    {json.dumps(parameters['made'])}"] if "made" in parameters else []),
     ]
     lines += [f"  {line}" for line in findings_text(list(map(Finding.parse, info["warnings"]))).splitlines()]
     sizes, values = ("size min", "median", "max"), ("mean", "std", "min", "max", "zeros", "nonfinite")
     header = ("  level", "stride", "boxes", "share", *sizes, *values)
-    return "\n".join([*lines, table(header, [_stats_row(row) for row in info["levels"]])])
+    return "\n".join([*lines, table(header, [_stats_row(row) for row in info["levels"]], terminal.width())])
 
 
 def _stats_row(row: dict[str, Any]) -> list[str]:
@@ -190,7 +193,7 @@ def _model(info: dict[str, Any]) -> str:
         [f"  {one['name']}", "output" if one["output"] else "inside", "x".join(map(str, one["shape"])), _stride(one)]
         for one in info["tensors"]
     ]
-    return "\n".join([*lines, table(("  tensor", "", "shape", "stride"), rows)])
+    return "\n".join([*lines, table(("  tensor", "", "shape", "stride"), rows, terminal.width())])
 
 
 def _stride(tensor: dict[str, Any]) -> str:

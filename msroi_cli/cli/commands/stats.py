@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from msroi_cli.cli import options
+from msroi_cli.cli import options, terminal
 from msroi_cli.cli.output import level_table, printable, progress, say
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def stats(crops: str, as_json: bool, plot: Path | None, overwrite: bool, bar: bo
     with open_crops(crops) as opened:
         with progress(len(opened), bar, quiet) as advance:
             found = recomputed(opened, advance)
-        text = json.dumps(found.summary.as_dict(), indent=2) if as_json else level_table(found.summary)
+        text = (
+            json.dumps(found.summary.as_dict(), indent=2) if as_json else level_table(found.summary, terminal.width())
+        )
         click.echo(printable(text, keep="\n"))
         reduced = opened.parameters.get("reduce")
         if reduced and not quiet:
