@@ -14,16 +14,25 @@ from msroi_cli.job.extract.run import extract
 from msroi_cli.job.request import ExtractRequest
 
 _stopped = 0
+_working = False
 
 
 def make_part(request: ExtractRequest) -> int:
     """Makes the part of one shard, resuming what an earlier try left; returns how many boxes it has.
 
-    Raises InputError, UsageError, RunError or StoppedError.
+    Raises InputError, UsageError or RunError. A process that was asked to stop ends here: what it has recorded is safe,
+    and a pool that has lost another worker waits for its end and sends no more shards.
     """
-    with prepared(replace(request, resume=True)) as job:
-        extract(job, lambda boxes: None, lambda: _stopped)
-        return len(job.plan)
+    global _working
+    _working = True
+    try:
+        with prepared(replace(request, resume=True)) as job:
+            extract(job, lambda boxes: None, lambda: _stopped)
+            return len(job.plan)
+    finally:
+        _working = False
+        if _stopped:
+            os._exit(1)
 
 
 def begin() -> None:
@@ -44,3 +53,5 @@ def _end_with_parent() -> None:
 def _note(number: int, frame: FrameType | None) -> None:
     global _stopped
     _stopped = number
+    if not _working:
+        os._exit(1)

@@ -95,7 +95,7 @@ def joined_boxes(
 
 def usable_images(images: NDArray[np.int64], pyramid: Pyramid) -> tuple[NDArray[np.int64], Mapping[int, str]]:
     """The images (K,) of boxes with UNUSABLE in place of those that are left out, and why these are."""
-    unusable = pyramid.unusable(np.unique(images[images >= 0]).tolist())
+    unusable = pyramid.unusable(np.flatnonzero(np.bincount(images[images >= 0])).tolist())
     return np.where(np.isin(images, list(unusable)), UNUSABLE, images), unusable
 
 

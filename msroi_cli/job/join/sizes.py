@@ -17,9 +17,9 @@ def other_sizes(table: BoxTable, images: NDArray[np.int64], pyramid: Pyramid) ->
     if not table.image_sizes or table.image_ids is None:
         return []
     known = images >= 0
-    pairs = np.unique(np.stack([images[known], table.image[known]], axis=1), axis=0)
+    used, first = np.unique(table.image[known], return_index=True)
     found = []
-    for image, own in pairs.tolist():
+    for image, own in zip(images[known][first].tolist(), used.tolist(), strict=True):
         stated, actual = table.image_sizes.get(table.image_ids[own]), pyramid.image_size(image)
         if stated is None or actual is None:
             continue
