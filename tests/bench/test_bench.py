@@ -124,4 +124,5 @@ def test_every_option_is_used_here():
         "--threads",
         "--quick",
         "--json",
+        "--no-color",
     }

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.builders import IDS, SPREAD, batch_maps, coco, extracted, random_boxes, random_rows, run, write_batched
+from tests.builders import IDS, SPREAD, batch_maps, coco, extracted, random_boxes, run, write_batched
 from tests.builders import write_json as written
 
 PRINTING = {
@@ -30,7 +30,7 @@ COMMAND = f"exec {sys.executable} -m msroi_cli "
 def folder(tmp_path_factory):
     at = tmp_path_factory.mktemp("streams")
     pyramid = write_batched(at / "p.h5", ids=IDS)
-    boxes = written(at / "b.json", random_rows(12).tolist())
+    boxes = written(at / "b.json", [[i % 3, 1, 2, 20 + i, 30] for i in range(12)])
     for name in ("c.h5", "bad.h5"):
         place = extracted(at / name, pyramid, boxes, "-q", *SPREAD)[:].nbytes
     content = (at / "bad.h5").read_bytes()

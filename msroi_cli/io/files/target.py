@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from msroi_cli.errors import UsageError
+from msroi_cli.errors import RunError, UsageError
 
 KINDS = {
     stat.S_IFLNK: "a symbolic link",
@@ -36,6 +37,16 @@ def check_target(
         raise UsageError(f"{path}: expected an existing folder to write to, got {path.parent}")
     if not overwrite and other:
         raise UsageError(f"{path}: exists already; {hint}")
+    _check_name(path)
+
+
+def _check_name(path: Path) -> None:
+    """Raises RunError for a name that is longer than the file system allows."""
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise RunError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def kind_of(path: Path) -> str | None:

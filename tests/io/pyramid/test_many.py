@@ -499,7 +499,7 @@ def test_extract_from_many_files(tmp_path):
     refused(
         run("extract", folder, boxes, "--box-space", "input", "-o", folder / "7.h5", "--overwrite"),
         2,
-        r"7\.h5: expected an output apart from the inputs, got a file of",
+        r"7\.h5: expected an output apart from the inputs, got",
     )
     assert run("inspect", folder).exit_code == 0
 
