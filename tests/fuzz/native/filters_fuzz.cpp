@@ -52,8 +52,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const int64_t count = length / itemsize, planes = count / (rows * columns);
     if (planes == 0) return 0;
     const std::unique_ptr<char[]> out(new char[size_t(planes * rows * columns * itemsize)]);
-    const msroi::Window window{out.get(), {planes, rows, columns},
-                               {rows * columns * itemsize, columns * itemsize, itemsize}};
+    const msroi::Window window{
+        out.get(), {planes, rows, columns}, {rows * columns * itemsize, columns * itemsize, itemsize}};
     msroi::unshuffle({stream.get(), count, itemsize}, 0, rows, columns, window);
     for (int64_t i = 0; i < planes * rows * columns; ++i)
         for (int64_t byte = 0; byte < itemsize; ++byte)
