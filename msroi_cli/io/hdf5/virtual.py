@@ -25,12 +25,29 @@ Bounds = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class Part(NamedTuple):
-    """A block of a virtual dataset, and the dataset that gives its values; bounds are (first, last) corners."""
+    """A block of a virtual dataset, and the dataset that gives its values; bounds are (first, last) corners.
+
+    source: where the values lie in that dataset; None: they are all of it.
+    """
 
     file: str
     dataset: str
     block: Bounds
-    source: Bounds
+    source: Bounds | None
+
+    def refusal(self, shape: tuple[int, ...]) -> str | None:
+        """What is expected of a dataset with the values, if one of `shape` is not like that."""
+        if self.source is None:
+            sides = tuple(high - low + 1 for low, high in zip(*self.block, strict=True))
+            return None if _without_ones(shape) == _without_ones(sides) else f"{sides} values"
+        last = self.source[1]
+        if len(shape) == len(last) and all(high < side for high, side in zip(last, shape, strict=True)):
+            return None
+        return f"at least {tuple(high + 1 for high in last)} values"
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(side for side in shape if side != 1)
 
 
 def parts_of(plist: Any, where: str) -> list[Part]:
@@ -44,7 +61,9 @@ def parts_of(plist: Any, where: str) -> list[Part]:
         block = space.get_select_bounds()
         if math.prod(high - low + 1 for low, high in zip(*block, strict=True)) != space.get_select_npoints():
             raise InputError(f"{where}: expected a virtual dataset of blocks, got a part of {name} with gaps")
-        parts.append(Part(name, dataset, block, source.get_select_bounds()))
+        # A selection of everything knows no shape, and has no bounds.
+        whole = source.get_select_type() == h5py.h5s.SEL_ALL
+        parts.append(Part(name, dataset, block, None if whole else source.get_select_bounds()))
     return parts
 
 
@@ -69,7 +88,7 @@ def check_cover(shape: Sequence[int], parts: Sequence[Part], where: str) -> None
 
 
 def open_source(part: Part, file: InputFile, where: str) -> Found:
-    """The dataset of a part; raises InputError if it is not there, may not be read or is smaller than the part."""
+    """The dataset of a part; raises InputError if it is not there, may not be read or has another shape."""
     name = f"{where}: {part.file}:{part.dataset}"
     set_prefixes = [variable for variable in PREFIXES if os.environ.get(variable)]
     if set_prefixes and not file.access.external:
@@ -80,10 +99,10 @@ def open_source(part: Part, file: InputFile, where: str) -> Found:
         raise InputError(f"{name}: expected a dataset that a virtual one is made of, got none of that name")
     if found.file is not source and not file.access.external:
         raise InputError(f"{name}: expected a dataset in that file, got a link to {found.file.path}")
-    last = part.source[1]
     shape = found.object.shape or ()
-    if len(shape) != len(last) or any(high >= side for high, side in zip(last, shape, strict=True)):
-        raise InputError(f"{name}: expected at least {tuple(high + 1 for high in last)} values, got {shape}")
+    expected = part.refusal(shape)
+    if expected:
+        raise InputError(f"{name}: expected {expected}, got {shape}")
     return found
 
 

@@ -83,6 +83,34 @@ def test_virtual_levels_with_all_their_sources(tmp_path):
     np.testing.assert_array_equal(first(path), MAPS[0])
 
 
+def whole(path, *places, source="a.h5", shape=MAPS.shape):
+    """A level whose places are each the whole of a source that is said to have that shape."""
+    layout = h5py.VirtualLayout(MAPS.shape, "f4")
+    for place in places:
+        layout[place] = h5py.VirtualSource(source, "p2", shape)
+    with h5py.File(path, "w") as file:
+        file.create_virtual_dataset("p2", layout).attrs["stride"] = 4
+    return path
+
+
+def test_virtual_levels_of_whole_sources(tmp_path):
+    write(tmp_path / "a.h5")
+    np.testing.assert_array_equal(first(whole(tmp_path / "m.h5", slice(None))), MAPS[0])
+    write(tmp_path / "a.h5", MAPS[1])
+    path = whole(tmp_path / "n.h5", 0, 1, shape=MAPS.shape[1:])
+    with open_pyramid(str(path)) as pyramid:
+        for image in range(2):
+            np.testing.assert_array_equal(pyramid.read(image)[0][0], MAPS[1])
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 8, 8), (1, 3, 8, 8), (2, 3, 8, 7), (2, 3, 64)])
+def test_whole_sources_of_another_shape(tmp_path, shape):
+    """HDF5 would read the first values of a larger one."""
+    write(tmp_path / "a.h5", np.ones(shape, "f4"))
+    with pytest.raises(InputError, match=r"a\.h5:p2: expected \(2, 3, 8, 8\) values, got "):
+        first(whole(tmp_path / "m.h5", slice(None)))
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
