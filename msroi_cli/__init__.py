@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from msroi_cli.io.pyramid.writer import PyramidWriter as PyramidWriter
     from msroi_cli.io.stream.protocol import Pyramid as Pyramid
     from msroi_cli.io.stream.protocol import PyramidLevel as PyramidLevel
-    from msroi_cli.job.api import extract as extract
+    from msroi_cli.job.api.function import extract as extract
+    from msroi_cli.job.api.options import ExtractOptions as ExtractOptions
     from msroi_cli.job.crops import open_crops as open_crops
 
 __version__ = "0.1.0"
 __all__ = [
     "Crops",
+    "ExtractOptions",
     "Geometry",
     "InputError",
     "MissingFileError",
@@ -52,7 +54,8 @@ _HOMES = {
     "PyramidWriter": "msroi_cli.io.pyramid.writer",
     "Pyramid": "msroi_cli.io.stream.protocol",
     "PyramidLevel": "msroi_cli.io.stream.protocol",
-    "extract": "msroi_cli.job.api",
+    "extract": "msroi_cli.job.api.function",
+    "ExtractOptions": "msroi_cli.job.api.options",
     "Crops": "msroi_cli.io.crops.reader",
     **dict.fromkeys(
         ("InputError", "MissingFileError", "MsroiError", "RunError", "StoppedError", "UsageError"), "msroi_cli.errors"

@@ -48,9 +48,9 @@ def choice_options(command: F) -> F:
 
 def box_choice(given: dict[str, Any]) -> BoxChoice:
     """Removes the values of `choice_options` from `given` and returns them as one choice."""
-    from msroi_cli.job.request import BoxChoice
+    from msroi_cli.job.request import BoxChoice, taken
 
-    return BoxChoice(**{name: given.pop(name) for name in BoxChoice.__dataclass_fields__})
+    return taken(BoxChoice, given)
 
 
 def left_out_text(left_out: Mapping[str, int]) -> str | None:

@@ -6,9 +6,9 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msroi_cli.errors import ArgumentError
 from msroi_cli.io.boxes.open import BoxFileOptions
@@ -19,6 +19,14 @@ from msroi_cli.model.options import ModelOptions
 
 # An attribute of HDF5 holds 64 KiB.
 RECORDED_IMAGES = 100
+
+
+Options = TypeVar("Options")
+
+
+def taken(kind: type[Options], given: dict[str, Any]) -> Options:
+    """Removes the fields of the dataclass `kind` from `given` and makes one of them."""
+    return kind(**{field.name: given.pop(field.name) for field in fields(kind) if field.name in given})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import threading
 
+import h5py
 import numpy as np
 import pytest
 
-from msroi_cli import Geometry, Pyramid, PyramidLevel, PyramidWriter, extract, multi_scale_roi_align, open_crops
+from msroi_cli import (
+    ExtractOptions,
+    Geometry,
+    Pyramid,
+    PyramidLevel,
+    PyramidWriter,
+    extract,
+    multi_scale_roi_align,
+    open_crops,
+)
+from msroi_cli.cli import main
 from msroi_cli.errors import ArgumentError, InputError, StoppedError, UsageError
 from tests.builders import (
     SPREAD_CALL,
@@ -425,3 +436,31 @@ def test_workers_and_shards_from_python(tmp_path):
 def test_more_options_that_make_no_sense_are_refused(tmp_path, options, message):
     with pytest.raises(UsageError, match=message):
         extract(Maker(), boxes_by_id(), tmp_path / "crops.h5", **options)
+
+
+def test_an_option_that_is_none(tmp_path):
+    with pytest.raises(TypeError, match=r"extract\(\) got an unexpected keyword argument 'out_size'"):
+        extract(Maker(), {"17": [[1, 1, 9, 9]]}, tmp_path / "o.h5", out_size=3)
+
+
+def test_options_are_those_of_the_command():
+    """All but those of the terminal and those of models, for which an object is given."""
+    terminal = {"pyramid", "boxes", "out", "stats", "dry_run", "bar", "quiet", "verbose", "no_color", "pictures"}
+    both = {"out", "resume", "overwrite", "quiet", "dtype", "memory", "strides", "threads"}
+    model = {option.name for option in main.commands["features"].params} - both
+    command = {option.name for option in main.commands["extract"].params} - terminal - model
+    assert set(ExtractOptions.__annotations__) - {"compression_level"} == command
+
+
+def test_files_elsewhere_are_allowed_as_in_the_command(tmp_path):
+    write_per_image(tmp_path / "t.h5")
+    (tmp_path / "in").mkdir()
+    with h5py.File(tmp_path / "in" / "p.h5", "w") as file, h5py.File(tmp_path / "t.h5") as target:
+        for name in target:
+            file[name] = h5py.ExternalLink("../t.h5", f"/{name}")
+        boxes = {next(iter(target)): [[1, 1, 9, 9]]}
+    with pytest.raises(InputError, match="--allow-external"):
+        extract(tmp_path / "in" / "p.h5", boxes, tmp_path / "o.h5", box_space="input")
+    extract(tmp_path / "in" / "p.h5", boxes, tmp_path / "o.h5", box_space="input", allow_external=True)
+    extract(tmp_path / "t.h5", boxes, tmp_path / "named.h5", box_space="input")
+    np.testing.assert_array_equal(open_crops(tmp_path / "o.h5")[:], open_crops(tmp_path / "named.h5")[:])

@@ -109,10 +109,12 @@ def extract(
 ) -> None:
     """Pool one crop per box of BOXES from PYRAMID and write them to OUT.
 
-    PYRAMID is HDF5 (one dataset per level, or one group per image), NPZ or JSON; FILE::/group is a group of an HDF5
-    file. Or it is an ONNX model that is run on --pictures, without pyramids on the disk.
+    PYRAMID is HDF5 (one dataset per level, or one group per image), NPZ, safetensors, JSON, or a folder, pattern or
+    @list of such files; FILE::/group is a group of an HDF5 file. Or it is an ONNX model that is run on --pictures,
+    without pyramids on the disk.
 
-    BOXES is JSON, JSON Lines, COCO (data set or results) or HDF5; - reads JSON or JSON Lines from standard input.
+    BOXES is JSON, JSON Lines, COCO (data set or results), CSV, TSV, Parquet, NPY, NPZ, HDF5 or a folder of YOLO labels;
+    - reads standard input.
     """
     _check_outputs(stats, dry_run, bar, quiet, verbose)
     shards = given.pop("shard")
@@ -185,15 +187,14 @@ def _check_stats(stats: str | None, request: ExtractRequest) -> None:
 
 def _request(given: dict[str, Any]) -> ExtractRequest:
     """The request that the options make; each has the name of a field of the request or of what it is made of."""
-    from msroi_cli.job.request import BoxOptions, ExtractRequest, PoolOptions
+    from msroi_cli.job.request import BoxOptions, ExtractRequest, PoolOptions, taken
 
     model = model_options.model_of(given, given.pop("pictures"))
     if model is None and given["pyramid"].endswith(".onnx"):
         raise UsageError(f"{given['pyramid']}: expected --pictures PICTURES with a model, got none")
     levels = options.level_choice(given)
     given["choice"] = box_choice(given)
-    box = BoxOptions(**{name: given.pop(name) for name in BoxOptions.__dataclass_fields__})
-    pool = PoolOptions(**{name: given.pop(name) for name in PoolOptions.__dataclass_fields__})
+    box, pool = taken(BoxOptions, given), taken(PoolOptions, given)
     return ExtractRequest(pool=pool, box=box, levels=levels, model=model, **given)
 
 

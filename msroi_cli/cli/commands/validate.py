@@ -60,10 +60,10 @@ def validate(context: click.Context, /, as_json: bool, strict: bool, quiet: bool
 
 
 def _request(*, pyramid: str, boxes: str, **given: Any) -> ValidateRequest:
-    from msroi_cli.job.request import BoxOptions, PoolOptions
+    from msroi_cli.job.request import BoxOptions, PoolOptions, taken
     from msroi_cli.job.validate.checks import ValidateRequest
 
     levels, assign = options.level_choice(given), given.pop("assign")
     given["choice"] = box_choice(given)
-    box = {name: given.pop(name) for name in BoxOptions.__dataclass_fields__}
-    return ValidateRequest(pyramid, boxes, PoolOptions(**given), BoxOptions(**box), levels, assign)
+    box = taken(BoxOptions, given)
+    return ValidateRequest(pyramid, boxes, PoolOptions(**given), box, levels, assign)

@@ -1,0 +1,1 @@
+"""`msroi extract` from Python."""
