@@ -5,26 +5,44 @@ A further column is one more line in `BOX_COLUMNS`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.errors import InputError
+
 
 @dataclass(frozen=True, slots=True)
 class BoxColumn:
-    """A column with one value a box: its name in files of ours and in HDF5, its dtype, its key in a COCO record."""
+    """A column with one value a box: its name in files of ours, its dtype, its key in a COCO record.
+
+    other_names: what arrays of it are called elsewhere, as by torchvision.
+    """
 
     name: str
     dtype: np.dtype[Any]
     coco_key: str
+    other_names: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that an array of it may have."""
+        return (self.name, *self.other_names)
+
+    def name_in(self, where: object, present: Container[str]) -> str | None:
+        """Which of its names is present, None if none is; raises InputError if two are."""
+        found = [name for name in self.names if name in present]
+        if len(found) > 1:
+            raise InputError(f"{where}: expected one of {' and '.join(found)}, got both")
+        return found[0] if found else None
 
 
 BOX_COLUMNS = (
-    BoxColumn("score", np.dtype(np.float64), "score"),
-    BoxColumn("category_id", np.dtype(np.int64), "category_id"),
+    BoxColumn("score", np.dtype(np.float64), "score", ("scores",)),
+    BoxColumn("category_id", np.dtype(np.int64), "category_id", ("labels",)),
     BoxColumn("annotation_id", np.dtype(np.int64), "id"),
 )
 

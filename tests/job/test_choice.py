@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 
 import h5py
@@ -240,3 +241,16 @@ def test_validate_and_preview_take_the_same_boxes(tmp_path):
     assert run("preview", "boxes", pyramid, file, "-o", whole, "--image", "4").exit_code == 0
     assert run("preview", "boxes", pyramid, file, "-o", some, "--image", "4", "--top", "1").exit_code == 0
     assert whole.read_bytes() != some.read_bytes()
+
+
+def test_resume_compares_the_data_set_with_the_names(inputs, tmp_path):
+    command, _ = inputs
+    coco = tmp_path / "coco.json"
+    coco.write_bytes(command[command.index("--coco-images") + 1].read_bytes())
+    command = [coco if part == command[command.index("--coco-images") + 1] else part for part in command]
+    command += ["-o", tmp_path / "o.h5", "-q"]
+    assert run(*command).exit_code == 0
+    assert open_crops(tmp_path / "o.h5").sources["coco_images"]["name"] == "coco.json"
+    assert run(*command, "--resume").exit_code == 0
+    os.utime(coco, ns=(1, 1))
+    refused(run(*command, "--resume"), 2, "another job: sources coco_images modified was ")

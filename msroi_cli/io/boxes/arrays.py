@@ -16,15 +16,12 @@ from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable, whole_numbers
-from msroi_cli.io.columns import BoxColumns
+from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.npy import npy_header
 
 NPY_SIGNATURE, NPZ_SIGNATURE = b"\x93NUMPY", b"PK\x03\x04"
 EXPECTED = "expected rois (K, 5), or boxes (K, 4) with image_ids or image_index"
-COLUMNS = {"score": ("score", "scores"), "category_id": ("category_id", "labels"), "annotation_id": ("annotation_id",)}
-"""The columns that travel along, and the names of their arrays."""
-
-READ = ("rois", "boxes", "image_ids", "image_id", "image_index", *chain.from_iterable(COLUMNS.values()))
+READ = ("rois", "boxes", "image_ids", "image_id", "image_index", *chain.from_iterable(one.names for one in BOX_COLUMNS))
 """The arrays of an NPZ file that are read."""
 
 
@@ -112,13 +109,12 @@ def _images(name: str, arrays: dict[str, NDArray[Any]], count: int) -> tuple[NDA
 
 def _columns(name: str, arrays: dict[str, NDArray[Any]], count: int) -> BoxColumns:
     columns = {}
-    for column, names in COLUMNS.items():
-        found = [key for key in names if key in arrays]
-        if len(found) > 1:
-            raise InputError(f"{name}: expected one of {' and '.join(found)}, got both")
+    for column in BOX_COLUMNS:
+        found = column.name_in(name, arrays)
         if found:
-            values = _beside(f"{name}: {found[0]}", arrays[found[0]], count, "iuf")
-            columns[column] = values.astype(np.float64) if column == "score" else whole_numbers(name, values, column)
+            values = _beside(f"{name}: {found}", arrays[found], count, "iuf")
+            whole = column.dtype.kind == "i"
+            columns[column.name] = whole_numbers(name, values, column.name) if whole else values.astype(column.dtype)
     return BoxColumns(columns)
 
 

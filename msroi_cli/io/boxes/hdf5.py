@@ -118,9 +118,11 @@ def _columns(group: InputGroup, location: Location, count: int) -> BoxColumns:
     """The columns that travel along with the boxes."""
     found: dict[str, NDArray[Any]] = {}
     for column in BOX_COLUMNS:
-        where = location.at(column.name)
-        if member(group, column.name, where) is not None:
-            values = _column(group, location, column.name, count)
+        present = [name for name in column.names if member(group, name, location.at(name)) is not None]
+        name = column.name_in(location, present)
+        if name:
+            values = _column(group, location, name, count)
             whole = column.dtype.kind == "i"
-            found[column.name] = whole_numbers(where, values, column.name) if whole else values.astype(column.dtype)
+            where = location.at(name)
+            found[column.name] = whole_numbers(where, values, name) if whole else values.astype(column.dtype)
     return BoxColumns(found)

@@ -21,7 +21,7 @@ from msroi_cli.io.crops.parts import Part
 from msroi_cli.io.crops.schema import STATUS_INVALID, STATUS_POOLED, STATUS_UNKNOWN_IMAGE, Compression, CropsHeader
 from msroi_cli.io.crops.writer import OVERWRITE_OR_RESUME, Output, work_files
 from msroi_cli.io.files.atomic import resolved
-from msroi_cli.io.files.location import Source, last_modified
+from msroi_cli.io.files.location import Location, Source, last_modified
 from msroi_cli.io.files.target import check_apart, check_target
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.many.paths import input_paths
@@ -97,6 +97,7 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
             "pyramid": replace(pyramid.fingerprint(), modified=pyramid.modified()),
             **used,
             "boxes": replace(joined.source, modified=_boxes_modified(request.boxes)),
+            **_coco_images(request.box.coco_images),
         }
         header = _header(request, pyramid, spec, plan, joined, sources, part)
         header = replace(header, warnings=[finding.as_dict() for finding in examiner.found])
@@ -211,6 +212,14 @@ def _compression(request: ExtractRequest, row_bytes: int, plan: Plan) -> Compres
 def _boxes_modified(boxes: Any) -> str | int | None:
     """When the files of boxes changed last; None for what a program holds."""
     return last_modified(box_files(boxes)) if isinstance(boxes, str) else None
+
+
+def _coco_images(name: str | None) -> dict[str, Source]:
+    """The data set that has the names and sizes of images; nothing for a pipe, which can be read only once."""
+    path = None if name is None else Location.parse(name).path
+    if path is None or not path.is_file():
+        return {}
+    return {"coco_images": replace(Source.of_file(path), modified=last_modified([path]))}
 
 
 def _identity(header: CropsHeader, budget: Budget) -> dict[str, Any]:

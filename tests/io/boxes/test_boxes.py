@@ -182,6 +182,26 @@ def test_columns_travel_from_hdf5(tmp_path):
         np.testing.assert_array_equal(table.columns[name], values)
 
 
+def test_torchvisions_names_of_columns_are_read_from_hdf5(tmp_path):
+    table = written(tmp_path / "b.h5", rois=ROWS, scores=SCORES, labels=CATEGORIES)
+    np.testing.assert_array_equal(table.columns["score"], SCORES)
+    np.testing.assert_array_equal(table.columns["category_id"], CATEGORIES)
+    grouped = {"17/boxes": BOXES[:2], "17/scores": [0.5, 0.25], "17/labels": [3, 1]}
+    assert written(tmp_path / "g.h5", **grouped).columns["score"].tolist() == [0.5, 0.25]
+
+
+@pytest.mark.parametrize("names", [("score", "scores"), ("category_id", "labels")])
+def test_two_names_of_one_column_are_refused(tmp_path, names):
+    with pytest.raises(InputError, match=f"expected one of {names[0]} and {names[1]}, got both"):
+        written(tmp_path / "b.h5", rois=ROWS, **dict.fromkeys(names, CATEGORIES))
+
+
+@pytest.mark.parametrize(("name", "values"), [("scores", SCORES[:-1]), ("labels", CATEGORIES + 0.5)])
+def test_torchvisions_columns_are_checked(tmp_path, name, values):
+    with pytest.raises(InputError, match=rf"b\.h5:/{name}: "):
+        written(tmp_path / "b.h5", rois=ROWS, **{name: values})
+
+
 def test_columns_travel_from_hdf5_groups(tmp_path):
     table = written(
         tmp_path / "b.h5",
