@@ -24,7 +24,7 @@ from msroi_cli.io.export.hdf5 import hdf5_writer, write_groups, write_padded, wr
 from msroi_cli.io.export.model import Export, ExportedImage, Writer
 from msroi_cli.io.export.parquet import write_parquet
 from msroi_cli.io.export.vectors import write_npy, write_safetensors
-from msroi_cli.io.files.target import check_folder_apart, check_target
+from msroi_cli.io.files.target import check_folder_apart, check_suffix, check_target
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.many.paths import input_paths
 from msroi_cli.io.pyramid.open import open_pyramid
@@ -40,6 +40,16 @@ LAYOUTS: dict[str, Writer] = {
     "npy": write_npy,
     "safetensors": write_safetensors,
     "parquet": write_parquet,
+}
+WRITTEN = {
+    "padded": "HDF5",
+    "groups": "HDF5",
+    "ragged": "HDF5",
+    "npz": "a folder of NPZ files",
+    "tsv": "TSV",
+    "npy": "a folder of NPY files",
+    "safetensors": "safetensors",
+    "parquet": "Parquet",
 }
 NEED_SIZES = ("groups", "tsv")
 FOLDERS = ("npz", "npy")
@@ -110,6 +120,7 @@ def export(request: ExportRequest, progress: Callable[[int], None] = lambda boxe
 
 def _check(request: ExportRequest, crops: Crops) -> None:
     inputs = input_paths(request.crops, request.pyramid)
+    check_suffix(request.out, WRITTEN[request.layout])
     if request.layout in FOLDERS:
         check_folder(request.out, request.overwrite)
         check_folder_apart(request.out, inputs)

@@ -13,7 +13,7 @@ import numpy as np
 from msroi_cli.core.backends.environment import default_threads
 from msroi_cli.errors import InputError, StoppedError
 from msroi_cli.io.files.atomic import check_room
-from msroi_cli.io.files.target import check_apart, check_target
+from msroi_cli.io.files.target import check_apart, check_suffix, check_target
 from msroi_cli.io.pyramid.writer import PyramidWriter
 from msroi_cli.io.stream.feed import Ahead, Feed
 from msroi_cli.model.onnx_pyramid import OnnxPyramid
@@ -65,6 +65,7 @@ def make_features(
     every picture for the number of a signal, 0 for none. Raises InputError, UsageError, RunError or StoppedError.
     """
     started = perf_counter()
+    check_suffix(request.out, "HDF5")
     check_target(request.out, request.overwrite or request.resume, "--resume continues it, --overwrite replaces it")
     threads = request.threads or default_threads()
     pyramid = open_model(

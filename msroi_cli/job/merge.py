@@ -20,7 +20,7 @@ from msroi_cli.io.crops.schema import CropsHeader, Results
 from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.io.files.location import Source
-from msroi_cli.io.files.target import check_apart
+from msroi_cli.io.files.target import check_apart, check_suffix
 from msroi_cli.job.crops import FolderCrops
 from msroi_cli.job.summary import moments_records
 from msroi_cli.job.validate.nonfinite import of_inputs
@@ -71,6 +71,7 @@ def merge(
     Raises InputError for parts that are missing, doubled, foreign or damaged, UsageError, RunError or StoppedError.
     """
     started = perf_counter()
+    check_suffix(request.out, "HDF5")
     if request.out.parent.resolve() == crops.path.resolve():
         raise UsageError(f"{request.out}: expected an output outside the folder of parts, got a file in it")
     check_apart(request.out, crops.paths)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from msroi_cli.preview.heat import coloured, range_of
+from msroi_cli.preview.heat import coloured, mean_of, range_of
 from msroi_cli.preview.style import (
     GREY,
     INK,
@@ -31,7 +31,7 @@ MANY, SMALLEST, SMALLEST_OF_MANY = 100, 480, 1200
 
 def heat_picture(features: NDArray[Any]) -> Image.Image:
     """The mean of the channels of a map (C, H, W) as a picture, one pixel a cell."""
-    values = features.astype(np.float32).mean(axis=0)
+    values = mean_of(features, 0)
     return Image.fromarray(coloured(values, *range_of(values)))
 
 

@@ -17,7 +17,9 @@ Pixels = NDArray[np.uint8]
 
 def coloured(values: NDArray[Any], low: float, high: float) -> Pixels:
     """Values (H, W) as colours (H, W, 3), from `low`, dark, to `high`, light; red where a value is not finite."""
-    share = np.nan_to_num((values - low) / (high - low) if high > low else np.full(values.shape, 0.5))
+    # Halves, as the difference of the largest numbers is beyond them.
+    half = values / 2 - low / 2
+    share = np.nan_to_num(half / (high / 2 - low / 2) if high > low else np.full(values.shape, 0.5))
     at = np.clip(share, 0, 1) * (len(_STOPS) - 1)
     below = np.minimum(at.astype(np.int64), len(_STOPS) - 2)
     part = (at - below)[..., None]
@@ -31,13 +33,24 @@ def range_of(values: NDArray[Any]) -> tuple[float, float]:
     finite = values[np.isfinite(values)].astype(np.float64)
     if not len(finite):
         return 0.0, 1.0
-    low, high = np.percentile(finite, (1, 99))
-    return float(low), float(high)
+    # Quarters, as percentiles are made of differences.
+    low, high = np.percentile(finite / 4, (1, 99))
+    return float(low) * 4, float(high) * 4
+
+
+def mean_of(values: NDArray[Any], axis: int) -> NDArray[np.float64]:
+    """The mean along an axis, in float64; of values whose sum is beyond it, too."""
+    wide, count = values.astype(np.float64), values.shape[axis]
+    # Every term is scaled down first, by a power of two, which is exact but for the smallest.
+    scale = 2.0 ** -(count.bit_length())
+    with np.errstate(invalid="ignore"):
+        mean: NDArray[np.float64] = (wide * scale).sum(axis=axis) / (count * scale)
+    return mean
 
 
 def mean_heat(crops: NDArray[Any]) -> list[Pixels]:
     """The mean of the channels of each crop (K, C, H, W), all crops by one range."""
-    return _by_one_range(crops.astype(np.float64).mean(axis=1))
+    return _by_one_range(mean_of(crops, 1))
 
 
 def channel_heat(crops: NDArray[Any], channel: int) -> list[Pixels]:
@@ -63,6 +76,8 @@ def component_colours(crops: NDArray[Any]) -> list[Pixels]:
     known = vectors[good]
     colours = np.full((len(vectors), 3), 128, np.uint8)
     if len(known):
+        # Squares of very large or small numbers are beyond float64; colours depend on no scale.
+        known = known / max(float(np.abs(known).max()), np.finfo(np.float64).tiny)
         centred = known - known.mean(axis=0)
         _, axes = np.linalg.eigh(centred.T @ centred)
         for index, axis in enumerate(axes.T[::-1][:3]):

@@ -57,15 +57,43 @@ def preview_boxes(request: BoxesRequest) -> Image.Image:
         level = np.full(len(boxes), -1, np.int64)
         level[good] = levels_of(boxes[good], _spec(pyramid, request.pool))
         finest = pyramid.source(image, 0)
-        ground = heat_picture(read_map(finest)) if request.picture is None else read_picture(request.picture)
+        picture = None if request.picture is None else _picture_of(request.picture, pyramid, image)
+        ground = heat_picture(read_map(finest)) if picture is None else picture
         size = np.tile(pyramid.input_size(image), 2)
         names = [one.name for one in pyramid.levels]
         title = f"{pyramid.image_ids[image]}: {len(boxes):,} box{'' if len(boxes) == 1 else 'es'}"
-        return boxes_picture(ground, _on_picture(boxes, size, pyramid, image, request.picture), level, names, title)
+        return boxes_picture(ground, _on_picture(boxes, size, pyramid, image, picture), level, names, title)
+
+
+def _picture_of(path: Path, pyramid: Pyramid, image: int) -> Image.Image:
+    """The picture of an image; raises InputError for one of another size than the pyramid states of the image.
+
+    Without an image size, one that is by the scale factor more than the finest level spans.
+    """
+    picture = read_picture(path)
+    factor, original = pyramid.scale_factor(image), pyramid.image_size(image)
+    if original is not None:
+        expected, good = _size(original), max(np.abs(np.subtract(original, picture.size))) < 1
+    elif factor is not None:
+        room = np.add(pyramid.input_size(image), np.divide(1, pyramid.levels[0].scale[::-1])) - pyramid.offset(image)
+        expected, good = f"at most {_size(room / factor)}", bool((np.multiply(picture.size, factor) < room).all())
+    else:
+        return picture
+    if not good:
+        name = pyramid.image_ids[image]
+        raise InputError(
+            f"{path}: expected the picture of image {name!r}, {expected} pixels, got {_size(picture.size)}"
+        )
+    return picture
+
+
+def _size(pair: Sequence[float] | NDArray[np.float64]) -> str:
+    width, height = pair
+    return f"{width:g} x {height:g}"
 
 
 def _on_picture(
-    boxes: NDArray[np.float32], size: NDArray[np.float64], pyramid: Pyramid, image: int, picture: Path | None
+    boxes: NDArray[np.float32], size: NDArray[np.float64], pyramid: Pyramid, image: int, picture: Image.Image | None
 ) -> NDArray[np.float64]:
     """Boxes as fractions of the picture's sides.
 
@@ -73,8 +101,8 @@ def _on_picture(
     """
     whole, offset = size, (0.0, 0.0)
     if picture is not None:
-        factor, original = pyramid.scale_factor(image), pyramid.image_size(image)
-        if factor is not None and original is not None:
+        factor, original = pyramid.scale_factor(image), pyramid.image_size(image) or picture.size
+        if factor is not None:
             whole, offset = np.tile(np.multiply(factor, original), 2), pyramid.offset(image)
     placed: NDArray[np.float64] = (np.asarray(boxes, np.float64) - np.tile(offset, 2)) / whole
     return placed
@@ -168,14 +196,14 @@ def _cuts(crops: Crops, rows: NDArray[np.int64], request: CropsRequest) -> list[
         raise UsageError(
             "--picture: expected with --pyramid, for the size of the input that the boxes are in, got alone"
         )
-    picture = read_picture(request.picture)
     with open_pyramid(request.pyramid, Recipe.of(crops).level_choice()) as pyramid:
         name = crops.image_ids[int(crops.image_index[rows[0]])]
         if name not in pyramid.image_ids:
             raise InputError(f"{pyramid.location}: expected the image {name!r} of the crops, got none of that name")
         image = list(pyramid.image_ids).index(name)
         size = np.tile(pyramid.input_size(image), 2)
-        boxes = _on_picture(crops.boxes[rows], size, pyramid, image, request.picture)
+        picture = _picture_of(request.picture, pyramid, image)
+        boxes = _on_picture(crops.boxes[rows], size, pyramid, image, picture)
     return [cut_of(picture, box) for box in boxes.tolist()]
 
 

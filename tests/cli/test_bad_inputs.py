@@ -520,7 +520,6 @@ BOXES = {
         3,
         r"/4: expected score beside boxes",
     ),
-    "standard input empty": (standard_input(b""), 3, r"-: expected boxes .*got an empty"),
     "standard input cut short": (standard_input(b"[[0, 1"), 3, r"-:1:\d+: expected JSON"),
     "HDF5 on standard input": (hdf5_on_standard_input, 3, r"-: expected text.*got HDF5; name the file"),
     "box space not said": (

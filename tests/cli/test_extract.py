@@ -172,6 +172,19 @@ def test_standard_input(tmp_path, inputs):
     assert by_pipe.sources["boxes"]["name"] == "-"
 
 
+@pytest.mark.parametrize("text", ["", "\n", " \n \n", "[]", "{}"])
+def test_nothing_on_standard_input_is_no_box(tmp_path, inputs, text):
+    """JSON Lines without a line: a detector that found nothing."""
+    result = run("extract", inputs[0], "-", "-o", tmp_path / "o.h5", "-q", stdin=text)
+    assert result.exit_code == 0, result.stderr
+    assert len(open_crops(tmp_path / "o.h5")) == 0
+
+
+def test_an_empty_file_of_boxes_is_refused(tmp_path, inputs):
+    (tmp_path / "empty.json").write_bytes(b"")
+    refused(run("extract", inputs[0], tmp_path / "empty.json", "-o", tmp_path / "o.h5"), 3, "got an empty file")
+
+
 def test_statistics_on_standard_output_are_json_alone(tmp_path, inputs):
     result = run("extract", *inputs, "-o", tmp_path / "o.h5", "--stats", "-")
     assert result.exit_code == 0

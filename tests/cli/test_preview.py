@@ -70,7 +70,7 @@ def test_original_pixels(tmp_path):
     factors, sizes = {"17": (2.0, 3.0)}, {"17": (300.0, 150.0)}
     pyramid = write_per_image(tmp_path / "p.h5", maps, factors=factors, sizes=sizes)
     boxes = write_json(tmp_path / "b.json", {"17": [[30, 15, 150, 75]]})
-    picture = plain_picture(tmp_path / "p.png", 600, 300)
+    picture = plain_picture(tmp_path / "p.png", 300, 150)
     pixels = drawn(tmp_path, "boxes", pyramid, boxes, "--box-space", "original", "--picture", picture)[:300]
     marked = (pixels != np.array(GROUND, np.uint8)).any(axis=-1)
     rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
@@ -173,17 +173,17 @@ def test_a_large_picture_is_refused_in_words(tmp_path, crops, monkeypatch):
 
 
 def grey_with_alpha(path):
-    Image.new("LA", (50, 40), (9, 100)).save(path)
+    Image.new("LA", (500, 380), (9, 100)).save(path)
 
 
 def palette(path):
-    Image.new("P", (50, 40)).save(path)
+    Image.new("P", (500, 380)).save(path)
 
 
 def turned(path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.new("RGB", (50, 40)).save(path, "JPEG", exif=exif)
+    Image.new("RGB", (380, 500)).save(path, "JPEG", exif=exif)
 
 
 @pytest.mark.parametrize("make", [grey_with_alpha, palette, turned])
@@ -191,7 +191,32 @@ def test_pictures_of_all_kinds(tmp_path, make):
     path = tmp_path / ("p.jpg" if make is turned else "p.png")
     make(path)
     pixels = drawn(tmp_path, "boxes", PYRAMID, WORDS, "--box-space", "original", "--picture", path)
-    assert (pixels.shape[1] < 480) == (make is turned)
+    assert pixels.shape[1] == 500
+
+
+@pytest.mark.parametrize("size", [(380, 500), (250, 190), (501, 380), (500, 382), (1, 1)])
+def test_a_picture_of_another_size_is_refused(tmp_path, size):
+    picture = plain_picture(tmp_path / "p.png", *size)
+    crops = tmp_path / "c.h5"
+    assert run("extract", PYRAMID, WORDS, "--box-space", "original", "-o", crops, "-q").exit_code == 0
+    for command in (("boxes", PYRAMID, WORDS, "--box-space", "original"), ("crops", crops, "--pyramid", PYRAMID)):
+        result = run("preview", *command, "--image", "17", "--picture", picture, "-o", tmp_path / "o.png")
+        refused(result, 3, rf"p\.png: expected the picture of image '17', 500 x 380 pixels, got {size[0]} x {size[1]}")
+        assert not (tmp_path / "o.png").exists()
+
+
+@pytest.mark.parametrize(("size", "good"), [((320, 240), True), ((700, 240), False), ((320, 300), False)])
+def test_a_picture_beyond_the_levels_is_refused(tmp_path, size, good):
+    """Where only a scale factor is stated."""
+    maps = {"17": image_maps(0, width=640, height=480)}
+    pyramid = write_per_image(tmp_path / "p.h5", maps, factors={"17": (2.0, 2.0)})
+    boxes = write_json(tmp_path / "b.json", {"17": [[30, 15, 150, 75]]})
+    options = ("--box-space", "original", "--picture", plain_picture(tmp_path / "p.png", *size))
+    result = run("preview", "boxes", pyramid, boxes, *options, "-o", tmp_path / "o.png")
+    if good:
+        assert result.exit_code == 0, result.stderr
+    else:
+        refused(result, 3, r"p\.png: expected the picture of image '17', at most 322 x 242 pixels, got ")
 
 
 NO_PICTURES = {
@@ -290,3 +315,15 @@ def test_crops_of_reduced_files_are_refused(tmp_path, crops):
         del file["crops"]
         file["crops"] = vectors
     refused(run("preview", "crops", crops, "-o", tmp_path / "x.png"), 3, "got vectors")
+
+
+@pytest.mark.parametrize("show", ["mean", "0", "pca"])
+@pytest.mark.parametrize("size", [1e300, 1.7e308, 1e-310])
+def test_features_of_any_size_are_drawn_without_a_warning(tmp_path, show, size):
+    rng = np.random.default_rng(0)
+    maps = {"p2": rng.uniform(-1, 1, (1, 4, 16, 24)) * size, "p3": rng.uniform(-1, 1, (1, 4, 8, 12)) * size}
+    pyramid = write_batched(tmp_path / "p.h5", maps)
+    boxes = write_json(tmp_path / "b.json", [[0, 1, 1, 40, 50], [0, 20, 9, 60, 60]])
+    assert run("preview", "boxes", pyramid, boxes, "-o", tmp_path / "b.png").exit_code == 0
+    assert run("extract", pyramid, boxes, "-o", tmp_path / "c.h5", "-q").exit_code == 0
+    assert len(np.unique(drawn(tmp_path, "crops", tmp_path / "c.h5", "--show", show).reshape(-1, 3), axis=0)) > 20

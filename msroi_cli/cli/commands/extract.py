@@ -172,7 +172,7 @@ def _check_outputs(stats: str | None, dry_run: bool, bar: bool | None, quiet: bo
 def _check_stats(stats: str | None, request: ExtractRequest) -> None:
     """Raises UsageError if statistics may not be written: to an input, the output or one of its work files."""
     from msroi_cli.io.crops.writer import work_files
-    from msroi_cli.io.files.target import check_apart, check_target
+    from msroi_cli.io.files.target import check_apart, check_suffix, check_target
     from msroi_cli.io.pyramid.many.paths import input_paths
 
     if stats is None or stats == "-":
@@ -180,6 +180,7 @@ def _check_stats(stats: str | None, request: ExtractRequest) -> None:
     path = Path(stats)
     try:
         check_apart(path, [*input_paths(*request.files), request.out, *work_files(request.out)])
+        check_suffix(path, "JSON")
         check_target(path, request.overwrite or request.resume)
     except UsageError as error:
         raise UsageError(f"--stats: {error}") from None

@@ -56,12 +56,13 @@ def boxes(out: Path, overwrite: bool, **given: Any) -> None:
     The background is --picture, the original image, or without it the mean over the channels of the finest level.
     """
     from msroi_cli.io.files.picture import write_png
-    from msroi_cli.io.files.target import check_target
+    from msroi_cli.io.files.target import check_suffix, check_target
     from msroi_cli.io.pyramid.many.paths import input_paths
     from msroi_cli.job.request import BoxOptions, PoolOptions
     from msroi_cli.preview.previews import BoxesRequest, preview_boxes
 
     inputs = (given[name] for name in ("pyramid", "boxes", "coco_images", "picture"))
+    check_suffix(out, "PNG")
     check_target(out, overwrite, inputs=input_paths(*inputs))
     levels = options.level_choice(given)
     rule = {name: given.pop(name) for name in ("compat", "canonical_level", "canonical_scale")}
@@ -103,9 +104,10 @@ def crops(out: Path, overwrite: bool, **given: Any) -> None:
     crops, evenly spaced ones are shown.
     """
     from msroi_cli.io.files.picture import write_png
-    from msroi_cli.io.files.target import check_target
+    from msroi_cli.io.files.target import check_suffix, check_target
     from msroi_cli.io.pyramid.many.paths import input_paths
     from msroi_cli.preview.previews import CropsRequest, preview_crops
 
+    check_suffix(out, "PNG")
     check_target(out, overwrite, inputs=input_paths(given["crops"], given["pyramid"], given["picture"]))
     write_png(out, preview_crops(CropsRequest(**given)), overwrite)

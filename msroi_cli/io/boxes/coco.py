@@ -132,8 +132,9 @@ def _column(where: str, records: list[dict[str, Any]], column: BoxColumn) -> NDA
     values = [record.get(key) for record in records]
     if not records or all(value is None for value in values):
         return None
-    if not all(isinstance(value, (int, float)) for value in values):
-        index = next(index for index, value in enumerate(values) if not isinstance(value, (int, float)))
+    # true is no number.
+    if not {type(value) for value in values} <= {int, float}:
+        index = next(index for index, value in enumerate(values) if type(value) not in (int, float))
         raise InputError(
             f"{where}: row {index}: expected {key} to be a number, as in the other rows, got {shortened(values[index])}"
         )

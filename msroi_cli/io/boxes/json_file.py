@@ -14,9 +14,10 @@ import numpy as np
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.coco import parse_data_set, parse_results
+from msroi_cli.io.boxes.content import is_stream
 from msroi_cli.io.boxes.detections import is_detections, parse_detections
 from msroi_cli.io.boxes.table import BoxTable, numbers, shortened, whole_numbers
-from msroi_cli.io.files.location import parse_json
+from msroi_cli.io.files.location import Location, parse_json
 
 # What is read of an annotation.
 READ_KEYS = ("bbox", "id", "image_id", "score", "category_id")
@@ -44,6 +45,9 @@ def collector_paused() -> Iterator[None]:
 def box_document(name: str, content: bytes) -> Any:
     """The JSON values of a document, or of the lines of JSON Lines."""
     if not content.strip():
+        if is_stream(Location.parse(name)):
+            # JSON Lines without a line: a detector that found nothing.
+            return []
         raise InputError(f"{name}: expected boxes in JSON or JSON Lines, got an empty file")
     return _json_or_lines(name, content)
 

@@ -19,6 +19,24 @@ KINDS = {
     stat.S_IFBLK: "a device",
 }
 
+# The ends of names by the format that is written under them.
+SUFFIXES = {
+    "HDF5": (".h5", ".hdf5", ".hdf", ".he5"),
+    "JSON": (".json", ".txt"),
+    "PNG": (".png",),
+    "Parquet": (".parquet", ".pq"),
+    "TSV": (".tsv", ".txt"),
+    "a folder of NPY files": (".npy",),
+    "a folder of NPZ files": (".npz",),
+    "safetensors": (".safetensors",),
+}
+# Formats that are read or written here, or that people have beside them.
+FOREIGN = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes} | {
+    *(".pt", ".pth", ".pkl", ".onnx", ".mat", ".zarr", ".lmdb", ".arrow", ".feather"),
+    *(".jsonl", ".csv", ".xml", ".yaml", ".yml", ".md", ".html", ".zip", ".tar", ".gz", ".zst"),
+    *(".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".svg", ".pdf"),
+}
+
 
 def check_target(
     path: Path, overwrite: bool, hint: str = "--overwrite replaces it", inputs: Iterable[str | Path] = ()
@@ -47,6 +65,16 @@ def _check_name(path: Path) -> None:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def check_suffix(path: Path, written: str) -> None:
+    """Raises UsageError where the end of a name says another format than `written`, one of SUFFIXES.
+
+    A name without an end, or with one that is no format's, says nothing.
+    """
+    suffix = path.suffix.lower()
+    if suffix in FOREIGN and suffix not in SUFFIXES[written]:
+        raise UsageError(f"{path}: expected a name for {written} ({', '.join(SUFFIXES[written])}), got {suffix}")
 
 
 def kind_of(path: Path) -> str | None:

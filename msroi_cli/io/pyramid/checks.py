@@ -53,7 +53,10 @@ def _storable(text: str) -> bool:
     return "\0" not in text and text.encode(errors="ignore").decode() == text
 
 
-MIXED_HINT = " (--assign all or the name of a level takes levels of different channels)"
+MIXED_HINT = (
+    " (--levels names the datasets that are levels; --assign all or the name of a level takes levels of different "
+    "channels)"
+)
 
 
 def check_map(

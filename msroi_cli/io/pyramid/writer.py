@@ -23,7 +23,7 @@ from msroi_cli import __version__
 from msroi_cli.errors import ArgumentError, InputError, UsageError
 from msroi_cli.io.files.atomic import failures_named, publish, resolved
 from msroi_cli.io.files.journal import Journal
-from msroi_cli.io.files.target import check_target, kind_of
+from msroi_cli.io.files.target import check_suffix, check_target, kind_of
 from msroi_cli.io.files.work import remove
 from msroi_cli.io.hdf5.errors import guarded
 from msroi_cli.io.hdf5.growing import GrowingFile
@@ -77,6 +77,7 @@ class PyramidWriter:
         self._about = json.loads(json.dumps(dict(about or {})))
         self._whole = False
         self._resume, self._overwrite = mode == "a", mode == "w"
+        check_suffix(self.path, "HDF5")
         check_target(self.path, mode != "x", f"{self.REPLACES} replaces it, {self.RESUMES} finishes it")
         self._target = resolved(self.path)
         self._partial = self._target.with_name(f".{self._target.name}.partial")

@@ -22,7 +22,7 @@ from msroi_cli.io.crops.schema import STATUS_INVALID, STATUS_POOLED, STATUS_UNKN
 from msroi_cli.io.crops.writer import OVERWRITE_OR_RESUME, Output, work_files
 from msroi_cli.io.files.atomic import resolved
 from msroi_cli.io.files.location import Location, Source, last_modified
-from msroi_cli.io.files.target import check_apart, check_target
+from msroi_cli.io.files.target import check_apart, check_suffix, check_target
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.many.paths import input_paths
 from msroi_cli.job.extract.memory import Budget
@@ -126,6 +126,7 @@ def _check_output(request: ExtractRequest) -> None:
     if request.shard is not None:
         check_folder(request.out, request.shard)
     _refuse_inputs(request, input_paths(*request.files))
+    check_suffix(request.out, "HDF5")
     if request.shard is None or request.out.exists():
         check_target(output_path(request), request.overwrite or request.resume, OVERWRITE_OR_RESUME)
 

@@ -211,6 +211,15 @@ def test_columns_travel_from_hdf5_groups(tmp_path):
     assert table.columns["score"].tolist() == [0.5, 0.25, 0.75]
 
 
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize("key", ["score", "category_id", "id"])
+def test_truth_values_are_no_numbers(key, value):
+    record = {"id": 1, "image_id": "17", "bbox": [1, 1, 8, 8], "category_id": 1, "score": 0.5, key: value}
+    for data in ({"images": [{"id": "17"}], "annotations": [record]}, [record]):
+        with pytest.raises(InputError, match=rf"row 0: expected {key} to be a number, .*got {str(value).lower()}"):
+            parsed(data)
+
+
 def test_rows_have_no_columns():
     table = parsed(ROWS.tolist())
     assert (len(table.columns), table.image_ids) == (0, None)
