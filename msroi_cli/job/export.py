@@ -120,18 +120,18 @@ def export(request: ExportRequest, progress: Callable[[int], None] = lambda boxe
 
 def _check(request: ExportRequest, crops: Crops) -> None:
     inputs = input_paths(request.crops, request.pyramid)
-    check_suffix(request.out, WRITTEN[request.layout])
     if request.layout in FOLDERS:
         check_folder(request.out, request.overwrite)
         check_folder_apart(request.out, inputs)
     else:
         check_target(request.out, request.overwrite, inputs=inputs)
+    check_suffix(request.out, WRITTEN[request.layout])
     if request.reduce is not None and len(crops.shape) != 4:
         raise UsageError(f"--reduce: expected crops (K, C, Ho, Wo), got vectors {crops.shape} in {crops.path}")
     if request.normalize is not None and request.reduce is None and len(crops.shape) == 4:
         raise UsageError(f"--normalize: expected vectors (K, C), as --reduce makes them, got crops {crops.shape}")
     if request.pyramid is None and request.layout in NEED_SIZES:
-        raise UsageError(f"--pyramid: expected for --layout {request.layout}, which has the sizes of the images")
+        raise UsageError(f"--pyramid: expected with --layout {request.layout}, for the sizes of the images")
     if request.pyramid is None and request.space == "original":
         raise UsageError("--pyramid: expected for --box-space original, for its scale factors")
 

@@ -377,8 +377,8 @@ def test_nothing_is_left_of_a_failure(files, tmp_path):
 
 
 NONSENSE = {
-    "no sizes": (("--layout", "tsv"), 2, "--pyramid: expected for --layout tsv"),
-    "no sizes for groups": (("--layout", "groups"), 2, "--pyramid: expected for --layout groups"),
+    "no sizes": (("--layout", "tsv"), 2, "--pyramid: expected with --layout tsv"),
+    "no sizes for groups": (("--layout", "groups"), 2, "--pyramid: expected with --layout groups"),
     "no factors": (("--layout", "npz", "--box-space", "original"), 2, "--pyramid: expected for --box-space original"),
     "no layout": ((), 2, "--layout"),
     "another layout": (("--layout", "zarr"), 2, "zarr"),

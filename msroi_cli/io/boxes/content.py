@@ -20,7 +20,9 @@ def is_stream(location: Location) -> bool:
 def read_content(location: Location) -> bytes:
     """The bytes of a file or stream, read once; raises InputError."""
     if str(location.path) == "-":
-        return sys.stdin.buffer.read() if sys.stdin else b""
+        if not sys.stdin:
+            raise InputError("-: expected boxes on standard input, got none: it is closed")
+        return sys.stdin.buffer.read()
     return location.content()
 
 

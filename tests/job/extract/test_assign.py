@@ -140,7 +140,8 @@ def test_different_channels_are_refused_with_the_hint(files):
     folder, boxes = files
     result = run("extract", folder / "maps.h5", boxes, "-o", folder / "c.h5")
     assert result.exit_code == 3
-    assert "p3: expected (2, H, W), got (3, 16, 8) (--assign all or the name of a level takes" in result.stderr
+    assert "p3: expected (2, H, W), got (3, 16, 8) (--levels names the datasets that are levels; " in result.stderr
+    assert "--assign all or the name of a level takes" in result.stderr
     with pytest.raises(UsageError, match="--assign all or the name of a level"):
         extract(Maker(), BOXES, folder / "c.h5")
     checked = run("validate", folder / "maps.h5", boxes, "--assign", "all")
