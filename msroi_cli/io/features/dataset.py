@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.errors import InputError
 from msroi_cli.io.features.chunks import ChunkedMap, ChunkStorage
 from msroi_cli.io.features.contiguous import ContiguousMap, RawFile
 from msroi_cli.io.features.filters import decodable
@@ -56,6 +58,8 @@ class FeatureDataset:
         self._raw = file.raw
         # A type that NumPy lacks is converted by h5py when it reads.
         self._offset = offset if plain else None
+        if self._offset is not None:
+            check_end(self._offset, self.shape, self.dtype, found.file.end, where)
         # A dataset that is read without HDF5 is closed now: the thread that drops it later would wait for HDF5's lock.
         self._dataset = dataset if self._offset is None else None
         self._index = index
@@ -84,6 +88,13 @@ class FeatureDataset:
         if self._index is not None:
             self._index.check_content(block)
         return _read_block(self._dataset, block, where).reshape(-1, *self.shape[-2:])
+
+
+def check_end(offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], end: int, where: str) -> None:
+    """Raises InputError unless values at `offset` lie before the end of what HDF5 reads of their file."""
+    size = math.prod(shape) * dtype.itemsize
+    if offset + size > end:
+        raise InputError(f"{where}: cannot be read: expected {size} bytes at {offset}, got {max(0, end - offset)}")
 
 
 def _type_of(dataset: h5py.h5d.DatasetID, file: OpenFile) -> tuple[np.dtype[Any], bool]:

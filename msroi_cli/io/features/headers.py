@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 
 import h5py
 
-from msroi_cli.io.hdf5.lookup3 import checksums
+from msroi_cli.io.hdf5.structure.lookup3 import checksums
 
 PREFIX = struct.Struct("<BxHII4x")
 LONGEST = 1024

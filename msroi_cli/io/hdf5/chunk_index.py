@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 import operator
-import os
 import threading
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
@@ -37,8 +35,10 @@ class ChunkIndex:
     shape: of a chunk. filters: codes in the order in which they were applied. whole: bytes of a chunk before filters.
     """
 
-    def __init__(self, dataset: h5py.h5d.DatasetID, plist: Any, where: str, fill: bool) -> None:
+    def __init__(self, dataset: h5py.h5d.DatasetID, plist: Any, where: str, fill: bool, end: int) -> None:
+        """end: where the values of the file end, bytes."""
         self._dataset = dataset
+        self._end = end
         self._where = where
         self._fill = fill
         self.shape: tuple[int, ...] = plist.get_chunk()
@@ -150,7 +150,7 @@ class ChunkIndex:
             return
         order = np.argsort(written[:, 0])
         starts, sizes = written[order, 0], written[order, 1]
-        end = file_size(self._dataset)
+        end = self._end
         if (sizes > end).any() or (starts > end - sizes).any():
             self._refuse(f"chunks inside the file, {end} bytes", f"one at {int(starts[-1])}")
         if (starts[1:] - starts[:-1] < sizes[:-1]).any():
@@ -187,8 +187,3 @@ class ChunkIndex:
 
     def _refuse(self, expected: str, actual: str) -> None:
         raise InputError(f"{self._where}: cannot be read: index of chunks: expected {expected}, got {actual}")
-
-
-def file_size(dataset: h5py.h5d.DatasetID) -> int:
-    """The bytes of the file that a dataset lies in."""
-    return Path(os.fsdecode(h5py.h5f.get_name(dataset))).stat().st_size

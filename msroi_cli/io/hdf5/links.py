@@ -11,6 +11,7 @@ import atexit
 import io
 import os
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,8 @@ import h5py
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.files.access import Access, linked_path
-from msroi_cli.io.hdf5.heaps import check_heaps
+from msroi_cli.io.hdf5.structure.heaps import check_heaps
+from msroi_cli.io.hdf5.structure.superblock import end_of
 
 # As many links may follow on each other, which is HDF5's own limit.
 MOST_LINKS = 16
@@ -33,6 +35,11 @@ class InputFile:
         self.file = h5py.File(path, "r")
         self._linked: dict[Path, InputFile] = {}
         self._heaps_are_sound = False
+
+    @cached_property
+    def end(self) -> int:
+        """The bytes of the file that HDF5 reads; values lie before."""
+        return end_of(self.path)
 
     def linked(self, name: str, where: object) -> InputFile:
         """The file of a link; raises InputError if it may not be read, and what h5py raises if it cannot be opened."""

@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.hdf5.chunk_index import ChunkIndex, file_size
+from msroi_cli.io.hdf5.chunk_index import ChunkIndex
 from msroi_cli.io.hdf5.errors import guarded
 from msroi_cli.io.hdf5.links import InputFile
 from msroi_cli.io.hdf5.virtual import check_cover, is_missing, open_source, parts_of
@@ -71,7 +71,7 @@ def _check_contiguous(stored: _Stored) -> None:
         if stored.size and not stored.fill:
             raise InputError(f"{stored.where}: {NEVER_WRITTEN}")
         return
-    end = file_size(stored.dataset)
+    end = stored.file.end
     if offset + stored.size > end or stored.size > stored.dataset.get_storage_size():
         raise InputError(f"{stored.where}: cannot be read: expected {stored.size} bytes at {offset}, got fewer")
 
@@ -95,7 +95,7 @@ def _check_raw_files(parts: list[tuple[bytes, int, int]], stored: _Stored) -> No
 
 
 def _check_chunked(stored: _Stored) -> ChunkIndex:
-    return ChunkIndex(stored.dataset, stored.plist, stored.where, stored.fill)
+    return ChunkIndex(stored.dataset, stored.plist, stored.where, stored.fill, stored.file.end)
 
 
 def _check_virtual(stored: _Stored) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msroi_cli.io.hdf5.lookup3 import checksums
+from msroi_cli.io.hdf5.structure.lookup3 import checksums
 
 
 def test_the_value_that_the_author_gives():

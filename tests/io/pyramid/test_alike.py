@@ -8,8 +8,8 @@ import pytest
 
 from msroi_cli.io.features.contiguous import ContiguousMap
 from msroi_cli.io.features.headers import Headers
-from msroi_cli.io.hdf5.lookup3 import checksums
 from msroi_cli.io.hdf5.read import open_dataset
+from msroi_cli.io.hdf5.structure.lookup3 import checksums
 from msroi_cli.io.pyramid.open import open_pyramid
 from tests.builders import refused, run, write_json
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.features.contiguous import ContiguousMap
-from msroi_cli.io.features.dataset import FeatureDataset, OpenFile
+from msroi_cli.io.features.dataset import FeatureDataset, OpenFile, check_end
 from msroi_cli.io.features.headers import Headers, hard_links
 from msroi_cli.io.features.source import MapSource
 from msroi_cli.io.files.location import Location
@@ -89,7 +89,9 @@ class ImageReader:
                 maps.append(self._opened(path, level, address))
             else:
                 offset, (_, shape, dtype) = found
-                maps.append(ContiguousMap(shape, dtype, f"{where}/{one.name}", self._file.raw, offset))
+                name = f"{where}/{one.name}"
+                check_end(offset, shape, dtype, self._file.input.end, name)
+                maps.append(ContiguousMap(shape, dtype, name, self._file.raw, offset))
         return maps
 
     def _opened(self, image: str, level: int, address: int | None) -> MapSource:
