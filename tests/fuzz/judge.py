@@ -161,15 +161,22 @@ def boxes_oracle(path, folder, codes):
         raise FindingError(f"silent difference: {result.stderr[:300]}")
 
 
-WANTED = ("rois", "boxes", "image_ids", "image_index", "score", "category_id", "annotation_id")
+WANTED = ("rois", "boxes", "image_ids", "image_index", "score", "scores", "category_id", "labels", "annotation_id")
 
 
 def _all_copied(old, new):
-    for name in old:
+    """What box files are read for: the arrays of a file, or those of its groups."""
+    for name in old.id:
+        item = h5py.h5o.open(old.id, name)
+        if isinstance(item, h5py.h5g.GroupID):
+            _copied_arrays(h5py.Group(item), new.create_group(name))
+    _copied_arrays(old, new)
+
+
+def _copied_arrays(old, new):
+    for name in WANTED:
         item = old.get(name)
-        if isinstance(item, h5py.Group):
-            _all_copied(item, new.create_group(name))
-        elif isinstance(item, h5py.Dataset) and name in WANTED:
+        if isinstance(item, h5py.Dataset):
             new.create_dataset(name, data=item[()])
 
 

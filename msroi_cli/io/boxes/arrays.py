@@ -18,6 +18,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable, whole_numbers
 from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.npy import npy_header
+from msroi_cli.io.numbers import as_float64
 
 NPY_SIGNATURE, NPZ_SIGNATURE = b"\x93NUMPY", b"PK\x03\x04"
 EXPECTED = "expected rois (K, 5), or boxes (K, 4) with image_ids or image_index"
@@ -91,7 +92,7 @@ def _numbers(where: str, values: NDArray[Any], width: int) -> NDArray[np.float64
         return np.empty((0, width))
     if values.ndim != 2 or values.shape[1] != width or values.dtype.kind not in "fiu":
         raise InputError(f"{where}: expected (K, {width}) numbers, got {values.shape} {values.dtype}")
-    return values.astype(np.float64)
+    return as_float64(values)
 
 
 def _images(name: str, arrays: dict[str, NDArray[Any]], count: int) -> tuple[NDArray[np.int64], list[str] | None]:
@@ -114,7 +115,7 @@ def _columns(name: str, arrays: dict[str, NDArray[Any]], count: int) -> BoxColum
         if found:
             values = _beside(f"{name}: {found}", arrays[found], count, "iuf")
             whole = column.dtype.kind == "i"
-            columns[column.name] = whole_numbers(name, values, column.name) if whole else values.astype(column.dtype)
+            columns[column.name] = whole_numbers(name, values, column.name) if whole else as_float64(values)
     return BoxColumns(columns)
 
 

@@ -14,6 +14,7 @@ from msroi_cli.io.files.access import Access
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.read import InputGroup, dataset_in, member, names, open_group
 from msroi_cli.io.hdf5.values import attribute, dtype_of, read_numbers, texts
+from msroi_cli.io.numbers import as_float64
 
 EXPECTED = (
     "boxes: rois (K, 5), or boxes (K, 4) with image_index or image_ids (K,), or one group per image with boxes (k, 4)"
@@ -105,7 +106,7 @@ def _table(group: InputGroup, location: Location, name: str, width: int) -> NDAr
     dtype_of(dataset, where)
     if dataset.size == 0 and dataset.ndim in (1, 2):
         return np.empty((0, width))
-    return read_numbers(dataset, where, (None, width), expected).astype(np.float64)
+    return as_float64(read_numbers(dataset, where, (None, width), expected))
 
 
 def _column(group: InputGroup, location: Location, name: str, count: int) -> NDArray[Any]:
@@ -124,5 +125,5 @@ def _columns(group: InputGroup, location: Location, count: int) -> BoxColumns:
             values = _column(group, location, name, count)
             whole = column.dtype.kind == "i"
             where = location.at(name)
-            found[column.name] = whole_numbers(where, values, name) if whole else values.astype(column.dtype)
+            found[column.name] = whole_numbers(where, values, name) if whole else as_float64(values)
     return BoxColumns(found)

@@ -13,6 +13,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable, whole_numbers
 from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.files.location import Source
+from msroi_cli.io.numbers import as_float64
 
 # What the four numbers of a table's rows may be called, and what they then mean.
 CORNERS = {
@@ -131,4 +132,4 @@ def _numbers(where: str, value: Any, width: int | None = None) -> NDArray[np.flo
         actual = f"{array.shape} {array.dtype}" if array.dtype.kind != "O" else type(value).__name__
         hint = f"; boxes are {EXPECTED}" if width == 5 else ""
         raise InputError(f"{where}: expected numbers {wanted}, got {actual}{hint}")
-    return array.astype(np.float64)
+    return as_float64(array)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.numbers import as_float64
 
 FLOATS = ("float16", "float32", "float64")
 
@@ -23,7 +24,7 @@ def pairs_beside(where: str, values: Any, count: int, signed: bool = False) -> N
         array = np.empty(0)
     if array.shape != (count, 2) or array.dtype.kind not in "fiu":
         raise InputError(f"{where}: expected ({count}, 2) numbers, got {array.shape} {array.dtype}")
-    pairs = array.astype(np.float64)
+    pairs = as_float64(array)
     if not (np.isfinite(pairs).all() and (signed or (pairs > 0).all())):
         raise InputError(f"{where}: expected {'finite numbers' if signed else 'numbers above 0'}, got others")
     return pairs

@@ -12,6 +12,7 @@ import numpy as np
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.files.access import NAMED_FILE, Access
 from msroi_cli.io.files.location import Location
+from msroi_cli.io.numbers import as_float64
 
 # Strides and scale factors beyond this are mistakes.
 SMALLEST = 1e-6
@@ -115,7 +116,7 @@ def pair_of(where: str, value: Any) -> tuple[float, float]:
     """One number, or two, as a pair; raises InputError unless they lie between SMALLEST and its inverse."""
     try:
         array = np.asarray(value)
-        numbers = array.astype(np.float64).ravel() if array.dtype.kind in "fiu" else np.empty(0)
+        numbers = as_float64(array).ravel() if array.dtype.kind in "fiu" else np.empty(0)
     except (TypeError, ValueError, OverflowError):
         numbers = np.empty(0)
     if numbers.size not in (1, 2) or not ((numbers >= SMALLEST) & (numbers <= 1 / SMALLEST)).all():

@@ -220,6 +220,24 @@ def test_truth_values_are_no_numbers(key, value):
             parsed(data)
 
 
+@pytest.mark.parametrize("name", ["boxes", "score"])
+@pytest.mark.parametrize("suffix", [".h5", ".npz"])
+def test_a_signalling_nan_is_a_nan(tmp_path, name, suffix):
+    """NumPy warns where it converts one, and only then."""
+    signalling = np.full(3, 0x7F800001, np.uint32).view(np.float32)
+    arrays = {"boxes": np.ones((3, 4), np.float32), "image_index": np.zeros(3, np.int64), "score": np.ones(3, "f4")}
+    arrays[name] = np.repeat(signalling[:, None], 4, 1) if name == "boxes" else signalling
+    path = tmp_path / f"b{suffix}"
+    if suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            for key, values in arrays.items():
+                file[key] = values
+    else:
+        np.savez(path, **arrays)
+    table, _ = read_boxes(str(path))
+    assert np.isnan(table.boxes if name == "boxes" else table.columns["score"]).all()
+
+
 def test_rows_have_no_columns():
     table = parsed(ROWS.tolist())
     assert (len(table.columns), table.image_ids) == (0, None)

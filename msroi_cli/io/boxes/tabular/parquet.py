@@ -13,6 +13,7 @@ from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.boxes.tabular.columns import TableColumns, find_columns
 from msroi_cli.io.boxes.tabular.table import CodedTexts, TableContent, box_table
+from msroi_cli.io.numbers import as_float64
 
 SIGNATURE = b"PAR1"
 
@@ -46,7 +47,7 @@ def _boxes(path: Path, table: Any, columns: TableColumns) -> NDArray[np.float64]
     """The four numbers of each box, (K, 4); missing ones are NaN."""
     if "box" not in columns.by_meaning:
         numbers = [_numbers(f"{path}: {name}", table[name], missing=True) for name in columns.box]
-        return np.column_stack(numbers).astype(np.float64).reshape(-1, 4)
+        return as_float64(np.column_stack(numbers)).reshape(-1, 4)
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -57,7 +58,7 @@ def _boxes(path: Path, table: Any, columns: TableColumns) -> NDArray[np.float64]
         raise InputError(f"{path}: {name}: expected a list of x1 y1 x2 y2 in each row, got {column.type}")
     if not pc.all(pc.equal(pc.list_value_length(column), 4)).as_py() and len(column):
         raise InputError(f"{path}: {name}: expected lists of 4 numbers, got others")
-    return _numbers(f"{path}: {name}", column.flatten(), missing=True).astype(np.float64).reshape(-1, 4)
+    return as_float64(_numbers(f"{path}: {name}", column.flatten(), missing=True)).reshape(-1, 4)
 
 
 def _numbers(where: str, column: Any, *, missing: bool = False) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable, whole_numbers
 from msroi_cli.io.boxes.tabular.columns import TRAVELLING, TableColumns
 from msroi_cli.io.columns import BoxColumns
+from msroi_cli.io.numbers import as_float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def box_table(where: str, kind: str, columns: TableColumns, content: TableConten
     for key in TRAVELLING:
         if key in content.numbers:
             values = content.numbers[key]
-            travelling[key] = values.astype(np.float64) if key == "score" else whole_numbers(where, values, key)
+            travelling[key] = as_float64(values) if key == "score" else whole_numbers(where, values, key)
     return BoxTable(
         kind,
         content.boxes,
