@@ -53,6 +53,10 @@ def run_shards(
         at_once, some = (1, suspects[:1]) if suspects else (engine.at_once, pending)
         with engine.executors() as executor:
             dead = _run(executor, some, replace(engine, at_once=at_once), progress, stop)
+            if dead:
+                # ProcessPoolExecutor ends the workers that it knows of when one dies, and waits for those, too, that
+                # were started a moment later.
+                engine.interrupt()
         deaths.update(map(_index, dead))
         pending = [shard for shard in pending if shard not in some or not output_path(shard).exists()]
         pending = [shard for shard in pending if deaths[_index(shard)] < DEATHS_AT_MOST]
@@ -98,7 +102,17 @@ def _submit(
     executor: Executor, left: Iterator[ExtractRequest], waiting: dict[Future[int], ExtractRequest], count: int
 ) -> None:
     for request, _ in zip(left, range(count), strict=False):
-        waiting[executor.submit(make_part, request)] = request
+        waiting[_submitted(executor, request)] = request
+
+
+def _submitted(executor: Executor, request: ExtractRequest) -> Future[int]:
+    """The future of a shard; a failed one where the executor is closing because a worker died a moment before."""
+    try:
+        return executor.submit(make_part, request)
+    except (OSError, ValueError, RuntimeError) as error:  # a closed handle or descriptor, or BrokenExecutor
+        failed: Future[int] = Future()
+        failed.set_exception(BrokenExecutor(str(error)))
+        return failed
 
 
 def _died(future: Future[int]) -> bool:

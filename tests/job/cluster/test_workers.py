@@ -139,7 +139,7 @@ def test_killed_with_sigkill(inputs, tmp_path, victim):  # noqa: F811
         time.sleep(0.02)
     assert not any(spawned(pid) for pid in workers), "workers outlive their parent"
     if victim == "worker":
-        assert running.returncode == 0, errors
+        assert running.returncode == 0, errors.decode()
     else:
         done = subprocess.run([sys.executable, "-m", "msroi_cli", *map(str, command), "--resume"], timeout=300)
         assert done.returncode == 0
@@ -165,3 +165,37 @@ def test_what_is_refused(inputs, tmp_path):  # noqa: F811
     (mine / "letter.txt").write_text("dear")
     refused(run(*command, "--workers", "2", "--overwrite"), 2, "letter.txt: expected no file or a work file of msroi")
     assert (mine / "letter.txt").read_text() == "dear"
+
+
+def test_workers_beside_a_dead_one_are_ended(request_of):
+    """Before the executor is closed, which waits for all of them."""
+    happened = []
+
+    class Noted(Dying):
+        def __exit__(self, *error):
+            happened.append("closed")
+            return super().__exit__(*error)
+
+    made = Engine(lambda: Noted(2), 2, lambda: happened.append("interrupted"))
+    Noted.deaths = {2: 1}
+    run_shards(prepare_folder(request_of), 3, made)
+    assert happened[:2] == ["interrupted", "closed"]
+    assert happened.count("interrupted") == 1
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("handle is closed"), ValueError("bad value(s) in fds_to_keep"), BrokenExecutor("a worker died")]
+)
+def test_an_executor_that_breaks_while_shards_are_given_to_it(inputs, request_of, tmp_path, error):  # noqa: F811
+    left = [2]
+
+    class Breaking(ThreadPoolExecutor):
+        def submit(self, function, request):
+            if left[0] and request.shard.index == 2:
+                left[0] -= 1
+                raise error
+            return super().submit(function, request)
+
+    run_shards(prepare_folder(request_of), 3, Engine(lambda: Breaking(2), 2))
+    assert left == [0]
+    whole(inputs, request_of, tmp_path)
