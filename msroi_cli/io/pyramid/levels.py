@@ -103,7 +103,7 @@ def scales_in_order(
     """The (y, x) scales of levels from one value, or one a level in the order of `names`; raises InputError."""
     columns: list[list[Any]] = []
     for key, values in (("stride", strides), ("spatial_scale", spatial_scales)):
-        rows = [values] if values is not None and len(names) == 1 else values
+        rows = [values] if values is not None and len(names) == 1 and np.ndim(values) < 2 else values
         if rows is not None and (np.ndim(rows) not in (1, 2) or len(rows) != len(names)):
             raise InputError(f"{where}: {key}: expected one value a level, {len(names)}, got {np.shape(values)}")
         columns.append([None] * len(names) if rows is None else list(rows))

@@ -542,3 +542,31 @@ def vars_of(source):
     yield from (type(source).__name__, source.where, source.shape, source.dtype)
     if isinstance(source, ContiguousMap):
         yield source.offset
+
+
+@pytest.mark.parametrize("alike", [True, False])
+@pytest.mark.parametrize("storage", [{"compression": "gzip"}, {"chunks": (1, 8, 8)}, {"chunks": (3, 16, 24)}])
+def test_chunked_images_of_one_of_many_files_are_their_own(tmp_path, storage, alike):
+    images = {name: image_maps(NAMES.index(name)) if alike else maps_of(name) for name in ("7", "10", "a2")}
+    chunks = storage.get("chunks", ())
+    for number, names in enumerate((("7", "10"), ("a2",))):
+        with h5py.File(tmp_path / f"{number}.h5", "w") as file:
+            for name in names:
+                for level, array in images[name].items():
+                    sides = {"chunks": tuple(map(min, chunks, array.shape))} if chunks else {}
+                    dataset = file.create_dataset(f"{name}/{level}", data=array, **{**storage, **sides})
+                    dataset.attrs["stride"] = STRIDES[level]
+    with open_pyramid(str(tmp_path)) as pyramid:
+        assert pyramid.image_ids == ["7", "10", "a2"]
+        for image, name in enumerate(pyramid.image_ids):
+            for values, level in zip(pyramid.read(image), STRIDES, strict=True):
+                np.testing.assert_array_equal(values[0], images[name][level])
+
+
+@pytest.mark.parametrize("value", [[[4, 8]], [4, 8]])
+def test_the_stride_of_the_only_level_may_be_a_pair(tmp_path, value):
+    path = write_one(tmp_path / "x.h5", {"p2": image_maps()["p2"]}, strides=None)
+    with h5py.File(path, "a") as file:
+        file.attrs["stride"] = value
+    with open_pyramid(str(path)) as pyramid:
+        assert pyramid.levels[0].scale == (1 / 4, 1 / 8)

@@ -207,7 +207,7 @@ class JoinedPyramid(Pyramid):
         path = str(self._members[number].path)
         file = source.file.name if isinstance(source, ContiguousMap) else path
         opened = OpenedByName.of(file, self._files)
-        return self._lasting.lasting(source, (number, level), opened, partial(self._read_again, image, level))
+        return self._lasting.lasting(source, opened, partial(self._read_again, image, level))
 
     def _read_again(self, image: int, level: int, start: int, stop: int) -> NDArray[Any]:
         """The channels from `start` to `stop` of a map, (c, H, W), by way of its pyramid."""

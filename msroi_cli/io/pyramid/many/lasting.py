@@ -28,8 +28,8 @@ class LastingSources:
         self._storages: dict[Hashable, ChunkStorage | None] = {}
         self._remembered = remembered
 
-    def lasting(self, source: MapSource, dataset: Hashable, file: RawFile, read_again: ReadAgain) -> MapSource:
-        """The same map; `dataset`: what is equal for maps of one dataset, `file`: the map's file, opened by name."""
+    def lasting(self, source: MapSource, file: RawFile, read_again: ReadAgain) -> MapSource:
+        """The same map; `file`: the map's file, opened by name. Maps of one dataset have one name `where`."""
         if isinstance(source, ArrayMap):
             return source
         if isinstance(source, ContiguousMap):
@@ -37,7 +37,7 @@ class LastingSources:
         by_library = LibraryMap(source.shape, source.dtype, source.where, read_again)
         if not isinstance(source, ChunkedMap):
             return by_library
-        key = (dataset, source.image // source.images_at_once)
+        key = (source.where, source.image // source.images_at_once)
         if key not in self._storages:
             while len(self._storages) >= self._remembered:
                 self._storages.pop(next(iter(self._storages)), None)
