@@ -15,6 +15,10 @@ class RunError(MsroiError):
     exit_code = 1
 
 
+class UnlistedLinkError(RunError):
+    """A link led to another file when the files that are read had been listed: they have to be listed anew."""
+
+
 class StoppedError(MsroiError):
     """A signal stopped the job; what was done is kept."""
 

@@ -17,6 +17,7 @@ from msroi_cli.io.crops.part_rows import PartRows
 from msroi_cli.io.crops.parts import Part, part_name, part_paths
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.record import NonfiniteRows
+from msroi_cli.io.crops.schema import is_linked, is_linked_to
 from msroi_cli.job.recipe import Recipe
 from msroi_cli.job.summary import Summary, stats_from_records, summarize
 from msroi_cli.job.validate.findings import Finding
@@ -84,7 +85,7 @@ class FolderCrops(Crops):
         self.part = None
         self._moments = [file.moments for file in files]
         self._warnings = [file.warnings for file in files]
-        self.parameters, self.sources = first.parameters, first.sources
+        self.parameters, self.sources = first.parameters, _joined_sources(files)
         self.image_ids = [image for file in files for image in file.image_ids]
         self.rows_per_block, self.dtype = 1, first.dtype
         lengths = [len(file) for file in files]
@@ -160,9 +161,33 @@ class FolderCrops(Crops):
 
 
 def _contents(sources: Mapping[str, Any]) -> dict[str, Any]:
-    """The sources without their times: each machine may have a copy of the inputs."""
+    """The sources that all parts have, without their times: each machine may have a copy of the inputs."""
+    return {role: _content(source) for role, source in sources.items() if not is_linked(role)}
+
+
+def _content(source: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in source.items() if name != "modified"}
+
+
+def _joined_sources(files: Sequence[Crops]) -> dict[str, Any]:
+    """The sources of all parts; raises InputError for a linked file that differs between two of them.
+
+    Each part lists the linked files that its images are read from.
+    """
+    found: dict[str, tuple[Any, Crops]] = {}
+    for file in files:
+        for role, source in file.sources.items():
+            known, first = found.setdefault(role, (source, file))
+            if _content(known) != _content(source):
+                raise InputError(
+                    f"{file.path}: expected a part of the same job as {first.path.name}: "
+                    f"{role} {_content(known)}, got {_content(source)}"
+                )
     return {
-        role: {name: value for name, value in source.items() if name != "modified"} for role, source in sources.items()
+        role: found[role][0]
+        for own in files[0].sources
+        if not is_linked(own)
+        for role in (own, *sorted(other for other in found if is_linked_to(other, own)))
     }
 
 

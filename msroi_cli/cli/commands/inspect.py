@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import click
@@ -18,7 +19,7 @@ Example:
   msroi inspect features.h5 instances.json crops.h5
 """
 
-CATEGORIES_SHOWN = 10
+CATEGORIES_SHOWN, SOURCES_SHOWN = 10, 20
 # The width of the names of most parameters.
 NAME = 16
 
@@ -154,10 +155,7 @@ def _crops(info: dict[str, Any]) -> str:
         f"  images      {info['images']:,}, {info['images_with_crops']:,} of them with crops",
         f"  not pooled  {info['invalid_boxes']:,} boxes",
         f"  columns     {', '.join(info['columns']) or 'none'}",
-        *(
-            f"  {role:11} {entry.get('name')}, {byte_size(entry.get('size', 0))}"
-            for role, entry in info["sources"].items()
-        ),
+        *_sources(info["sources"]),
         "  parameters",
         *(f"    {name:{NAME}} {json.dumps(value)}" for name, value in parameters.items() if name != "made"),
         *([f"  features    {json.dumps(parameters['made'])}"] if "made" in parameters else []),
@@ -166,6 +164,16 @@ def _crops(info: dict[str, Any]) -> str:
     sizes, values = ("size min", "median", "max"), ("mean", "std", "min", "max", "zeros", "nonfinite")
     header = ("  level", "stride", "boxes", "share", *sizes, *values)
     return "\n".join([*lines, table(header, [_stats_row(row) for row in info["levels"]], terminal.width())])
+
+
+def _sources(sources: Mapping[str, Any]) -> list[str]:
+    """A line for each of the first sources, and how many more there are."""
+    lines = [
+        f"  {role:11} {entry.get('name')}, {byte_size(entry.get('size', 0))}"
+        for role, entry in islice(sources.items(), SOURCES_SHOWN)
+    ]
+    more = len(sources) - SOURCES_SHOWN
+    return [*lines, f"  and {more:,} sources more"] if more > 0 else lines
 
 
 def _stats_row(row: dict[str, Any]) -> list[str]:

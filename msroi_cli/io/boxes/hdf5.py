@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable, whole_numbers
 from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
-from msroi_cli.io.files.access import Access
+from msroi_cli.io.files.access import Access, Links
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.read import InputGroup, dataset_in, member, names, open_group
 from msroi_cli.io.hdf5.values import attribute, dtype_of, read_numbers, texts
@@ -23,20 +24,24 @@ EXPECTED = (
 
 def read_hdf5_boxes(location: Location, access: Access | None = None) -> BoxTable:
     """Reads a box file, and what it links to as far as `access` allows; raises InputError."""
-    root = open_group(location, EXPECTED, access)
+    links = Links()
+    root = open_group(location, EXPECTED, replace(access or Access(), links=links))
     try:
-        known = names(root, location)
-        if "rois" in known and "boxes" in known:
-            raise InputError(f"{location}: expected rois (K, 5) or boxes (K, 4), got both")
-        if "rois" in known:
-            rois = _table(root, location, "rois", 5)
-            image = whole_numbers(location.at("rois"), rois[:, 0], "image index")
-            return BoxTable("HDF5 rois", rois[:, 1:], image, columns=_columns(root, location, len(rois)))
-        if "boxes" in known:
-            return _flat(root, location, known)
-        return _grouped(root, location, known)
+        table = _read(root, location)
+        return replace(table, linked=links.sources(location.path.absolute().parent)) if links else table
     finally:
         root.close()
+
+
+def _read(root: InputGroup, location: Location) -> BoxTable:
+    known = names(root, location)
+    if "rois" in known and "boxes" in known:
+        raise InputError(f"{location}: expected rois (K, 5) or boxes (K, 4), got both")
+    if "rois" in known:
+        rois = _table(root, location, "rois", 5)
+        image = whole_numbers(location.at("rois"), rois[:, 0], "image index")
+        return BoxTable("HDF5 rois", rois[:, 1:], image, columns=_columns(root, location, len(rois)))
+    return _flat(root, location, known) if "boxes" in known else _grouped(root, location, known)
 
 
 def _flat(root: InputGroup, location: Location, known: list[str]) -> BoxTable:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.columns import BoxColumns
+from msroi_cli.io.files.location import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class BoxTable:
     file_names and image_sizes (width, height): what a COCO data set says of its images, by image id.
     category_names: names of categories by id, where the file has them.
     rows: (K,) int64, the rows in the file, ascending; None if the boxes are all of its rows.
+    linked: the files that the file leads to, by name, and what stands for their content.
     """
 
     kind: str
@@ -40,6 +42,7 @@ class BoxTable:
     image_sizes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     category_names: Mapping[int, str] = field(default_factory=dict)
     rows: NDArray[np.int64] | None = None
+    linked: Mapping[str, Source] = field(default_factory=dict)
 
     def take(self, rows: NDArray[np.int64]) -> BoxTable:
         """The boxes `rows` (k,), ascending, of the images that they are of."""

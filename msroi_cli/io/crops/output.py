@@ -13,16 +13,17 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from msroi_cli.errors import UsageError
+from msroi_cli.errors import MsroiError, UnlistedLinkError, UsageError
 from msroi_cli.io.crops.compressed import SpoolWriter
 from msroi_cli.io.crops.contiguous import PlainWriter
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.record import BatchRecord
 from msroi_cli.io.crops.writer import CropsWriter, Output
-from msroi_cli.io.files.atomic import failures_named
-from msroi_cli.io.files.journal import Journal
+from msroi_cli.io.files.atomic import failures_named, resolved
+from msroi_cli.io.files.journal import Journal, recorded_identity
 from msroi_cli.io.files.target import kind_of, same_file
 from msroi_cli.io.files.work import remove
 from msroi_cli.io.hdf5.write import fixed_texts
@@ -55,8 +56,11 @@ def crops_writer(output: Output) -> Iterator[CropsWriter]:
                     journal.begin(output.identity)
                 writer.begin(resumed)
             yield writer
-        except BaseException:
+        except BaseException as error:
             writer.close()
+            if isinstance(error, UnlistedLinkError):
+                # The file has no room for the sources that are listed anew.
+                writer.records = []
             if not writer.records:
                 with suppress(OSError):
                     writer.discard()
@@ -84,6 +88,17 @@ def _earlier(output: Output, journal: Journal, writer: CropsWriter) -> list[Batc
     # A batch that was found damaged and made again has two records, of which the last one holds.
     latest = {record.batch: record for record in records}
     return list(latest.values()) if latest and writer.intact() else []
+
+
+def recorded_sources(out: Path) -> Mapping[str, Any]:
+    """The sources of an earlier run that wrote the output, by role: of the whole one, or of its journal.
+
+    Empty if there is none, or none that can be read: who resumes it says what is wrong.
+    """
+    target = resolved(out)
+    with suppress(MsroiError):
+        return Crops(target).sources if target.exists() else recorded_identity(target).get("inputs", {})
+    return {}
 
 
 def is_done(output: Output) -> bool:

@@ -52,6 +52,25 @@ CHECKSUMS = "column_checksums"
 CHECKSUMS_DTYPE = np.dtype([("name", "S32"), ("crc32", "u4")])
 
 
+# Between an input and the path of a file that it leads to, in the role of a source.
+LINKED = " linked "
+
+
+def linked_role(role: str, name: str) -> str:
+    """The role of a file that the input `role` leads to."""
+    return f"{role}{LINKED}{name}"
+
+
+def is_linked_to(role: str, own: str) -> bool:
+    """Whether a role is that of a file that the input `own` leads to."""
+    return role.startswith(f"{own}{LINKED}")
+
+
+def is_linked(role: str) -> bool:
+    """Whether a role is that of a file that an input leads to."""
+    return LINKED in role
+
+
 @dataclass(frozen=True, slots=True)
 class Compression:
     """How crops are compressed: "gzip" or "lzf", the level of gzip, and the rows of a chunk."""

@@ -22,6 +22,7 @@ from typing import Any
 from msroi_cli.errors import RunError, UsageError
 from msroi_cli.io.files.atomic import failures_named
 from msroi_cli.io.files.durability import sync, write_all
+from msroi_cli.io.files.target import kind_of
 from msroi_cli.io.files.work import check, create, foreign, reopen
 
 FORMAT = "msroi-journal"
@@ -138,6 +139,23 @@ class Journal:
             with suppress(OSError):
                 self.path.unlink()
         os.close(file)
+
+
+def recorded_identity(target: Path) -> Mapping[str, Any]:
+    """What the journal of an output says of its job, whoever holds it; empty without a journal of this version.
+
+    Raises UsageError for another file of its name, RunError if it cannot be read.
+    """
+    path = journal_path(target)
+    if kind_of(path) is None:
+        return {}
+    with failures_named(target):
+        file = reopen(path)
+        try:
+            entries, _ = _whole_entries(os.pread(file, os.fstat(file).st_size, 0))
+        finally:
+            os.close(file)
+    return _job_and_records(entries)[1] or {}
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

@@ -15,6 +15,8 @@ from msroi_cli.errors import InputError, unreadable
 FINGERPRINT_BYTES = 1 << 20
 # Of many files together, and at each end of one of many.
 TOTAL_FINGERPRINT_BYTES, LEAST_FINGERPRINT_BYTES = 64 << 20, 4 << 10
+# At each end of a file behind a link: there may be one for each image.
+LINKED_FINGERPRINT_BYTES = 16 << 10
 FIRST_BYTES = 1 << 16
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -117,16 +119,14 @@ class Source:
     @classmethod
     def of_file(cls, path: Path) -> Source:
         """The source that is too large to be read whole: its size, its first and its last mebibyte stand for it."""
-        try:
-            with path.open("rb") as file:
-                size = file.seek(0, 2)
-                digest = hashlib.sha256(str(size).encode())
-                for start in (0, max(0, size - FINGERPRINT_BYTES)):
-                    file.seek(start)
-                    digest.update(file.read(FINGERPRINT_BYTES))
-        except OSError as error:
-            raise unreadable(path, error) from error
-        return cls(path.name, size, "sha256-ends:" + digest.hexdigest())
+        size, digest = _ends(path, FINGERPRINT_BYTES)
+        return cls(path.name, size, "sha256-ends:" + digest)
+
+    @classmethod
+    def of_linked_file(cls, path: Path) -> Source:
+        """The source that another leads to: its size, its first and last 16 KiB, and when it was modified."""
+        size, digest = _ends(path, LINKED_FINGERPRINT_BYTES)
+        return cls(path.name, size, "sha256-ends-16k:" + digest, last_modified([path]))
 
     @classmethod
     def of_files(cls, name: str, paths: Sequence[Path]) -> Source:
@@ -153,3 +153,17 @@ class Source:
                 digest.update(len(content).to_bytes(8, "little") + content)
             total += size
         return cls(name, total, "sha256-files:" + digest.hexdigest(), last_modified(paths))
+
+
+def _ends(path: Path, share: int) -> tuple[int, str]:
+    """The size of a file, and a digest of it and of `share` bytes at each end; raises InputError."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            digest = hashlib.sha256(str(size).encode())
+            for start in (0, max(0, size - share)):
+                file.seek(start)
+                digest.update(file.read(share))
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return size, digest.hexdigest()

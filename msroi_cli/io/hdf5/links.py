@@ -34,6 +34,7 @@ class InputFile:
         self.access = access
         self.file = h5py.File(path, "r")
         self._linked: dict[Path, InputFile] = {}
+        self._named: dict[str, InputFile] = {}
         self._heaps_are_sound = False
 
     @cached_property
@@ -43,10 +44,14 @@ class InputFile:
 
     def linked(self, name: str, where: object) -> InputFile:
         """The file of a link; raises InputError if it may not be read, and what h5py raises if it cannot be opened."""
-        path = linked_path(self.path.parent, name, self.access, where)
-        if path not in self._linked:
-            self._linked[path] = InputFile(path, self.access)
-        return self._linked[path]
+        known = self._named.get(name)
+        path = linked_path(self.path.parent, name, self.access, where) if known is None else known.path
+        self.access.note(path, where)
+        if known is None:
+            if path not in self._linked:
+                self._linked[path] = InputFile(path, self.access)
+            self._named[name] = known = self._linked[path]
+        return known
 
     def check_heaps(self) -> None:
         """Checks, once, what holds strings of variable length; raises InputError, OSError as reading does."""

@@ -92,6 +92,8 @@ def _check_raw_files(parts: list[tuple[bytes, int, int]], stored: _Stored) -> No
         actual = path.stat().st_size if path.is_file() else 0
         if actual < offset + taken and not stored.fill:
             raise InputError(f"{stored.where}: {path}: expected {offset + taken} bytes, got {actual}: {NEVER_WRITTEN}")
+        if path.is_file():
+            stored.file.access.note(path, stored.where)
 
 
 def _check_chunked(stored: _Stored) -> ChunkIndex:

@@ -91,7 +91,7 @@ def open_source(part: Part, file: InputFile, where: str) -> Found:
     """The dataset of a part; raises InputError if it is not there, may not be read or has another shape."""
     name = f"{where}: {part.file}:{part.dataset}"
     set_prefixes = [variable for variable in PREFIXES if os.environ.get(variable)]
-    if set_prefixes and not file.access.external:
+    if set_prefixes:
         raise InputError(f"{where}: expected {set_prefixes[0]} to be unset, as virtual datasets are looked for there")
     source = file if part.file == "." else file.linked(part.file, where)
     found = open_object(source.file.id, os.fsencode(part.dataset), source, name)

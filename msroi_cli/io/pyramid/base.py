@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.io.features.reading import read_map
 from msroi_cli.io.features.source import MapSource
+from msroi_cli.io.files.access import Links
 from msroi_cli.io.files.location import Location, Source, last_modified
 from msroi_cli.io.pyramid.levels import Level
 
@@ -27,6 +28,7 @@ class Pyramid(ABC):
     named_by_file: whether it is one image, whose id is the stem of the file's name.
     box_space: the space of boxes unless the user says otherwise: "original", "input", or None: the user has to say.
     sequential: whether maps can only be had within `reading`, of one image after another.
+    links: notes the files that the pyramid's own lead to when they are opened; None where there can be none.
     """
 
     location: Location
@@ -42,6 +44,7 @@ class Pyramid(ABC):
     named_by_file: bool = False
     box_space: str | None = None
     sequential: bool = False
+    links: Links | None = None
 
     def shapes(self, image: int) -> list[tuple[int, int]]:
         """The size (H, W) of each level of an image; raises InputError where the image does not fit the others."""

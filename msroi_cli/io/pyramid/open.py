@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from msroi_cli.errors import InputError, UsageError
+from msroi_cli.io.files.access import Links
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.pyramid.base import Pyramid
@@ -21,6 +23,7 @@ def open_pyramid(text: str, choice: LevelChoice | None = None) -> Pyramid:
     Raises InputError, or UsageError where the strides are not known.
     """
     choice = choice or LevelChoice()
+    choice = replace(choice, access=replace(choice.access, links=Links()))
     members = member_locations(text)
     if members is not None and (len(members) > 1 or str(members[0].path) != text):
         from msroi_cli.io.pyramid.hdf5.quick import QuickLocator

@@ -25,6 +25,7 @@ from msroi_cli.io.files.location import Location, Source, last_modified
 from msroi_cli.io.files.target import check_apart, check_suffix, check_target
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.many.paths import input_paths
+from msroi_cli.job.extract.links import BOXES, PYRAMID, linked_sources, linked_sources_of_boxes, were_met
 from msroi_cli.job.extract.memory import Budget
 from msroi_cli.job.extract.opening import opened
 from msroi_cli.job.extract.part import check_folder, output_path, shard_of
@@ -93,10 +94,14 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
         part = None
         if request.shard is not None:
             part, plan = shard_of(plan, pyramid, request)
+        linked = linked_sources(pyramid, plan.images().tolist(), request.resume and were_met(output_path(request)))
+        _check_links_apart(request, pyramid)
         sources = {
-            "pyramid": replace(pyramid.fingerprint(), modified=pyramid.modified()),
+            PYRAMID: replace(pyramid.fingerprint(), modified=pyramid.modified()),
+            **linked,
             **used,
-            "boxes": replace(joined.source, modified=_boxes_modified(request.boxes)),
+            BOXES: replace(joined.source, modified=_boxes_modified(request.boxes)),
+            **linked_sources_of_boxes(joined),
             **_coco_images(request.box.coco_images),
         }
         header = _header(request, pyramid, spec, plan, joined, sources, part)
@@ -120,6 +125,16 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
         )
 
 
+def relisted(job: Extraction) -> Extraction:
+    """The job with all sources listed anew: a link was met, and none before it. Raises as `prepared`."""
+    found = linked_sources(job.pyramid, job.plan.images().tolist(), search=True)
+    _check_links_apart(job.request, job.pyramid)
+    own = {role: source for role, source in job.header.sources.items() if role not in found}
+    header = replace(job.header, sources={PYRAMID: own.pop(PYRAMID), **found, **own})
+    output = replace(job.output, header=header, identity=_identity(header, job.budget))
+    return replace(job, header=header, output=output)
+
+
 def _check_output(request: ExtractRequest) -> None:
     if str(request.out) == "-":
         raise UsageError("-o -: expected the name of a file, HDF5 cannot be written to standard output")
@@ -135,6 +150,12 @@ def _check_apart(request: ExtractRequest, pyramid: Pyramid) -> None:
     """Raises UsageError if the output is one of the files of a pyramid of several."""
     if os.path.lexists(output_path(request)):
         _refuse_inputs(request, pyramid.files())
+
+
+def _check_links_apart(request: ExtractRequest, pyramid: Pyramid) -> None:
+    """Raises UsageError if the output is a file that the pyramid leads to."""
+    if pyramid.links and os.path.lexists(output_path(request)):
+        _refuse_inputs(request, pyramid.links.paths)
 
 
 def _refuse_inputs(request: ExtractRequest, inputs: Sequence[Path]) -> None:

@@ -17,7 +17,7 @@ from msroi_cli.core.backends.dispatch import digests_of
 from msroi_cli.core.backends.environment import default_threads
 from msroi_cli.core.reduce import REDUCTIONS
 from msroi_cli.core.stats import CropStats
-from msroi_cli.errors import InputError, StoppedError
+from msroi_cli.errors import InputError, StoppedError, UnlistedLinkError
 from msroi_cli.io.crops.output import crops_writer, is_done
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.record import BatchRecord, NonfiniteRows
@@ -27,7 +27,7 @@ from msroi_cli.io.files.atomic import check_room, failures_named
 from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.job.extract.plan import NO_IMAGE, Batch
 from msroi_cli.job.extract.pooling import Pooler, Pooling
-from msroi_cli.job.extract.prepare import Extraction
+from msroi_cli.job.extract.prepare import Extraction, relisted
 from msroi_cli.job.join.geometry import CHECKED_FIRST, checked_sizes
 from msroi_cli.job.summary import Summary, moments_records, summarize
 from msroi_cli.job.validate.findings import Finding
@@ -60,7 +60,37 @@ def extract(job: Extraction, progress: Progress, stop: Stop = lambda: 0) -> Summ
     batch for the number of a signal to stop, 0 for none. Returns None if the output was whole already.
     Raises InputError, UsageError, RunError or StoppedError.
     """
+    done = 0
+
+    def note(boxes: int) -> None:
+        nonlocal done
+        done += boxes
+        progress(boxes)
+
+    try:
+        return _extract(job, note, stop)
+    except UnlistedLinkError:
+        return _extract(relisted(job), _beyond(done, progress), stop)
+
+
+def _beyond(done: int, progress: Progress) -> Progress:
+    """Reports boxes to `progress` once more than `done` of them, which it has been called with, are done again."""
+
+    def note(boxes: int) -> None:
+        nonlocal done
+        again = min(done, boxes)
+        done -= again
+        if boxes > again:
+            progress(boxes - again)
+
+    return note
+
+
+def _extract(job: Extraction, progress: Progress, stop: Stop) -> Summary | None:
+    """As `extract`; raises UnlistedLinkError where a file is read that the job's sources do not list."""
     started = perf_counter()
+    if job.pyramid.links is not None:
+        job.pyramid.links.close_list()
     if job.header.part is not None:
         with failures_named(job.request.out):
             job.request.out.mkdir(exist_ok=True)

@@ -37,7 +37,7 @@ class JoinedBoxes:
     boxes: (K, 4) float32, x1 y1 x2 y2, input pixels. images: (K,) int64, as `images_of`. invalid_reason: (K,) uint8, as
     `invalid_reasons`. columns: what travels along. box_format, normalized, image_key: how the file was read.
     source: the file. rows: (K,) int64, the rows in the file. left_out: how many others it has, by reason.
-    unusable: why images that boxes use are left out, by their number.
+    unusable: why images that boxes use are left out, by their number. linked: the files that the file leads to.
     """
 
     boxes: NDArray[np.float32]
@@ -51,6 +51,7 @@ class JoinedBoxes:
     rows: NDArray[np.int64]
     left_out: Mapping[str, int]
     unusable: Mapping[int, str]
+    linked: Mapping[str, Source]
 
 
 # Takes the table of the boxes, their images (K,), the boxes (K, 4) in input pixels, the reasons (K,) why they cannot be
@@ -89,7 +90,18 @@ def joined_boxes(
     box_format, normalized = options.box_format or table.box_format, options.normalized or table.normalized
     rows = np.arange(len(boxes)) if table.rows is None else table.rows
     return JoinedBoxes(
-        boxes, images, reason, table.columns, box_format, normalized, key, source, rows, left_out, unusable
+        boxes,
+        images,
+        reason,
+        table.columns,
+        box_format,
+        normalized,
+        key,
+        source,
+        rows,
+        left_out,
+        unusable,
+        table.linked,
     )
 
 

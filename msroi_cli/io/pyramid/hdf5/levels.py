@@ -70,6 +70,7 @@ class Hdf5Pyramid(Pyramid):
     def __init__(self, file: OpenFile, location: Location) -> None:
         self.root = file.root
         self.location = location
+        self.links = file.input.access.links
         self._file = file
 
     def close(self) -> None:

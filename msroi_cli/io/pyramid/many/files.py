@@ -5,26 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from msroi_cli.errors import InputError, RunError, unreadable
 from msroi_cli.io.features.contiguous import RawFile
+from msroi_cli.io.files.access import FileState
 from msroi_cli.io.files.handles import Handles
 
 NOT_OPEN = -1
-
-
-class FileState(NamedTuple):
-    """What changes when a file is written to or replaced."""
-
-    inode: int
-    size: int
-    modified: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> FileState:
-        """The state that `stat` gives."""
-        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,7 @@ class JoinedPyramid(Pyramid):
         self.location = location
         self._members = list(members)
         self._opener, self._choice = opener, choice
+        self.links = choice.access.links
         self._open = Handles(self._opened, lambda pyramid: pyramid.close())
         self._files = descriptor_pool()
         self._lasting = LastingSources()
