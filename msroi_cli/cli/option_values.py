@@ -118,6 +118,17 @@ def shown(ctx: click.Context, param: click.Parameter, text: str) -> str:
     return text
 
 
+LABELS = ("id", "score", "category", "level")
+
+
+def labels(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """`category,score`: what is written at a box; nothing if the option is absent."""
+    found = tuple(name.strip() for name in text.split(",")) if text is not None else ()
+    if not set(found) <= set(LABELS) or len(set(found)) < len(found):
+        raise click.BadParameter(f"expected {', '.join(LABELS)}, or several separated by commas, got {text!r}")
+    return found
+
+
 def factor(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[float, float]:
     """`1.6` or `1.6x1.5`: a number above 0 for x and y, or one for each; 1 if the option is absent."""
     try:

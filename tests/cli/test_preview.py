@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msroi_cli.preview.contact_sheet import cut_of
-from msroi_cli.preview.heat import coloured, component_colours, mean_heat, range_of
-from msroi_cli.preview.style import GREY, WHITE, level_colour
+from msroi_cli.preview.drawing.colours import GREY, WHITE, level_colour
+from msroi_cli.preview.drawing.components import component_colours
+from msroi_cli.preview.drawing.contact_sheet import cut_of
+from msroi_cli.preview.drawing.heat import coloured, range_of
+from msroi_cli.preview.showing import shown_features
 from tests.builders import (
     IDS,
     SAMPLE_DATA,
@@ -158,7 +160,9 @@ def test_a_crop_is_shown_as_it_is(tmp_path):
         tmp_path / "o.h5", write_batched(tmp_path / "p.h5", maps), write_json(tmp_path / "b.json", [[0, 0, 0, 60, 60]])
     )
     pixels = drawn(tmp_path, "crops", tmp_path / "o.h5", "--show", "0")
-    tile = pixels[56:168, 16:128].astype(int).sum(axis=-1)
+    bar = (pixels[:, 16:128] == np.array(level_colour(0), np.uint8)).all(axis=(1, 2))
+    top = np.flatnonzero(bar)[0] + 6
+    tile = pixels[top : top + 112, 16:128].astype(int).sum(axis=-1)
     assert (np.diff(tile[::16, 50]) > 0).all()
     assert (np.diff(tile[5]) == 0).all()
 
@@ -271,17 +275,17 @@ def test_crops_with_nan(tmp_path):
 @pytest.mark.parametrize("channels", [1, 2, 3, 9])
 def test_principal_components_of_few_channels(channels):
     crops = np.random.default_rng(0).standard_normal((4, channels, 5, 6))
-    first, *_ = component_colours(crops)
+    (first, *_), _ = component_colours(crops)
     assert (first.shape, first.dtype) == ((5, 6, 3), np.uint8)
     for colour in range(3):
-        varied = len(np.unique(np.stack(component_colours(crops))[..., colour])) > 1
+        varied = len(np.unique(np.stack(component_colours(crops)[0])[..., colour])) > 1
         assert varied == (colour < channels)
 
 
 def test_the_first_component_is_what_varies_most():
     rng = np.random.default_rng(0)
     crops = rng.standard_normal((10, 4, 5, 5)) * np.array([1, 20, 2, 1])[:, None, None]
-    red = np.stack(component_colours(crops))[..., 0].astype(float).ravel()
+    red = np.stack(component_colours(crops)[0])[..., 0].astype(float).ravel()
     assert np.corrcoef(red, crops[:, 1].ravel())[0, 1] > 0.95
 
 
@@ -290,7 +294,7 @@ def test_colours_grow_lighter():
     lightness = colours @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(lightness) > 0).all()
     assert range_of(np.array([np.nan])) == (0, 1)
-    assert len(np.unique(mean_heat(np.ones((2, 3, 4, 4))))) <= 3
+    assert len(np.unique(shown_features(np.ones((2, 3, 4, 4)), "mean").pixels)) <= 3
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from PIL import Image
 from msroi_cli import open_crops
 from msroi_cli.io.crops import reader as crops_reader
 from msroi_cli.job.stats import distributions, recomputed
-from msroi_cli.preview.style import level_colour, shortened, text_size
+from msroi_cli.preview.drawing.colours import level_colour
+from msroi_cli.preview.drawing.text import shortened, text_width
 from tests.builders import (
     SAMPLE_DATA,
     SPREAD,
@@ -205,7 +206,7 @@ def test_text_that_is_too_long_is_shortened():
     assert shortened("short", 14, 200) == "short"
     cut = shortened("a very long name indeed " * 9, 14, 200)
     assert cut.endswith("...")
-    assert text_size(cut, 14)[0] <= 200
+    assert text_width(cut, 14) <= 200
 
 
 def spoil_parameters(change):

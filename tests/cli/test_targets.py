@@ -38,9 +38,18 @@ COMMANDS = {
         *("preview", "boxes", at / "p.h5", at / "b.json", "--picture", at / "17.png", "--image", "17", "-o", out)
     ],
     "preview crops": lambda at, out: ["preview", "crops", at / "c.h5", "-o", out],
+    "preview pyramid": lambda at, out: [
+        *("preview", "pyramid", at / "p.h5", "--picture", at / "17.png", "--image", "17", "-o", out)
+    ],
     "stats --plot": lambda at, out: ["stats", at / "c.h5", "--plot", out, "-q"],
 }
-SUFFIX = {"stats --plot": ".png", "preview boxes": ".png", "preview crops": ".png", "extract --stats": ".json"}
+SUFFIX = {
+    "stats --plot": ".png",
+    "preview boxes": ".png",
+    "preview crops": ".png",
+    "preview pyramid": ".png",
+    "extract --stats": ".json",
+}
 INPUTS = {
     "extract": ("p.h5", "b.json"),
     "extract gzip": ("p.h5", "b.json"),
@@ -54,6 +63,7 @@ INPUTS = {
     "export npz": ("c.h5", "p.h5"),
     "preview boxes": ("p.h5", "b.json", "17.png"),
     "preview crops": ("c.h5",),
+    "preview pyramid": ("p.h5", "17.png"),
     "stats --plot": ("c.h5",),
 }
 RESUMABLE = ("extract", "extract gzip", "merge")

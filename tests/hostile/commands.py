@@ -47,6 +47,7 @@ PYRAMID: dict[str, Line] = {
     "inspect": lambda file, good, out: ["inspect", file],
     "validate": lambda file, good, out: ["validate", file, good.boxes, "-q"],
     "preview boxes": lambda file, good, out: ["preview", "boxes", file, good.boxes, "-o", out / "o.png"],
+    "preview pyramid": lambda file, good, out: ["preview", "pyramid", file, "-o", out / "o.png"],
     "verify --against": lambda file, good, out: ["verify", good.crops, "--recompute", "9", "--against", file, "-q"],
     "export --pyramid": lambda file, good, out: [
         *("export", good.crops, out / "o.tsv", "--layout", "tsv", "--pyramid", file, "-q")
@@ -79,6 +80,9 @@ PICTURE: dict[str, Line] = {
     ],
     "preview crops": lambda file, good, out: [
         *("preview", "crops", good.crops, "--picture", file, "--pyramid", good.pyramid, "-o", out / "o.png")
+    ],
+    "preview pyramid": lambda file, good, out: [
+        *("preview", "pyramid", good.pyramid, "--picture", file, "-o", out / "o.png")
     ],
 }
 BY_KIND = {"pyramid": PYRAMID, "boxes": BOXES, "crops": CROPS, "picture": PICTURE}

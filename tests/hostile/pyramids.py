@@ -24,7 +24,7 @@ from tests.hostile.damage import bytes_replaced, chunk_record_edited, chunks_wri
 NAN, INF = float("nan"), float("inf")
 READ = ("extract", "verify --against")
 # Crops know the scales they were pooled with.
-READ_STRIDES = ("extract", "inspect", "validate", "preview boxes")
+READ_STRIDES = ("extract", "inspect", "validate", "preview boxes", "preview pyramid")
 BIG = "9" * 5000
 
 

@@ -44,7 +44,7 @@ def stats(crops: str, as_json: bool, plot: Path | None, overwrite: bool, bar: bo
     from msroi_cli.job.stats import recomputed
 
     if plot is not None:
-        from msroi_cli.preview.stats_plot import check_plot
+        from msroi_cli.preview.plots.stats_plot import check_plot
 
         check_plot(plot)
         check_target(plot, overwrite, inputs=[crops])
@@ -67,6 +67,6 @@ def stats(crops: str, as_json: bool, plot: Path | None, overwrite: bool, bar: bo
 def _plot(crops: Crops, found: CropStatistics, plot: Path, overwrite: bool) -> None:
     from msroi_cli.io.files.atomic import write_whole
     from msroi_cli.job.stats import distributions
-    from msroi_cli.preview.stats_plot import stats_plot
+    from msroi_cli.preview.plots.stats_plot import stats_plot
 
     write_whole(plot, stats_plot(found, distributions(crops, found), crops.path.name, plot.suffix), overwrite)

@@ -53,12 +53,7 @@ class Choosing:
         """Keeps the boxes of each image with the highest scores, of equal ones the first; NaN is lowest."""
         if self._choice.top is None:
             return
-        order = np.lexsort((-self._column("score", "--top"), self.table.image))
-        image = self.table.image[order]
-        first = np.flatnonzero(np.diff(image, prepend=image[:1] - 1))
-        rank = np.arange(len(image)) - np.repeat(first, np.diff(first, append=len(image)))
-        best = np.zeros(len(image), np.bool_)
-        best[order[rank < self._choice.top]] = True
+        best = ranks(self._column("score", "--top"), self.table.image) < self._choice.top
         self._keep("rank", best)
 
     def _column(self, name: str, option: str) -> NDArray[np.float64]:
@@ -73,6 +68,19 @@ class Choosing:
         if not kept.all():
             self.left_out[reason] = int(len(kept) - np.count_nonzero(kept))
             self.table = self.table.take(np.flatnonzero(kept))
+
+
+def ranks(scores: NDArray[np.float64], images: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rank of each of K boxes among those of its image, from 0: highest scores first, of equal ones the first.
+
+    scores, images: (K,). NaN is lowest.
+    """
+    order = np.lexsort((-scores, images))
+    image = images[order]
+    first = np.flatnonzero(np.diff(image, prepend=image[:1] - 1))
+    rank = np.empty(len(image), np.int64)
+    rank[order] = np.arange(len(image)) - np.repeat(first, np.diff(first, append=len(image)))
+    return rank
 
 
 def category_ids(table: BoxTable, categories: Iterable[int | str]) -> list[int]:

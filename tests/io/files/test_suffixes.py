@@ -51,6 +51,7 @@ def test_previews(tmp_path, job, crops, name):
     pattern = PATTERN.format("PNG", Path(name).suffix)
     refused(run("preview", "boxes", *job, "-o", tmp_path / name), 2, pattern)
     refused(run("preview", "crops", crops, "-o", tmp_path / name), 2, pattern)
+    refused(run("preview", "pyramid", job[0], "-o", tmp_path / name), 2, pattern)
 
 
 LAYOUTS = {

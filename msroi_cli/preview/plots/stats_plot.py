@@ -12,7 +12,7 @@ import numpy as np
 
 from msroi_cli.errors import UsageError
 from msroi_cli.job.stats import CropStatistics, Distribution
-from msroi_cli.preview.style import level_colour
+from msroi_cli.preview.drawing.colours import level_colour
 
 SUFFIXES = (".png", ".svg", ".pdf")
 SIZES_PER_DOUBLING = 8

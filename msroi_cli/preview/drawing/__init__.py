@@ -1,0 +1,1 @@
+"""What is drawn with Pillow: boxes, crops and levels as pictures."""
