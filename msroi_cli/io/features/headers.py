@@ -78,7 +78,7 @@ class Headers(Generic[Meaning]):
                 by_length.setdefault(len(header), []).append(address)
         for some in by_length.values():
             whole = [self._fetched[address] or b"" for address in some]
-            actual = checksums([header[:-CHECKSUM_BYTES] for header in whole]).tolist()
+            actual = checksums([header[:-CHECKSUM_BYTES] for header in whole])
             for address, header, checksum in zip(some, whole, actual, strict=True):
                 stated = int.from_bytes(header[-CHECKSUM_BYTES:], "little")
                 self._fetched[address] = header[:-CHECKSUM_BYTES] if checksum == stated else None

@@ -8,6 +8,7 @@
 #include "bindings/define.h"
 #include "bindings/gil.h"
 #include "checksum/crc32.h"
+#include "checksum/lookup3.h"
 #include "moments/moments.h"
 #include "pooling/float_mode.h"
 
@@ -111,6 +112,14 @@ void row_digests(nb::handle counts, nb::handle values, nb::handle sums, nb::hand
     });
 }
 
+// Of a block of some hundred bytes: to give up the interpreter's lock would take longer.
+uint32_t lookup3_of(nb::handle block) {
+    const Buffer bytes(block, "block", 1, false);
+    if (bytes.itemsize() != 1 || (bytes.shape(0) > 1 && bytes.stride(0) != 1))
+        throw nb::value_error("block: expected contiguous bytes");
+    return lookup3(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.shape(0));
+}
+
 }  // namespace
 
 void define_digests(nb::module_& module) {
@@ -118,6 +127,7 @@ void define_digests(nb::module_& module) {
     module.def("row_checksums", row_checksums, nb::arg("sums"), nb::arg("rows"), "The CRC32 of each row's bytes.");
     module.def("row_digests", row_digests, nb::arg("counts"), nb::arg("values"), nb::arg("sums"), nb::arg("rows"),
                "Both in one pass.");
+    module.def("lookup3", lookup3_of, nb::arg("block"), "The checksum of a block of HDF5's metadata.");
 }
 
 }  // namespace msroi

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "checksum/crc32.h"
+#include "checksum/lookup3.h"
 #include "memory/result_memory.h"
 #include "moments/moments.h"
 #include "pooling/isa.h"
@@ -241,7 +242,12 @@ void check_checksums() {
         expect(crc32(bytes.get(), length) == expected, "crc32 of " + std::to_string(length) + " bytes");
         expect(crc32_by_tables(bytes.get(), length) == expected,
                "crc32 by tables of " + std::to_string(length) + " bytes");
+        const uint32_t sum = lookup3(bytes.get(), length);
+        if (length) bytes[size_t(length - 1)] ^= 1;
+        expect((lookup3(bytes.get(), length) != sum) == (length > 0), "lookup3: the last byte counts");
     }
+    const char* text = "Four score and seven years ago";  // the author's example
+    expect(lookup3(reinterpret_cast<const uint8_t*>(text), 30) == 0x17770551u, "lookup3");
 }
 
 template <class T>

@@ -193,8 +193,12 @@ def test_sources_list_what_was_read(tmp_path, boxes, layout):
     assert f"pyramid linked {name}" in shown.stdout
 
 
+SLOW = pytest.mark.slow
+CHANGES = [touch, *(pytest.param(change, marks=SLOW) for change in (change_in_the_middle, grow, change_an_end))]
+
+
 @LAYOUT
-@pytest.mark.parametrize("change", [touch, change_in_the_middle, grow, change_an_end], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("change", CHANGES, ids=lambda make: make.__name__)
 def test_changed_files_are_not_resumed(tmp_path, boxes, monkeypatch, layout, change):
     pyramid, file, name = layout(tmp_path)
     cut_short(monkeypatch, pyramid, boxes, tmp_path / "o.h5")
@@ -418,7 +422,9 @@ def parts(pyramid, boxes, folder, count=3, *options):
         good(pyramid, boxes, folder, "--shard", f"{index}/{count}", *options)
 
 
-@pytest.mark.parametrize("layout", [images_linked, virtual, several_files])
+@pytest.mark.parametrize(
+    "layout", [images_linked, *(pytest.param(one, marks=SLOW) for one in (virtual, several_files))]
+)
 def test_parts_list_their_own_files_and_together_all(tmp_path, boxes, look_at_one, layout):
     pyramid, _, _ = layout(tmp_path)
     good(pyramid, boxes, tmp_path / "one.h5")
@@ -475,6 +481,7 @@ def test_a_changed_file_refuses_its_part(tmp_path, boxes):
     assert any(f"linked {name} modified was" in result.stderr for result in results)
 
 
+@SLOW
 def test_workers(tmp_path, boxes):
     pyramid, file, name = images_linked(tmp_path)
     good(pyramid, boxes, tmp_path / "one.h5")
@@ -494,6 +501,7 @@ def test_the_output_is_not_a_linked_file(tmp_path, boxes):
     assert file.read_bytes() == before
 
 
+@SLOW
 def test_more_sources_than_an_attribute_of_fixed_length_holds(tmp_path):
     folder, ids = "f" * 240, [f"{number:03}" for number in range(150)]
     write_image(tmp_path / folder / "m.h5", ids=["x"])

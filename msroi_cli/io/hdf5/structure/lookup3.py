@@ -1,4 +1,4 @@
-"""The checksum of HDF5's metadata, of many blocks at once.
+"""The checksum of HDF5's metadata, by the native extension where it is there, else of many blocks at once by NumPy.
 
 Source: HDF5 file format specification, version 3.0, appendix "Checksum"; Bob Jenkins, "lookup3" (2006), `hashlittle`.
 """
@@ -10,13 +10,30 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+try:
+    from msroi_cli import _native
+except ImportError:  # built without a compiler
+    NATIVE = False
+else:
+    NATIVE = True
+
 Words = NDArray[np.uint32]
 
 START = 0xDEADBEEF
 
 
-def checksums(blocks: Sequence[bytes]) -> Words:
-    """The checksums (N,) uint32 of blocks that are equally long, at least one byte."""
+def checksums(blocks: Sequence[bytes]) -> list[int]:
+    """The checksums of blocks that are equally long, at least one byte."""
+    return CHECKSUMS(blocks)
+
+
+def native_checksums(blocks: Sequence[bytes]) -> list[int]:
+    """The same, block by block."""
+    return list(map(_native.lookup3, blocks))
+
+
+def numpy_checksums(blocks: Sequence[bytes]) -> list[int]:
+    """The same, of all blocks word by word: the twin."""
     length = len(blocks[0])
     padded = b"".join(block.ljust(-(-length // 12) * 12, b"\0") for block in blocks)
     words = np.frombuffer(padded, "<u4").astype(np.uint32).reshape(len(blocks), -1, 3)
@@ -25,7 +42,8 @@ def checksums(blocks: Sequence[bytes]) -> Words:
         a, b, c = (state + words[:, number, index] for index, state in enumerate((a, b, c)))
         if number < words.shape[1] - 1:
             a, b, c = _mixed(a, b, c)
-    return _ended(a, b, c)
+    found: list[int] = _ended(a, b, c).tolist()
+    return found
 
 
 def _rotated(words: Words, bits: int) -> Words:
@@ -46,3 +64,6 @@ def _ended(a: Words, b: Words, c: Words) -> Words:
         c = (c ^ b) - _rotated(b, bits)
         a, b, c = b, c, a
     return b
+
+
+CHECKSUMS = native_checksums if NATIVE else numpy_checksums
