@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance
 
 from msroi_cli.preview.drawing.colours import WHITE, Colour, ink_on, level_colour
-from msroi_cli.preview.drawing.labels import placed
+from msroi_cli.preview.drawing.labels import TRIED, placed
 from msroi_cli.preview.drawing.legend import draw_legend, legend_rows, level_entries
 from msroi_cli.preview.drawing.text import draw_text, line_height, shortened, text_width
 
@@ -126,11 +126,14 @@ def _draw_box(draw: ImageDraw.ImageDraw, box: list[float], colour: Colour, line:
 def _draw_labels(canvas: Image.Image, boxes: NDArray[np.float64], drawn: DrawnBoxes) -> int:
     """Writes the labels for which there is room; returns how many. Of many boxes those with a label stand out."""
     size = max(LABEL_SIZE, round(max(canvas.size) / 120))
-    texts = [shortened(text, size, LONGEST_LABEL) for text in drawn.labels or ()]
+    labels = drawn.labels or ()
+    order = (np.arange(len(labels)) if drawn.order is None else drawn.order)[:TRIED]
+    texts = {row: shortened(labels[row], size, LONGEST_LABEL) for row in order.tolist()}
     pad = max(2, size // 5)
-    sizes = np.array([(text_width(text, size) + 2 * pad, line_height(size)) for text in texts], np.float64)
-    order = np.arange(len(texts)) if drawn.order is None else drawn.order
-    corners = placed(boxes, sizes.reshape(-1, 2), canvas.size, order)
+    sizes = np.zeros((len(labels), 2))
+    for row, text in texts.items():
+        sizes[row] = text_width(text, size) + 2 * pad, line_height(size)
+    corners = placed(boxes, sizes, canvas.size, order)
     shown = np.flatnonzero(np.isfinite(corners[:, 0]))
     if len(boxes) > MANY:
         _draw_boxes(canvas, boxes[shown], drawn.level[shown], line_width(canvas.size, MANY), rim=True)

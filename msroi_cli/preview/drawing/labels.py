@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# More labels hide what they are of.
-MOST = 100
+# More labels hide what they are of. So many boxes are tried: where they crowd, the rest has no room either.
+MOST, TRIED = 100, 1000
 # What a place is worth more than the next usual one, in pixels of lines hidden.
 PREFERENCE = 3.0
 # A label may not hide more of the outline of any box than this.
@@ -27,7 +27,7 @@ def placed(
     # Lines are drawn at whole pixels.
     inside = np.rint(np.clip(np.nan_to_num(boxes, posinf=0.0, neginf=0.0), 0, limits), dtype=np.float64)
     taken = np.empty((0, 4))
-    for row in order.tolist():
+    for row in order[:TRIED].tolist():
         if len(taken) == MOST:
             break
         box, size = inside[row], sizes[row]
