@@ -7,7 +7,16 @@ import pytest
 from PIL import Image, ImageDraw, features
 
 from msroi_cli.preview.drawing import text
-from msroi_cli.preview.drawing.text import draw_text, font_files, has_glyph, line_height, runs_of, shortened, text_width
+from msroi_cli.preview.drawing.text import (
+    Run,
+    draw_text,
+    font_files,
+    has_glyph,
+    line_height,
+    runs_of,
+    shortened,
+    text_width,
+)
 
 SCRIPTS = {
     "Latin": "café Łódź",
@@ -89,6 +98,9 @@ def test_scripts_may_be_mixed(fonts):
     runs = runs_of("image 图片 صورة 7")
     assert "".join(run.text for run in runs) == "image 图片 صورة 7"
     assert len({run.file for run in runs}) >= 3
+    # Numbers behind words that are written from right to left stay behind them; those between such words do not.
+    assert runs[-1] == Run(" 7", None)
+    assert "صورة 3 صورة" in {run.text for run in runs_of("图 صورة 3 صورة")}
 
 
 def test_fonts_are_read_from_packages(fonts):

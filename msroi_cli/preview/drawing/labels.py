@@ -38,9 +38,7 @@ def placed(
         free = ~_overlap(rectangles, taken).any(axis=1)
         if not free.any():
             continue
-        hidden = _hidden(rectangles[free], inside)
-        outline = np.maximum(2 * (inside[:, 2] - inside[:, 0] + inside[:, 3] - inside[:, 1]), 1)
-        share = hidden / outline
+        hidden, share = _hidden(rectangles[free], _near(inside, rectangles))
         usual = PREFERENCE * np.flatnonzero(free)
         cost = hidden.sum(axis=1) + usual + 1e6 * (share > MOST_HIDDEN).any(axis=1)
         best = int(cost.argmin())
@@ -72,8 +70,17 @@ def _overlap(some: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[
     return overlap
 
 
-def _hidden(rectangles: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How many pixels of the outlines of boxes (K, 4) lie strictly inside rectangles (P, 4): (P, K)."""
+def _near(boxes: NDArray[np.float64], rectangles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The boxes (k, 4) of which rectangles (P, 4) may hide a line."""
+    low, high = rectangles[:, :2].min(axis=0), rectangles[:, 2:].max(axis=0)
+    near: NDArray[np.float64] = boxes[((boxes[:, 2:] >= low) & (boxes[:, :2] <= high)).all(axis=1)]
+    return near
+
+
+def _hidden(
+    rectangles: NDArray[np.float64], boxes: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How many pixels of the outlines of boxes (K, 4) lie inside rectangles (P, 4), and which share: (P, K) each."""
     a, b = rectangles[:, None], boxes[None]
     length = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
     hidden = np.zeros(length.shape[:2])
@@ -81,4 +88,5 @@ def _hidden(rectangles: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDAr
         axis = side % 2
         crosses = (a[..., axis] < b[..., side]) & (b[..., side] < a[..., axis + 2])
         hidden += crosses * length[..., 1 - axis]
-    return hidden
+    outline = 2 * (boxes[:, 2:] - boxes[:, :2]).sum(axis=1)
+    return hidden, hidden / np.maximum(outline, 1)

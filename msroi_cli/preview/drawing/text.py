@@ -77,19 +77,27 @@ def runs_of(text: str) -> tuple[Run, ...]:
     for file in fonts:
         if all(has_glyph(file, character) for character in text):
             return (Run(text, file),)
-    return tuple(_joined(text, fonts))
+    return tuple(run for run in _joined(text, fonts) if run.text)
 
 
 def _joined(text: str, fonts: tuple[Path | None, ...]) -> Iterator[Run]:
-    words, current = "", fonts[0]
+    """Runs of characters; what is no letter belongs to a run only between letters of it, as it has no direction."""
+    current, words, between = fonts[0], "", ""
     for character in text:
-        first = next((file for file in (current, *fonts) if has_glyph(file, character)), None)
+        first = next((file for file in fonts if has_glyph(file, character)), None)
         shown = character if has_glyph(first, character) else character.encode("unicode_escape").decode()
-        if first != current and words:
+        if first is None and current is not None and has_glyph(current, character) and not character.isalpha():
+            between += character
+        elif first == current:
+            words, between = words + between + shown, ""
+        else:
             yield Run(words, current)
-            words = ""
-        words, current = words + shown, first
+            if between:
+                yield Run(between, None)
+            current, words, between = first, shown, ""
     yield Run(words, current)
+    if between:
+        yield Run(between, None)
 
 
 def text_width(text: str, size: int) -> int:
