@@ -36,6 +36,10 @@ class UsageError(MsroiError, ValueError):
     exit_code = 2
 
 
+class LockedError(UsageError):
+    """Another process is writing the output."""
+
+
 class ArgumentError(UsageError):
     """An argument of a library call is not what the call takes."""
 

@@ -116,8 +116,9 @@ class ExtractRequest:
     of gzip. memory: bytes for work under way. assign: "canonical", "all" or the name of a level.
 
     reduce: "mean" or "max" for vectors instead of crops. order: "input" or "image", of the rows. shard: makes `out` a
-    folder, and writes the part of this shard. workers: processes. on_nonfinite: "warn" or "error", of crops with NaN or
-    infinities. strict: warnings about the inputs are errors. dry_run: nothing is to be pooled.
+    folder, and writes the part of this shard. workers: processes. scheduler: of a Dask cluster instead, its address or
+    file. shards: how many the workers are given; None: one a worker. on_nonfinite: "warn" or "error", of crops with NaN
+    or infinities. strict: warnings about the inputs are errors. dry_run: nothing is to be pooled.
     """
 
     pyramid: str | Pyramid
@@ -136,6 +137,8 @@ class ExtractRequest:
     order: str = "input"
     shard: Shard | None = None
     workers: int = 1
+    scheduler: str | None = None
+    shards: int | None = None
     on_nonfinite: str = "warn"
     model: ModelOptions | None = None
     assign: str = "canonical"
@@ -146,6 +149,26 @@ class ExtractRequest:
     def every_image(self) -> bool:
         """Whether all images that have boxes are looked at before the work begins, not only the first."""
         return self.strict or self.dry_run
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether workers make the output."""
+        return self.workers > 1 or self.scheduler is not None
+
+    def check_spread(self, executor: bool = False) -> None:
+        """Raises ArgumentError for workers that do not fit together; executor: whether there is one."""
+        named = {"workers": self.workers > 1, "scheduler": self.scheduler is not None, "executor": executor}
+        given = [name for name, there in named.items() if there]
+        if len(given) > 1:
+            raise ArgumentError(f"{given[0]}: expected one of workers, scheduler and executor, got {given[1]} too")
+        if given and self.shard is not None:
+            raise ArgumentError(f"{given[0]}: expected without shard, got both")
+        if self.shards is not None and not given:
+            raise ArgumentError("shards: expected with workers or a scheduler, got neither")
+        if given and not isinstance(self.pyramid, str):
+            raise ArgumentError(f"{given[0]}: expected a pyramid in files, which every worker can open, got an object")
+        if self.shards is not None:
+            Shard(self.shards, self.shards)
 
     @property
     def files(self) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,18 +27,26 @@ def block(opening: str) -> str:
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
-    program = tmp_path / "bin" / "msroi"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m msroi_cli "$@"\n')
-    program.chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    for name, arguments in (("msroi", "-m msroi_cli "), ("dask", "-m dask "), ("python", "")):
+        program = tmp_path / "bin" / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments}"$@"\n')
+        program.chmod(0o755)
     return tmp_path
 
 
 def in_shell(folder, command, **variables):
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), **variables}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    errors = folder / "errors.txt"
+    with errors.open("w") as stream:
+        running = subprocess.Popen(command, cwd=folder, env=environment, stderr=stream, start_new_session=True)
+    try:
+        assert running.wait(300) == 0, errors.read_text()
+    finally:
+        # What a script leaves in the background.
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
 
 
 @pytest.mark.slow
@@ -65,4 +76,25 @@ def test_makefile(folder):
     (folder / "Makefile").write_text(block("N := 3"))
     in_shell(folder, ["make", "-j", "2", "made.h5"])
     with open_crops(folder / "made.h5") as crops:
+        assert len(crops) == 134
+
+
+def installed(*packages):
+    return all(importlib.util.find_spec(package) is not None for package in packages)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not installed("distributed"), reason="the package distributed is not installed")
+def test_dask(folder):
+    in_shell(folder, ["sh", "-e", "-c", block("dask scheduler")])
+    with open_crops(folder / "dask.h5") as crops:
+        assert len(crops) == 134
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (installed("mpi4py") and shutil.which("mpiexec")), reason="there is no mpi4py, or no mpiexec")
+def test_mpi(folder):
+    (folder / "job.py").write_text(block("from mpi4py.futures"))
+    in_shell(folder, ["mpiexec", "-n", "3", "python", "-m", "mpi4py.futures", "job.py"])
+    with open_crops(folder / "mpi.h5") as crops:
         assert len(crops) == 134

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from msroi_cli.cli import model_options, option_values, options, terminal
+from msroi_cli.cli import model_options, option_values, options, terminal, worker_options
 from msroi_cli.cli.choice_options import box_choice, choice_options, left_out_text
 from msroi_cli.cli.output import byte_size, duration, findings_text, level_table, printable, progress, say
 from msroi_cli.cli.signals import StopSignals
@@ -80,19 +80,7 @@ Example:
     show_default=True,
     help="Rows in the order of BOXES, or image after image, which avoids scattered writes; box_index leads back.",
 )
-@click.option(
-    "--shard",
-    callback=option_values.shards,
-    metavar="I/N",
-    help="Make part I of N, counted from 1, in the folder OUT. I,J/N: several. auto, auto/N or auto+OFFSET/N: that of "
-    "the task of an array job. A folder with all parts is read as one crops file.",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Processes that write parts of OUT, each with its own threads.  [default: 1]",
-)
+@worker_options.worker_options
 @click.option("--dry-run", is_flag=True, help="Check the inputs and print the plan; write nothing.")
 @options.memory_option
 @options.verbosity_options
@@ -123,11 +111,11 @@ def extract(
     workers = given.pop("workers")
     if workers is not None and shards != (None,):
         raise UsageError("--workers: expected without --shard, got both")
-    request = replace(_request(given), dry_run=dry_run)
+    request = replace(_request(given), dry_run=dry_run, workers=workers or 1)
     _check_stats(stats, request)
     for shard in shards:
-        # A shard is one process's work.
-        some = replace(request, shard=shard, workers=workers or 1)
+        some = replace(request, shard=shard)
+        some.check_spread()
         _extract(some, signals, stats, dry_run, bar, quiet, verbose)
 
 
@@ -204,12 +192,11 @@ def _run(job: Extraction, bar: bool | None, quiet: bool, signals: StopSignals) -
     from msroi_cli.job.extract.run import extract
 
     keep_freed_memory()
-    workers = job.request.workers
     with progress(len(job.plan), bar, quiet) as advance, signals.graceful():
-        if workers > 1:
-            from msroi_cli.job.cluster.run import extract_with_workers
+        if job.request.in_parts:
+            from msroi_cli.job.cluster.run import extract_in_parts
 
-            return extract_with_workers(job, workers, advance, signals.received)
+            return extract_in_parts(job, advance, signals.received)
         return extract(job, advance, signals.received)
 
 

@@ -78,6 +78,15 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file is there that can be read: it is opened, for which network file systems look anew for its name."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)))
+    except OSError:
+        return False
+    return True
+
+
 def write_all(descriptor: int, content: Any, offset: int | None = None) -> None:
     """Writes all of `content`, at `offset` or at the file's own position."""
     rest = memoryview(content).cast("B")

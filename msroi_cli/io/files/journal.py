@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from msroi_cli.errors import RunError, UsageError
+from msroi_cli.errors import LockedError, RunError, UsageError
 from msroi_cli.io.files.atomic import failures_named
 from msroi_cli.io.files.durability import sync, write_all
 from msroi_cli.io.files.target import kind_of
@@ -237,7 +237,7 @@ def _lock(file: int, target: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UsageError(f"{target}: locked by another msroi process") from None
+        raise LockedError(f"{target}: locked by another msroi process") from None
 
 
 def _same_file(file: int, path: Path) -> bool:

@@ -94,7 +94,8 @@ class ExtractOptions(PoolingOptions, LevelOptions, BoxReading, total=False):
 
     strict: warnings about the inputs are an InputError before the output is touched. compression_level: of gzip.
     shard: the one to make, such as "3/40". workers: processes, for which the file that calls needs
-    `if __name__ == "__main__":`. memory: bytes for work under way.
+    `if __name__ == "__main__":`. scheduler: the address of a Dask scheduler, or the file that it wrote. shards: how
+    many parts the workers make. memory: bytes for work under way.
     """
 
     on_nonfinite: OnNonfinite
@@ -107,6 +108,8 @@ class ExtractOptions(PoolingOptions, LevelOptions, BoxReading, total=False):
     threads: int | None
     shard: str | None
     workers: int
+    scheduler: str | os.PathLike[str] | None
+    shards: int | None
     memory: int
     resume: bool
     overwrite: bool
@@ -122,17 +125,13 @@ def request_of(
     level, name = given.pop("compression_level", COMPRESSION_LEVEL), given.pop("compression", None)
     workers = given.setdefault("workers", 1)
     given["shard"] = _shard(given.get("shard"), workers)
+    given["scheduler"] = _name(given.get("scheduler"))
     pool = taken(PoolOptions, given)
     given["choice"] = taken(BoxChoice, given)
     box = taken(BoxOptions, given)
     levels = _level_choice(given)
     compression = None if name is None else (name, level)
-    request = ExtractRequest(
-        _name(pyramid), _name(boxes), Path(out), pool, box, levels, compression=compression, **given
-    )
-    if workers > 1 and not isinstance(request.pyramid, str):
-        raise ArgumentError("workers: expected a pyramid in files, which every process can open, got an object")
-    return request
+    return ExtractRequest(_name(pyramid), _name(boxes), Path(out), pool, box, levels, compression=compression, **given)
 
 
 def _check(given: Mapping[str, Any]) -> None:
@@ -160,8 +159,8 @@ def _shard(text: str | None, workers: int) -> Shard | None:
     if text is None:
         return None
     shards = shards_from(text, os.environ)
-    if len(shards) > 1 or workers > 1:
-        raise ArgumentError(f"shard: expected one shard without workers, got {text!r} and {workers} workers")
+    if len(shards) > 1:
+        raise ArgumentError(f"shard: expected one shard, got {text!r}")
     return shards[0]
 
 

@@ -10,9 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from time import monotonic, sleep
 
 from msroi_cli.errors import MsroiError, RunError, StoppedError
+from msroi_cli.io.files.durability import is_there
 from msroi_cli.job.cluster.worker import make_part
 from msroi_cli.job.extract.part import output_path
 from msroi_cli.job.request import ExtractRequest
@@ -21,17 +25,48 @@ from msroi_cli.job.shards import Shard
 DEATHS_AT_MOST = 3
 WAIT_SECONDS = 0.2
 
+# Network file systems show a name that another machine made within a minute, the lifetime of their caches.
+VISIBLE_SECONDS = 60.0
+
+# How long workers that cannot be ended are waited for, which stop after the batches under way.
+STOP_SECONDS = 30.0
+
 # Makes an executor; it is called again when the workers of one have died.
 Executors = Callable[[], AbstractContextManager[Executor]]
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Where shards run: executors, how many shards are under way at a time, and what stops their workers."""
+    """Where shards run: executors, how many shards are under way at a time, and what stops their workers.
+
+    stop_file: workers on other machines stop when there is a file of that name; `interrupt` makes it.
+    gives_up: the errors by which an executor says that it tried a shard on several workers, which all died.
+    renewable: whether there is another executor when the workers of one have died.
+    """
 
     executors: Executors
-    at_once: int
+    at_once: int | Callable[[], int]
     interrupt: Callable[[], None] = lambda: None
+    stop_file: Path | None = None
+    gives_up: tuple[type[Exception], ...] = ()
+    renewable: bool = True
+
+    def room(self) -> int:
+        """How many shards may be under way now."""
+        return self.at_once if isinstance(self.at_once, int) else self.at_once()
+
+
+@dataclass(slots=True)
+class Run:
+    """Shards on one executor: those that wait for their turn, those under way, and what became of the others."""
+
+    executor: Executor
+    left: Iterator[ExtractRequest]
+    room: Callable[[], int]
+    waiting: dict[Future[int], ExtractRequest] = field(default_factory=dict)
+    made: list[ExtractRequest] = field(default_factory=list)
+    suspects: list[ExtractRequest] = field(default_factory=list)
+    given_up: list[ExtractRequest] = field(default_factory=list)
 
 
 def run_shards(
@@ -46,20 +81,26 @@ def run_shards(
     progress is called with the number of boxes of each part that is done. stop is asked for the signal that came.
     Raises what a shard raised, RunError for shards that killed their workers, or StoppedError.
     """
-    pending = [replace(request, shard=Shard(index, count)) for index in range(1, count + 1)]
+    pending = {index: replace(request, shard=Shard(index, count)) for index in range(1, count + 1)}
     deaths: Counter[int] = Counter()
     while pending:
-        suspects = [shard for shard in pending if deaths[_index(shard)]]
-        at_once, some = (1, suspects[:1]) if suspects else (engine.at_once, pending)
+        suspects = [index for index in pending if deaths[index]]
+        some = [pending[index] for index in suspects[:1] or pending]
         with engine.executors() as executor:
-            dead = _run(executor, some, replace(engine, at_once=at_once), progress, stop)
-            if dead:
+            run = Run(executor, iter(some), (lambda: 1) if suspects else engine.room)
+            _run(run, engine, progress, stop)
+            if run.suspects:
                 # ProcessPoolExecutor ends the workers that it knows of when one dies, and waits for those, too, that
                 # were started a moment later.
                 engine.interrupt()
-        deaths.update(map(_index, dead))
-        pending = [shard for shard in pending if shard not in some or not output_path(shard).exists()]
-        pending = [shard for shard in pending if deaths[_index(shard)] < DEATHS_AT_MOST]
+        _await_parts(run.made, stop)
+        deaths.update(map(_index, run.suspects))
+        deaths.update({_index(shard): DEATHS_AT_MOST for shard in run.given_up})
+        for index in map(_index, some):
+            if deaths[index] >= DEATHS_AT_MOST or is_there(output_path(pending[index])):
+                del pending[index]
+        if pending and run.suspects and not engine.renewable:
+            raise RunError(f"{request.out}: the executor lost its workers; what is done is kept")
     _refuse_poisonous(request, count, deaths)
 
 
@@ -67,58 +108,92 @@ def _index(request: ExtractRequest) -> int:
     return request.shard.index if request.shard else 0
 
 
-def _run(
-    executor: Executor,
-    requests: list[ExtractRequest],
-    engine: Engine,
-    progress: Callable[[int], None],
-    stop: Callable[[], int],
-) -> list[ExtractRequest]:
-    """Runs some shards; returns those that were under way when a worker died."""
-    waiting: dict[Future[int], ExtractRequest] = {}
-    left = iter(requests)
+def _run(run: Run, engine: Engine, progress: Callable[[int], None], stop: Callable[[], int]) -> None:
+    """Runs shards until none is left, or the executor is broken."""
+    work = make_part if engine.stop_file is None else partial(make_part, stop_file=engine.stop_file)
     try:
-        _submit(executor, left, waiting, engine.at_once)
-        while waiting:
-            finished, _ = wait(waiting, WAIT_SECONDS, FIRST_COMPLETED)
+        _submit(run, work)
+        while run.waiting and not run.suspects:
+            finished, _ = wait(run.waiting, WAIT_SECONDS, FIRST_COMPLETED)
             if stop():
                 raise StoppedError("stopped; --resume continues it", stop())
-            dead = [waiting[future] for future in finished if _died(future)]
             for future in finished:
-                if waiting.pop(future) not in dead:
-                    progress(future.result())
-            if dead:
-                return [*dead, *waiting.values()]
-            _submit(executor, left, waiting, engine.at_once - len(waiting))
+                _note(run, future, engine, progress)
+            if run.suspects:
+                run.suspects += run.waiting.values()
+            else:
+                _submit(run, work)
     except BaseException:
-        for future in waiting:
-            future.cancel()
-        engine.interrupt()
+        _stop_workers(run, engine)
         raise
-    return []
 
 
-def _submit(
-    executor: Executor, left: Iterator[ExtractRequest], waiting: dict[Future[int], ExtractRequest], count: int
-) -> None:
-    for request, _ in zip(left, range(count), strict=False):
-        waiting[_submitted(executor, request)] = request
+def _note(run: Run, future: Future[int], engine: Engine, progress: Callable[[int], None]) -> None:
+    """Takes one shard that ended off those under way; raises what it raised on purpose."""
+    shard = run.waiting.pop(future)
+    error = CancelledError() if future.cancelled() else future.exception()
+    if isinstance(error, engine.gives_up):
+        run.given_up.append(shard)
+    elif _died(error):
+        run.suspects.append(shard)
+    elif isinstance(error, ImportError):
+        raise RunError(f"shard {shard.shard}: expected msroi and its packages on every worker, got: {error}") from error
+    else:
+        progress(future.result())
+        run.made.append(shard)
 
 
-def _submitted(executor: Executor, request: ExtractRequest) -> Future[int]:
+def _died(error: BaseException | None) -> bool:
+    """Whether a worker died; what a shard raised on purpose counts as its result."""
+    return isinstance(error, (BrokenExecutor, CancelledError, OSError, EOFError)) and not isinstance(error, MsroiError)
+
+
+def _submit(run: Run, work: Callable[[ExtractRequest], int]) -> None:
+    for _ in range(run.room() - len(run.waiting)):
+        request = next(run.left, None)
+        if request is None:
+            break
+        run.waiting[_submitted(run.executor, work, request)] = request
+
+
+def _submitted(executor: Executor, work: Callable[[ExtractRequest], int], request: ExtractRequest) -> Future[int]:
     """The future of a shard; a failed one where the executor is closing because a worker died a moment before."""
     try:
-        return executor.submit(make_part, request)
+        return executor.submit(work, request)
     except (OSError, ValueError, RuntimeError) as error:  # a closed handle or descriptor, or BrokenExecutor
         failed: Future[int] = Future()
         failed.set_exception(BrokenExecutor(str(error)))
         return failed
 
 
-def _died(future: Future[int]) -> bool:
-    """Whether the worker of a future died; what a shard raised on purpose counts as its result."""
-    error = future.exception() if not future.cancelled() else CancelledError()
-    return isinstance(error, (BrokenExecutor, CancelledError, OSError, EOFError)) and not isinstance(error, MsroiError)
+def _stop_workers(run: Run, engine: Engine) -> None:
+    """Has workers stop after the batches under way; those that see it in a file are waited for, they hold locks."""
+    if engine.stop_file is None:
+        _cancel(run)
+        engine.interrupt()
+    else:
+        engine.interrupt()
+        wait(run.waiting, STOP_SECONDS)
+        _cancel(run)
+
+
+def _cancel(run: Run) -> None:
+    for future in run.waiting:
+        future.cancel()
+
+
+def _await_parts(made: list[ExtractRequest], stop: Callable[[], int]) -> None:
+    """Waits until the parts that workers made are there; raises RunError if they are not for too long."""
+    deadline = monotonic() + VISIBLE_SECONDS
+    for path in map(output_path, made):
+        while not is_there(path):
+            if stop():
+                raise StoppedError("stopped; --resume continues it", stop())
+            if monotonic() > deadline:
+                raise RunError(
+                    f"{path}: expected the part that a worker made, got none: do all workers have this folder?"
+                )
+            sleep(WAIT_SECONDS)
 
 
 def _refuse_poisonous(request: ExtractRequest, count: int, deaths: Counter[int]) -> None:

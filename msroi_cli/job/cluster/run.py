@@ -1,13 +1,19 @@
-"""One crops file by way of shards in several processes: their parts, then the merged file."""
+"""One crops file by way of shards on several workers: their parts, then the merged file.
+
+There are as many shards as workers unless the request says how many: every shard reads the boxes and lists the images
+anew, and shards have equal work.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from msroi_cli.core.backends.environment import default_threads
 from msroi_cli.errors import UsageError
@@ -17,49 +23,86 @@ from msroi_cli.io.files.atomic import failures_named, resolved
 from msroi_cli.io.files.target import kind_of
 from msroi_cli.io.files.work import check as check_work_file
 from msroi_cli.io.files.work import create, foreign, remove
-from msroi_cli.job.cluster.engine import run_shards
+from msroi_cli.job.cluster.engine import Engine, run_shards
+from msroi_cli.job.cluster.executors import STOP_NAME, given, local_workers
+from msroi_cli.job.cluster.names import absolute
 from msroi_cli.job.cluster.processes import processes
+from msroi_cli.job.cluster.scheduler import connected, dask, wait_for_worker, workers
 from msroi_cli.job.crops import open_parts
 from msroi_cli.job.extract.prepare import Extraction
 from msroi_cli.job.extract.run import check
 from msroi_cli.job.join.geometry import CHECKED_FIRST
 from msroi_cli.job.merge import MergeRequest, merge
+from msroi_cli.job.request import ExtractRequest
 from msroi_cli.job.summary import Summary
-
-# Every shard reads the boxes and lists the images anew, and shards have equal work.
-SHARDS_PER_WORKER = 1
 
 # A file that the folder of parts has from the start: a folder of such a name without it is somebody else's.
 MARK = ".msroi-parts"
 
 
-def extract_with_workers(
+def extract_in_parts(
     job: Extraction,
-    workers: int,
     progress: Callable[[int], None] = lambda boxes: None,
     stop: Callable[[], int] = lambda: 0,
+    executor: Executor | None = None,
 ) -> Summary | None:
-    """Does what `job.extract.run.extract` does, in `workers` processes; None if the output was whole already.
+    """Does what `job.extract.run.extract` does, by workers of `executor`, or of what the request names.
 
-    Raises what it raises, UsageError for boxes from standard input, and RunError for workers that die again and again.
+    None if the output was whole already. Raises what `extract` raises, UsageError for boxes that can be read only once,
+    and RunError for workers that die again and again, or for a scheduler that is not there.
     """
-    if job.request.boxes == "-":
-        raise UsageError("--workers: expected BOXES in a file, which every worker can read, got standard input")
+    _check_boxes(job.request.boxes)
     if is_done(job.output):
         return None
     started = perf_counter()
     check(job, CHECKED_FIRST)
     folder = parts_folder(job.output.path)
-    _take(folder, job)
-    threads = job.request.threads or max(1, default_threads() // workers)
-    request = replace(job.request, out=folder, threads=threads, strict=False)
-    run_shards(request, workers * SHARDS_PER_WORKER, processes(workers), progress, stop)
+    with _workers(job.request, folder, executor) as workers:
+        _take(folder, job)
+        request = replace(absolute(job.request), out=folder, threads=workers.threads, strict=False)
+        run_shards(request, workers.shards, workers.engine, progress, stop)
     with open_parts(folder) as crops:
         merge(crops, MergeRequest(job.output.path, job.request.resume, job.request.overwrite), stop=stop)
         summary = crops.summary()
     with suppress(OSError):
         _remove(folder)
     return replace(summary, invalid=job.invalid, left_out=job.left_out, elapsed=perf_counter() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """An engine, how many shards it is given, and the threads of each; None: all that the worker has."""
+
+    engine: Engine
+    shards: int
+    threads: int | None
+
+
+@contextmanager
+def _workers(request: ExtractRequest, folder: Path, executor: Executor | None) -> Iterator[Workers]:
+    """The workers of `executor`, of a scheduler, or processes of this machine."""
+    if executor is not None:
+        threads = request.threads
+        if local_workers(executor) > 1:
+            threads = threads or max(1, default_threads() // local_workers(executor))
+        yield Workers(given(executor, folder), request.shards or local_workers(executor), threads)
+    elif request.scheduler is not None:
+        with connected(request.scheduler) as client:
+            if request.shards is None:
+                wait_for_worker(client, request.scheduler)
+            yield Workers(dask(client, folder), request.shards or workers(client), request.threads)
+    else:
+        threads = request.threads or max(1, default_threads() // request.workers)
+        yield Workers(processes(request.workers), request.shards or request.workers, threads)
+
+
+def _check_boxes(boxes: Any) -> None:
+    """Raises UsageError for boxes that only one process can read."""
+    actual = "standard input" if boxes == "-" else None
+    if isinstance(boxes, str) and Path(boxes).is_fifo():
+        actual = f"the pipe {boxes}"
+    if actual:
+        raise UsageError(f"BOXES: expected a file, which every worker can read, got {actual}")
 
 
 def parts_folder(out: Path) -> Path:
@@ -90,7 +133,7 @@ def _part_names(folder: Path) -> list[str]:
         raise foreign(folder, str(kind))
     names = sorted(entry.name for entry in folder.iterdir()) if kind else []
     for name in names:
-        if not (NAME.fullmatch(name) or UNFINISHED.fullmatch(name) or name == MARK):
+        if not (NAME.fullmatch(name) or UNFINISHED.fullmatch(name) or name.startswith(STOP_NAME) or name == MARK):
             raise foreign(folder / name, "another file")
         check_work_file(folder / name)
     if names and MARK not in names:

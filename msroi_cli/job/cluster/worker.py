@@ -4,35 +4,88 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing import parent_process
+from pathlib import Path
+from time import monotonic, sleep
 from types import FrameType
 
+from msroi_cli.errors import LockedError, StoppedError
 from msroi_cli.job.extract.prepare import prepared
 from msroi_cli.job.extract.run import extract
 from msroi_cli.job.request import ExtractRequest
+
+# How often a file is looked for that says to stop, and a lock that another worker holds; and how long the lock.
+LOOK_SECONDS, LOCK_SECONDS = 1.0, 300.0
 
 _stopped = 0
 _working = False
 
 
-def make_part(request: ExtractRequest) -> int:
+def make_part(request: ExtractRequest, stop_file: Path | None = None) -> int:
     """Makes the part of one shard, resuming what an earlier try left; returns how many boxes it has.
 
-    Raises InputError, UsageError or RunError. A process that was asked to stop ends here: what it has recorded is safe,
-    and a pool that has lost another worker waits for its end and sends no more shards.
+    stop_file: once there is a file of that name, the worker stops after the batches under way.
+    While another worker makes the same part, this one waits: the other may have been given up too early.
+    Raises InputError, UsageError, RunError or StoppedError. A process that was asked to stop ends here: what it has
+    recorded is safe, and a pool that has lost another worker waits for its end and sends no more shards.
     """
     global _working
     _working = True
+    stop = _stop_signal(stop_file)
+    request = replace(request, resume=True, threads=request.threads or _threads_of_task())
+    deadline = monotonic() + LOCK_SECONDS
     try:
-        with prepared(replace(request, resume=True)) as job:
-            extract(job, lambda boxes: None, lambda: _stopped)
-            return len(job.plan)
+        _stop_if(stop)
+        while True:
+            try:
+                with prepared(request) as job:
+                    extract(job, lambda boxes: None, stop)
+                    return len(job.plan)
+            except LockedError:
+                if stop_file is None or monotonic() > deadline:
+                    raise
+                _stop_if(stop)
+                sleep(LOOK_SECONDS)
     finally:
         _working = False
         if _stopped:
             os._exit(1)
+
+
+def _stop_if(stop: Callable[[], int]) -> None:
+    if number := stop():
+        raise StoppedError("stopped; --resume continues it", number)
+
+
+def _stop_signal(stop_file: Path | None) -> Callable[[], int]:
+    """What the job asks for the number of a signal: that of this process, or SIGTERM once `stop_file` is there."""
+    if stop_file is None:
+        return lambda: _stopped
+    looked, number = -LOOK_SECONDS, 0
+
+    def stop() -> int:
+        nonlocal looked, number
+        if not number and monotonic() - looked >= LOOK_SECONDS:
+            looked = monotonic()
+            number = signal.SIGTERM if stop_file.exists() else 0
+        return _stopped or number
+
+    return stop
+
+
+def _threads_of_task() -> int | None:
+    """The threads of the Dask worker that this is, which has one shard at a time; None elsewhere: all processors."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return None
+    try:
+        return int(distributed.get_worker().state.nthreads)
+    except ValueError:
+        return None
 
 
 def begin() -> None:

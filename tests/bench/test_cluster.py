@@ -1,0 +1,17 @@
+"""The measurements of cluster jobs run, in small."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from tests.bench import cluster
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="distributed is not installed")
+def test_dask_in_small(tmp_path):
+    spent = cluster.run(tmp_path, 4, 8, 1)
+    assert list(spent) == [cluster.ONE, cluster.WORKER, cluster.WORKERS]
+    assert all(wall > 0 and processor > 0 for wall, processor in spent.values())
