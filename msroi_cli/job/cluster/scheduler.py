@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from msroi_cli.errors import RunError, UsageError
+from msroi_cli.io.files.durability import is_there
 from msroi_cli.job.cluster.engine import Engine
 from msroi_cli.job.cluster.executors import stopping
 
 if TYPE_CHECKING:
     from distributed import Client
+
+LOOK_SECONDS = 0.1
 
 
 @contextmanager
@@ -25,17 +29,33 @@ def connected(scheduler: str) -> Iterator[Client]:
     """
     try:
         from distributed import Client
+        from distributed.comm import resolve_address
     except ImportError:
         raise UsageError("--scheduler: expected the package distributed: pip install 'msroi[dask]'") from None
-    place: dict[str, Any] = {"scheduler_file" if scheduler.endswith(".json") else "address": scheduler}
+    place: dict[str, Any] = {"address": scheduler}
+    if scheduler.endswith(".json"):
+        place = {"scheduler_file": scheduler}
+        _await_file(scheduler)
     # What it has to say ends as an error of ours.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
+        if "address" in place:
+            # A client of an address that cannot be writes of it when it is collected.
+            resolve_address(scheduler)
         client = Client(**place, timeout=_seconds(), set_as_default=False)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         raise RunError(f"--scheduler {scheduler}: expected a Dask scheduler, got none: {error}") from error
     with client:
         yield client
+
+
+def _await_file(scheduler: str) -> None:
+    """Returns once there is the file of a scheduler; raises RunError if there is none for too long."""
+    deadline = monotonic() + _seconds()
+    while not is_there(Path(scheduler)):
+        if monotonic() > deadline:
+            raise RunError(f"--scheduler {scheduler}: expected a Dask scheduler, got none: no such file")
+        sleep(LOOK_SECONDS)
 
 
 def dask(client: Client, folder: Path) -> Engine:
