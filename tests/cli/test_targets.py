@@ -42,9 +42,11 @@ COMMANDS = {
         *("preview", "pyramid", at / "p.h5", "--picture", at / "17.png", "--image", "17", "-o", out)
     ],
     "stats --plot": lambda at, out: ["stats", at / "c.h5", "--plot", out, "-q"],
+    "inspect --plot": lambda at, out: ["inspect", at / "c.h5", "--plot", out],
 }
 SUFFIX = {
     "stats --plot": ".png",
+    "inspect --plot": ".png",
     "preview boxes": ".png",
     "preview crops": ".png",
     "preview pyramid": ".png",
@@ -65,6 +67,7 @@ INPUTS = {
     "preview crops": ("c.h5",),
     "preview pyramid": ("p.h5", "17.png"),
     "stats --plot": ("c.h5",),
+    "inspect --plot": ("c.h5",),
 }
 RESUMABLE = ("extract", "extract gzip", "merge")
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has FIFOs and links")

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import click
 
-from msroi_cli.cli import terminal
+from msroi_cli.cli import options, terminal
 from msroi_cli.cli.output import byte_size, findings_text, number, printable, readable, say, table
-from msroi_cli.errors import MsroiError
+from msroi_cli.errors import MsroiError, UsageError
 
 EPILOG = """
 \b
-Example:
+Examples:
   msroi inspect features.h5 instances.json crops.h5
+  msroi inspect crops.h5 --plot sizes.png
 """
 
 CATEGORIES_SHOWN, SOURCES_SHOWN = 10, 20
@@ -27,8 +29,15 @@ NAME = 16
 @click.command(epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file, one per line.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="OUT",
+    help="Draw the box sizes of FILE, crops (by level) or boxes, to a .png, .svg or .pdf file (extra plot).",
+)
+@options.overwrite_option
 @click.pass_context
-def inspect(context: click.Context, files: tuple[str, ...], as_json: bool) -> None:
+def inspect(context: click.Context, files: tuple[str, ...], as_json: bool, plot: Path | None, overwrite: bool) -> None:
     """Describe each FILE: a feature pyramid, boxes, crops, or the tensors of an ONNX model that could be levels.
 
     Large files are sampled: sizes and storage of up to 32 images, values of a few channels of up to 4 images.
@@ -37,6 +46,8 @@ def inspect(context: click.Context, files: tuple[str, ...], as_json: bool) -> No
     """
     from msroi_cli.job.inspect.describe import inspect as describe
 
+    if plot is not None:
+        _check_plot(plot, files, overwrite)
     code = 0
     for index, name in enumerate(files):
         try:
@@ -51,7 +62,29 @@ def inspect(context: click.Context, files: tuple[str, ...], as_json: bool) -> No
             click.echo(json.dumps(info))
         else:
             click.echo(("\n" if index else "") + printable(_SHOWN[info["kind"]](info), keep="\n"))
+        if plot is not None:
+            _plot(name, info["kind"], plot, overwrite)
     context.exit(code)
+
+
+def _check_plot(plot: Path, files: tuple[str, ...], overwrite: bool) -> None:
+    from msroi_cli.io.files.target import check_target
+    from msroi_cli.job.inspect.sizes import check_file
+    from msroi_cli.preview.plots.charts import check_plot
+
+    if len(files) > 1:
+        raise UsageError(f"--plot: expected one FILE, got {len(files)}")
+    check_plot(plot)
+    check_file(files[0])
+    check_target(plot, overwrite, inputs=files)
+
+
+def _plot(name: str, kind: str, plot: Path, overwrite: bool) -> None:
+    from msroi_cli.io.files.atomic import write_whole
+    from msroi_cli.job.inspect.sizes import sizes_of
+    from msroi_cli.preview.plots.sizes_plot import sizes_plot
+
+    write_whole(plot, sizes_plot(sizes_of(name, kind), name, plot.suffix), overwrite)
 
 
 def _pyramid(info: dict[str, Any]) -> str:

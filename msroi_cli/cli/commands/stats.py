@@ -44,7 +44,7 @@ def stats(crops: str, as_json: bool, plot: Path | None, overwrite: bool, bar: bo
     from msroi_cli.job.stats import recomputed
 
     if plot is not None:
-        from msroi_cli.preview.plots.stats_plot import check_plot
+        from msroi_cli.preview.plots.charts import check_plot
 
         check_plot(plot)
         check_target(plot, overwrite, inputs=[crops])
