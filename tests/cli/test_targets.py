@@ -157,7 +157,7 @@ def test_what_is_no_file_is_refused(at, command, thing):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_device_is_refused(at, command):
-    if command == "stats --plot":
+    if command.endswith("--plot"):
         pytest.skip("has no suffix")
     assert_refused(at, [*COMMANDS[command](at, Path("/dev/full")), "--overwrite"], "/dev/full: expected")
 

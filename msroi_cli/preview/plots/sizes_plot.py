@@ -18,6 +18,6 @@ def sizes_plot(found: BoxSizes, title: str, suffix: str) -> bytes:
         figure.suptitle(literal(title, 80))
         draw_sizes(axes, shown)
         if len(names) > 1:
-            axes.legend(loc="upper right", fontsize=8, ncols=1 + len(names) // 12)
+            axes.legend(loc="upper right", fontsize=8, framealpha=1, ncols=1 + len(names) // 12)
 
     return chart((9, 4.5), suffix, draw)
