@@ -133,19 +133,31 @@ class OnnxPyramid:
 
     def unusable(self, ids: Sequence[str]) -> dict[str, str]:
         """What is wrong with those of some pictures that are skipped, by id: each is read whole, if any are skipped."""
-        new = [key for key in ids if self.reading.skip and key not in self._readable]
+        return self.broken(ids) if self.reading.skip else {}
+
+    def broken(self, ids: Sequence[str]) -> dict[str, str]:
+        """What is wrong with those of some pictures that cannot be read, by id: each is read whole, once."""
+        new = [key for key in ids if key not in self._readable]
         broken = broken_pictures({key: self.pictures[key] for key in new}, self.reading.threads)
         self._readable.update((key, broken.get(key, "")) for key in new)
         return {key: self._readable[key] for key in ids if self._readable.get(key)}
 
     def geometry(self, image_id: str) -> Geometry:
-        """Where the pixels of a picture are in the model's input; raises InputError for a picture that is broken."""
+        """Where the pixels of a picture are in the model's input.
+
+        Raises InputError for a picture that is broken, or of a size that the model does not take.
+        """
         if image_id not in self._geometry:
             path = self.pictures[image_id]
+            size = picture_size(path)
             try:
-                self._geometry[image_id] = self.preprocessing.geometry(picture_size(path))
+                geometry, made = self.preprocessing.geometry(size), self.preprocessing.input_size(size)
             except ArgumentError as error:
                 raise InputError(f"{path}: {error}") from error
+            self.model.check_size(made, str(path))
+            if self.outputs.tokens is not None:
+                self.outputs.tokens.check_size(made, str(path))
+            self._geometry[image_id] = geometry
         return self._geometry[image_id]
 
     def maps(self, ids: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:

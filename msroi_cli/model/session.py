@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError, RunError, UsageError
+from msroi_cli.io.features.layouts import Size
 from msroi_cli.io.files.location import Source
 from msroi_cli.model.graph import promoted
 
@@ -97,18 +98,21 @@ class OnnxModel:
             raise InputError(f"{where}: expected {', '.join(INPUT_TYPES)}, got {inputs[0].type}")
         return ModelInput(inputs[0].name, np.dtype(INPUT_TYPES[inputs[0].type]), shape)
 
+    def check_size(self, size: Size, where: str) -> None:
+        """Raises InputError for an input of (width, height) that the model does not take."""
+        width, height = (fixed or side for fixed, side in zip(self.input.size, size, strict=True))
+        if (width, height) != size:
+            raise InputError(
+                f"{where}: expected {width}x{height} pixels, the only size that {self.path} takes, got "
+                f"{size[0]}x{size[1]} (--resize {width}x{height}, or --resize letterbox={width}x{height})"
+            )
+
     def run(self, picture: NDArray[Any], where: str) -> list[NDArray[Any]]:
         """The tensors for one picture (1, 3, H, W); `where` names it in messages.
 
         Raises RunError if the model fails on it, InputError for a size that the model does not take.
         """
-        wanted = tuple(side or actual for side, actual in zip(self.input.shape, picture.shape, strict=True))
-        if wanted != picture.shape:
-            size = f"{wanted[3]}x{wanted[2]}"
-            raise InputError(
-                f"{where}: expected {size} pixels, the only size that {self.path} takes, got "
-                f"{picture.shape[3]}x{picture.shape[2]} (--resize {size}, or --resize letterbox={size})"
-            )
+        self.check_size((picture.shape[3], picture.shape[2]), where)
         try:
             made: list[NDArray[Any]] = self._session.run(
                 self.outputs, {self.input.name: picture.astype(self.input.dtype, copy=False)}

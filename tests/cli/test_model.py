@@ -409,3 +409,82 @@ def test_the_options_of_the_command_are_those_of_the_library():
     assert set(INTERPOLATIONS) == set(preprocessing.INTERPOLATIONS)
     given = dict.fromkeys((*OTHERS, *CHANGES))
     assert model_of(given, "photos") == ModelOptions("photos")
+
+
+def findings_of(folder, *options, code=0):
+    """The findings of `validate`, by check, and whether `extract` agrees."""
+    args = (folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "photos", *OUTPUTS, *options)
+    result = run("validate", *args, "--json")
+    assert result.exit_code == code, (result.stdout, result.stderr)
+    made = run("extract", *args, "-o", folder / "validated.h5", "--overwrite")
+    assert (made.exit_code == 0) == (code == 0), made.stderr
+    return {finding["check"]: finding for finding in json.loads(result.stdout)["findings"]}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_good_pictures_and_boxes_have_no_findings(folder, rule):
+    found = findings_of(folder, *rule)
+    assert set(found) <= {"beyond the input"}
+    assert set(findings_of(folder, *rule, "--images", "2,9")) == set()
+
+
+def test_validate_says_of_pictures_what_it_says_of_pyramids(folder):
+    """Of boxes that are bad, outside, or of other pictures, the same findings as of the two-step pyramid."""
+    entries = json.loads((folder / "boxes.json").read_text())
+    entries["annotations"][3]["bbox"] = [500, 400, 20, 20]
+    entries["annotations"][5]["bbox"] = [5, 5, 0, 20]
+    entries["annotations"][14]["bbox"] = [5, 5, -9, 20]
+    entries["annotations"][20]["image_id"] = 77
+    (folder / "boxes.json").write_text(json.dumps(entries))
+    run("features", folder / "m.onnx", folder / "photos", *OUTPUTS, "-o", folder / "maps.h5")
+    lines = [
+        run("validate", *args, folder / "boxes.json", *options, "--json").stdout
+        for args, options in (
+            ((folder / "m.onnx",), ("--pictures", folder / "photos", *OUTPUTS)),
+            ((folder / "maps.h5",), ("--box-space", "original")),
+        )
+    ]
+    fused, stored = (json.loads(text.replace("m.onnx", "P").replace("maps.h5", "P")) for text in lines)
+    assert fused == stored
+    checks = {finding["check"] for finding in fused["findings"]}
+    assert checks == {"image unknown", "outside the input", "beyond the input", "no area", "x2 < x1"}
+
+
+def test_validate_finds_pictures_that_cannot_be_read(folder):
+    path = folder / "photos" / "9.png"
+    path.write_bytes(path.read_bytes()[:3000])
+    found = findings_of(folder, code=3)["picture broken"]
+    assert (found["fatal"], found["count"], found["of"], found["what"]) == (True, 1, 3, "pictures")
+    assert str(path) in found["examples"][0]
+    assert "--on-bad-picture skip" in found["advice"]
+    assert not findings_of(folder, "--on-bad-picture", "skip")["picture broken"]["fatal"]
+
+
+def test_validate_finds_a_picture_of_another_size_than_its_entry(folder):
+    random_picture((90, 120)).save(folder / "photos" / "9.png")
+    assert "turned by its orientation" in findings_of(folder, code=3)["image sizes differ"]["examples"][0]
+
+
+def test_sizes_that_a_model_does_not_take_are_found_before_it_runs(folder):
+    save_fpn(folder / "m.onnx", size=(64, 96))
+    found = findings_of(folder, code=3)["levels unfit"]
+    assert found["count"] == 3
+    assert "2.png: expected 96x64 pixels, the only size that" in found["examples"][0]
+    save_vit(folder / "v.onnx")
+    result = run(
+        *("extract", folder / "v.onnx", folder / "boxes.json", "--pictures", folder / "photos", "--dry-run"),
+        *("--outputs", "t=tokens", "--patch", "14", "-o", folder / "t.h5"),
+    )
+    assert result.exit_code == 3
+    assert "2.png: expected an input whose sides are multiples of 14, the patch, got 100 x 80" in result.stderr
+
+
+def test_validate_refuses_what_extract_refuses_of_a_model(folder):
+    for options, message in (
+        ((), "expected --pictures PICTURES with a model, got none"),
+        (("--pictures", folder / "photos"), "expected --outputs p2=NAME"),
+        (("--pictures", folder / "photos", *OUTPUTS, "--levels", "p2"), "expected without a model"),
+    ):
+        result = run("validate", folder / "m.onnx", folder / "boxes.json", *options)
+        assert result.exit_code == 3
+        assert message in result.stdout

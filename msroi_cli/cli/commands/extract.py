@@ -179,8 +179,6 @@ def _request(given: dict[str, Any]) -> ExtractRequest:
     from msroi_cli.job.request import BoxOptions, ExtractRequest, PoolOptions, taken
 
     model = model_options.model_of(given, given.pop("pictures"))
-    if model is None and given["pyramid"].endswith(".onnx"):
-        raise UsageError(f"{given['pyramid']}: expected --pictures PICTURES with a model, got none")
     levels = options.level_choice(given)
     given["choice"] = box_choice(given)
     box, pool = taken(BoxOptions, given), taken(PoolOptions, given)

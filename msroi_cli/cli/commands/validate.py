@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from msroi_cli.cli import options
+from msroi_cli.cli import model_options, options
 from msroi_cli.cli.choice_options import box_choice, choice_options
 from msroi_cli.cli.output import findings_text, printable, say
 from msroi_cli.errors import InputError
@@ -36,6 +36,8 @@ Exit codes: 0 extract would work; 3 it would not.
 @options.group_option
 @options.box_options
 @choice_options
+@model_options.pictures_option
+@model_options.model_options
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing if there are no findings.")
 @click.pass_context
 def validate(context: click.Context, /, as_json: bool, strict: bool, quiet: bool, **given: Any) -> None:
@@ -59,11 +61,13 @@ def validate(context: click.Context, /, as_json: bool, strict: bool, quiet: bool
     context.exit(0 if good else InputError.exit_code)
 
 
-def _request(*, pyramid: str, boxes: str, **given: Any) -> ValidateRequest:
+def _request(**given: Any) -> ValidateRequest:
     from msroi_cli.job.request import BoxOptions, PoolOptions, taken
     from msroi_cli.job.validate.checks import ValidateRequest
 
+    model = model_options.model_of(given, given.pop("pictures"))
+    pyramid, boxes = given.pop("pyramid"), given.pop("boxes")
     levels, assign = options.level_choice(given), given.pop("assign")
     given["choice"] = box_choice(given)
     box = taken(BoxOptions, given)
-    return ValidateRequest(pyramid, boxes, PoolOptions(**given), box, levels, assign)
+    return ValidateRequest(pyramid, boxes, PoolOptions(**given), box, levels, assign, model)

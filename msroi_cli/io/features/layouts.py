@@ -29,14 +29,18 @@ class Tokens:
     patch: int
     prefix: int | None = None
 
-    def grid(self, count: int, size: Size, where: str) -> tuple[int, int, int]:
-        """(rows, columns, prefix) of `count` tokens for an input of `size`; raises InputError where they do not fit."""
-        width, height = size
-        if width % self.patch or height % self.patch:
+    def check_size(self, size: Size, where: str) -> None:
+        """Raises InputError for an input that is not made of whole patches."""
+        if size[0] % self.patch or size[1] % self.patch:
             raise InputError(
                 f"{where}: expected an input whose sides are multiples of {self.patch}, the patch, got "
-                f"{width} x {height} (--pad-to {self.patch}, or another --resize)"
+                f"{size[0]} x {size[1]} (--pad-to {self.patch}, or another --resize)"
             )
+
+    def grid(self, count: int, size: Size, where: str) -> tuple[int, int, int]:
+        """(rows, columns, prefix) of `count` tokens for an input of `size`; raises InputError where they do not fit."""
+        self.check_size(size, where)
+        width, height = size
         rows, columns = height // self.patch, width // self.patch
         prefix = count - rows * columns
         wanted = range(MOST_PREFIX_TOKENS + 1) if self.prefix is None else range(self.prefix, self.prefix + 1)

@@ -119,6 +119,10 @@ class Pyramid(ABC):
         """Those of some images that have no features and are left out, with the reason in words."""
         return {}
 
+    def broken(self, images: Sequence[int]) -> dict[int, str]:
+        """Those of some images whose pictures cannot be read, with the reason in words; each is read whole."""
+        return {}
+
     def about(self) -> dict[str, Any] | None:
         """How features are made that are not stored, as plain JSON values."""
         return None

@@ -130,7 +130,15 @@ class StreamedPyramid(base.Pyramid):
 
     def unusable(self, images: Sequence[int]) -> dict[int, str]:
         """As the object says."""
-        find = getattr(self._source, "unusable", None)
+        return self._reasons("unusable", images)
+
+    def broken(self, images: Sequence[int]) -> dict[int, str]:
+        """As the object says."""
+        return self._reasons("broken", images)
+
+    def _reasons(self, name: str, images: Sequence[int]) -> dict[int, str]:
+        """What the method `name` of the object says of some images, if it has it."""
+        find = getattr(self._source, name, None)
         found = {} if find is None else find([self.image_ids[image] for image in images])
         return {image: found[self.image_ids[image]] for image in images if self.image_ids[image] in found}
 

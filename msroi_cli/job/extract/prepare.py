@@ -27,11 +27,11 @@ from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.many.paths import input_paths
 from msroi_cli.job.extract.links import BOXES, PYRAMID, linked_sources, linked_sources_of_boxes, were_met
 from msroi_cli.job.extract.memory import Budget
-from msroi_cli.job.extract.opening import opened
 from msroi_cli.job.extract.part import check_folder, output_path, shard_of
 from msroi_cli.job.extract.plan import NO_IMAGE, PLAN_VERSION, Plan, make_plan
 from msroi_cli.job.join.assignment import Assignment
 from msroi_cli.job.join.boxes import UNKNOWN_IMAGE, JoinedBoxes, joined_boxes, reason_counts
+from msroi_cli.job.join.opening import PyramidRequest, opened
 from msroi_cli.job.recipe import Recipe
 from msroi_cli.job.request import ExtractRequest
 from msroi_cli.job.validate.findings import Finding
@@ -77,7 +77,7 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
     that are not what they should be, among them boxes that cannot be pooled unless the request says what to do.
     """
     _check_output(request)
-    with opened(request) as pyramid:
+    with opened(_pyramid(request)) as pyramid:
         _check_apart(request, pyramid)
         spec = _spec(request, pyramid)
         assignment = Assignment.of(request.assign, pyramid)
@@ -133,6 +133,12 @@ def relisted(job: Extraction) -> Extraction:
     header = replace(job.header, sources={PYRAMID: own.pop(PYRAMID), **found, **own})
     output = replace(job.output, header=header, identity=_identity(header, job.budget))
     return replace(job, header=header, output=output)
+
+
+def _pyramid(request: ExtractRequest) -> PyramidRequest:
+    return PyramidRequest(
+        request.pyramid, request.levels, request.model, request.assign, request.threads, request.memory
+    )
 
 
 def _check_output(request: ExtractRequest) -> None:

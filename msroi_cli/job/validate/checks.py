@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import InputError, UsageError
@@ -16,14 +17,19 @@ from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
-from msroi_cli.job.join.assignment import CANONICAL, Assignment
+from msroi_cli.job.join.assignment import Assignment
 from msroi_cli.job.join.boxes import chosen_boxes, refuse_other_sizes
-from msroi_cli.job.join.images import images_of
+from msroi_cli.job.join.images import UNUSABLE, images_of
+from msroi_cli.job.join.opening import PyramidRequest, opened
 from msroi_cli.job.request import BoxOptions, PoolOptions
 from msroi_cli.job.validate.boxes import box_findings, undecided, unknown_images
-from msroi_cli.job.validate.findings import Finding, fatal, refusal
+from msroi_cli.job.validate.findings import EXAMPLES, Finding, fatal, refusal
 from msroi_cli.job.validate.reading import Joined
 from msroi_cli.job.validate.sizes import SIZES_DIFFER, level_findings, size_findings
+from msroi_cli.model.options import ModelOptions
+
+PICTURE_BROKEN = "picture broken"
+BROKEN_ADVICE = "--on-bad-picture skip leaves them out, with their boxes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,12 @@ class ValidateRequest:
     box: BoxOptions = field(default_factory=BoxOptions)
     levels: LevelChoice = field(default_factory=LevelChoice)
     assign: str = "canonical"
+    model: ModelOptions | None = None
+
+    @property
+    def inputs(self) -> PyramidRequest:
+        """What is opened."""
+        return PyramidRequest(self.pyramid, self.levels, self.model, self.assign)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +113,9 @@ def _pyramid(request: ValidateRequest, findings: list[Finding]) -> Iterator[Pyra
 def _opened(request: ValidateRequest, findings: list[Finding]) -> Pyramid:
     """The pyramid, if need be without the strides that it lacks."""
     try:
-        return open_pyramid(request.pyramid, replace(request.levels, mixed=request.assign != CANONICAL))
+        return opened(request.inputs)
     except UsageError as error:
-        if request.levels.strides or request.levels.scales:
+        if request.inputs.of_model or request.levels.strides or request.levels.scales:
             raise
         pyramid = open_pyramid(request.pyramid, replace(request.levels, scales_needed=False))
         names = ", ".join(level.name for level in pyramid.levels)
@@ -142,6 +154,8 @@ def _of_boxes(request: ValidateRequest, pyramid: Pyramid, table: BoxTable) -> li
     except (InputError, UsageError) as error:
         return [refusal("image ids", error)]
     found = unknown_images(table, images, pyramid, request.box)
+    images, about_pictures = _broken_pictures(request, pyramid, images)
+    found += about_pictures
     sizes, about_sizes = size_findings(pyramid, table, images, None)
     try:
         refuse_other_sizes(request.boxes, table, images, pyramid, request.box)
@@ -152,3 +166,17 @@ def _of_boxes(request: ValidateRequest, pyramid: Pyramid, table: BoxTable) -> li
         pass  # which the boxes are refused for, too
     joined = Joined(table, images, sizes, pyramid, request.box)
     return [*found, *about_sizes, *box_findings(joined, left_out)]
+
+
+def _broken_pictures(
+    request: ValidateRequest, pyramid: Pyramid, images: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], list[Finding]]:
+    """The images (K,) of boxes without those whose pictures cannot be read, and what is wrong with these."""
+    used = np.flatnonzero(np.bincount(images[images >= 0])).tolist()
+    broken = pyramid.broken(used)
+    if not broken:
+        return images, []
+    lines = list(broken.values())[:EXAMPLES]
+    refused = request.model is None or request.model.on_bad_picture == "error"
+    finding = Finding(PICTURE_BROKEN, refused, len(broken), len(used), "pictures", lines, BROKEN_ADVICE)
+    return np.where(np.isin(images, list(broken)), UNUSABLE, images), [finding]
