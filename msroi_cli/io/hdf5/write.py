@@ -1,13 +1,7 @@
-"""Writing HDF5 files so that no failed write goes unnoticed.
-
-HDF5 writes some of its metadata when handles are closed, and h5py closes many of them where an exception cannot be
-raised: a full disk may then go by with a message and a file that is not whole. Here HDF5 writes through a Python file
-that reports success to HDF5, and keeps the first error to be raised when the file is closed.
-"""
+"""Writing HDF5 files so that no failed write goes unnoticed, and texts so that no damage to them misleads HDF5."""
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,86 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.files.durability import write_all
 from msroi_cli.io.files.work import reopen
+from msroi_cli.io.hdf5.latching import LatchingFile
 
 
 @contextmanager
 def hdf5_file(path: Path) -> Iterator[h5py.File]:
     """Yields the HDF5 file `path`, a file that is there and is emptied, to write to.
 
-    Raises OSError at the end if any write failed.
+    Raises the first OSError of a write, at the end if not before.
     """
-    file = _ErrorLatchingFile(path)
+    file = LatchingFile(reopen(path, os.O_TRUNC))
     try:
         with h5py.File(file, "w") as written:
             yield written
+        file.close(whole=True)
     except Exception as error:
-        if file.error is not None:
-            raise file.error from error
+        if file.failure not in (None, error):
+            raise file.failure from error
         raise
     finally:
         file.close()
-    if file.error is not None:
-        raise file.error
-
-
-class _ErrorLatchingFile(io.RawIOBase):
-    """A file to read and write; `error` is the first OSError of a write or a change of length."""
-
-    def __init__(self, path: Path) -> None:
-        self._descriptor = reopen(path, os.O_TRUNC)
-        self._position = 0
-        self.error: OSError | None = None
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def writable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Sets the position; see `io.IOBase.seek`."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: os.fstat(self._descriptor).st_size}
-        self._position = base[whence] + offset
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        """Reads at the position."""
-        count = os.preadv(self._descriptor, [buffer], self._position)
-        self._position += count
-        return count
-
-    def write(self, content: Any) -> int:
-        """Writes at the position; keeps the error if that fails."""
-        size = memoryview(content).nbytes
-        try:
-            write_all(self._descriptor, content, self._position)
-        except OSError as error:
-            self.error = self.error or error
-        self._position += size
-        return size
-
-    def truncate(self, size: int | None = None) -> int:
-        """Sets the length; keeps the error if that fails."""
-        length = self._position if size is None else size
-        try:
-            os.ftruncate(self._descriptor, length)
-        except OSError as error:
-            self.error = self.error or error
-        return length
-
-    def close(self) -> None:
-        """Closes the descriptor."""
-        if not self.closed:
-            os.close(self._descriptor)
-        super().close()
 
 
 # In bytes of UTF-8. Every id takes as much room as the longest one.

@@ -24,9 +24,9 @@ from msroi_cli.errors import ArgumentError, InputError, UsageError
 from msroi_cli.io.files.atomic import failures_named, publish, resolved
 from msroi_cli.io.files.journal import Journal
 from msroi_cli.io.files.target import check_suffix, check_target, kind_of
-from msroi_cli.io.files.work import remove
+from msroi_cli.io.files.work import create, remove, reopen
 from msroi_cli.io.hdf5.errors import guarded
-from msroi_cli.io.hdf5.growing import GrowingFile
+from msroi_cli.io.hdf5.latching import LatchingFile
 from msroi_cli.io.hdf5.values import attribute
 from msroi_cli.io.hdf5.write import reserved_dataset, set_texts
 from msroi_cli.io.pyramid.geometry import Geometry
@@ -129,7 +129,7 @@ class PyramidWriter:
                 remove(self._partial)
                 self._journal.clear()
                 self._journal.begin(identity)
-            self._raw = GrowingFile(self._partial, keep=bool(records))
+            self._raw = LatchingFile(reopen(self._partial) if records else create(self._partial))
         self._file = h5py.File(self._raw, "w", libver="earliest")
         for record in records:
             places = self._lay_out(ImageMaps.from_record(record, self._common))

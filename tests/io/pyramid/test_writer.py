@@ -238,7 +238,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     def fail(descriptor, content, offset=None):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("msroi_cli.io.hdf5.growing.write_all", fail)
+    monkeypatch.setattr("msroi_cli.io.hdf5.latching.write_all", fail)
     with pytest.raises(RunError, match="cannot be written: No space left"):
         write(tmp_path / "m.h5", {"1": GOOD})
     assert not list(tmp_path.iterdir())

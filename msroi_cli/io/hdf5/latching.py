@@ -1,31 +1,33 @@
-"""A file that HDF5 lays out while its large arrays are written beside HDF5, to the places that it has set aside."""
+"""A file for h5py to write to that keeps the first failed write, which HDF5 itself may overlook.
+
+HDF5 writes some of its metadata when handles are closed, and h5py closes many of them where an exception cannot be
+raised: a full disk may then go by with a message and a file that is not whole.
+"""
 
 from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.io.files.durability import sync_data, write_all
-from msroi_cli.io.files.work import create, reopen
 
 
-class GrowingFile(io.RawIOBase):
-    """A file for h5py to write metadata to, which looks empty at first, whatever is there.
+class LatchingFile(io.RawIOBase):
+    """A file that looks empty to h5py at first, whatever is in it. It gets its length when it is closed as whole.
 
-    keep: leave what the file holds, for HDF5 to lay the same out over it; else the file is new. The first failed write
-    of HDF5 is raised by `put`, `sync` and `close`, as HDF5 itself may overlook it.
+    descriptor: of a file open to read and write; it is owned. Large arrays may be `put` beside HDF5, to the places that
+    HDF5 has set aside for them. `put`, `sync` and `close` raise the first OSError of a write.
     """
 
-    def __init__(self, path: Path, keep: bool) -> None:
-        self._descriptor = reopen(path) if keep else create(path)
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
         self._position = 0
         self._size = 0
-        self._failure: OSError | None = None
+        self.failure: OSError | None = None
 
     def readable(self) -> bool:
         """It is."""
@@ -56,7 +58,7 @@ class GrowingFile(io.RawIOBase):
         try:
             write_all(self._descriptor, content, self._position)
         except OSError as error:
-            self._failure = self._failure or error
+            self.failure = self.failure or error
         self._position += size
         self._size = max(self._size, self._position)
         return size
@@ -89,5 +91,5 @@ class GrowingFile(io.RawIOBase):
                 super().close()
 
     def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
