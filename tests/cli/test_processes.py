@@ -141,6 +141,7 @@ def test_signal_while_it_waits_for_standard_input(tmp_path, inputs, number, code
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.sampled(2)
 def test_signal_at_work(tmp_path, large, number, code):
     child = process("extract", *large, "-o", tmp_path / "o.h5", "--sampling-ratio", "1024")
     deadline = time.monotonic() + 30
@@ -179,6 +180,7 @@ main(sys.argv[2:])
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.sampled(2)
 def test_signal_in_a_destructor_is_not_lost(tmp_path, inputs, number, code):
     """Python drops an exception that is raised in a destructor or a weak reference's callback, and h5py is full of
     those: a handler that does nothing but raise leaves the job running now and then."""
@@ -244,6 +246,7 @@ def test_bug_of_ours_says_so(inputs):
 
 
 @pytest.mark.parametrize("where", ["before the command", "in the command"])
+@pytest.mark.sampled(2)
 def test_verbose_prints_the_cause_of_an_error(tmp_path, inputs, where):
     text = tmp_path / "b.json"
     text.write_bytes(b"[[0, 1, 2, 3,")
@@ -378,6 +381,7 @@ def peak_memory(folder, images):
     return int(done.stdout) * (1 if sys.platform == "darwin" else 1024)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     few, many = peak_memory(tmp_path, 20), peak_memory(tmp_path, 200)
     assert many - few < 100e6

@@ -123,6 +123,7 @@ def test_bounds_and_distributions(made):
         assert np.searchsorted(found.bounds, mine, "right").tolist() == [level] * len(mine)
 
 
+@pytest.mark.slow
 def test_the_chart(made, tmp_path):
     result = run("stats", made[0], "--plot", tmp_path / "s.png")
     assert result.exit_code == 0
@@ -138,6 +139,7 @@ def test_the_chart(made, tmp_path):
 
 
 @pytest.mark.parametrize(("suffix", "begins"), [(".svg", b"<?xml"), (".PDF", b"%PDF"), (".png", b"\x89PNG")])
+@pytest.mark.sampled(3)
 def test_the_suffix_names_the_format(made, tmp_path, suffix, begins):
     paths = [tmp_path / f"{name}{suffix}" for name in "ab"]
     for path in paths:

@@ -75,6 +75,7 @@ def tables(text):
     return [line for line in text.splitlines() if re.match(r"\s*(level|percentile|p?\d|all|width|height|size) ", line)]
 
 
+@pytest.mark.slow
 def test_tables_fit_sixty_columns(crops):
     strides = ("--strides", "4,8,16,32")
     for command in (
@@ -127,6 +128,7 @@ def test_errors_and_warnings_in_colours(tmp_path):
         ([], ["--no-color"], {}),
     ],
 )
+@pytest.mark.sampled(2)
 def test_no_colours(tmp_path, before, after, environment):
     code, text, _ = on_terminal(*before, "inspect", *after, tmp_path / "none.h5", **environment)
     assert code == 3

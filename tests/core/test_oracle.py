@@ -42,6 +42,7 @@ def check(feature, named_boxes, output_size, sampling_ratio, aligned):
 @pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("sampling_ratio", RATIOS)
 @pytest.mark.parametrize("output_size", SIZES)
+@pytest.mark.sampled(3)
 def test_awkward_boxes(output_size, sampling_ratio, aligned):
     check(MAPS["plain"], boxes(), output_size, sampling_ratio, aligned)
 
@@ -49,6 +50,7 @@ def test_awkward_boxes(output_size, sampling_ratio, aligned):
 @pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("sampling_ratio", [0, 2])
 @pytest.mark.parametrize("name", MAPS)
+@pytest.mark.sampled(3)
 def test_awkward_maps(name, sampling_ratio, aligned):
     feature = MAPS[name]
     check(feature, boxes(*feature.shape[2:]), (3, 5), sampling_ratio, aligned)
@@ -68,6 +70,7 @@ def test_far_boxes_with_an_adaptive_grid(aligned):
 
 @pytest.mark.parametrize("output_size", SIZES)
 @pytest.mark.parametrize("compat", PRESETS)
+@pytest.mark.sampled(3)
 def test_presets_on_a_pyramid(compat, output_size):
     scales = [(0.25, 0.25), (0.125, 0.125), (0.0625, 0.0625)]
     features = [random(2, 3, 64 >> level, 96 >> level, seed=level) for level in range(3)]
@@ -137,6 +140,7 @@ def test_weights(scale, sampling_ratio, aligned):
 
 @pytest.mark.parametrize(("low", "high", "size"), [(-2.9122342e7, 142, 13), (-1.910108e7, 174, 1)])
 @pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.sampled(3)
 def test_weights_where_positions_round_by_whole_cells(low, high, size, aligned):
     check_weights(np.array([[low, high]], np.float32), Axis(size, 1.0, 1, 0, aligned))
 

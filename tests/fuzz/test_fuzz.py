@@ -21,6 +21,7 @@ TIMES = int(os.environ.get("MSROI_FUZZ", "1"))
 
 
 @pytest.mark.parametrize("kind", COUNTS)
+@pytest.mark.slow
 def test_damaged_files(kind):
     verdicts = files.fuzzed(COUNTS[kind] * TIMES, first=1_000_000, only=[kind])
     assert sum(verdicts.values()) == COUNTS[kind] * TIMES
@@ -35,6 +36,7 @@ def test_texts():
 
 
 @pytest.mark.skipif(shutil.which("clang++") is None, reason="needs clang with libFuzzer")
+@pytest.mark.slow
 def test_native():
     done = subprocess.run([HERE / "native" / "run.sh", "20000"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "filters 20000\nweights 20000\n"), done.stdout + done.stderr

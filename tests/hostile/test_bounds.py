@@ -61,6 +61,7 @@ def test_boxes(name, good, tmp_path):
 
 @pytest.mark.parametrize("filters", [{}, {"shuffle": True}, {"fletcher32": True}])
 @pytest.mark.parametrize("command", [("verify",), ("stats", "--json"), ("export", "--layout", "ragged")])
+@pytest.mark.slow
 def test_a_compressed_crop_that_becomes_a_gigabyte(command, filters, good, tmp_path):
     path = tmp_path / "crops.h5"
     extracted(tmp_path / "small.h5", good.pyramid, good.boxes, "-q", "--output-size", "96")

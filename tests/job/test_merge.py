@@ -23,6 +23,7 @@ def image_ids(path):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 @pytest.mark.parametrize("options", [(), ("--order", "image"), ("--reduce", "mean"), ("--dtype", "float16")])
+@pytest.mark.sampled(5)
 def test_every_dataset_is_that_of_one_run(inputs, tmp_path, count, options):  # noqa: F811
     extract(inputs, tmp_path / "one.h5", *options)
     shards(inputs, tmp_path / "parts", count, *options)

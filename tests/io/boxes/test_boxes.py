@@ -406,6 +406,7 @@ def test_bad_line_is_named_by_line_and_column():
         parsed(b"[0, 1, 2, 3, 4]\n[0, 1, 2, 3, 4]\n[0, 1, \n[0, 1, 2, 3, 4]")
 
 
+@pytest.mark.slow
 def test_what_an_annotation_has_besides_its_box_is_not_kept(tmp_path):
     many = [
         {"id": i, "image_id": i % 3, "bbox": [i, 1, 2, 3], "category_id": 1, "segmentation": [[0.5] * 400]}

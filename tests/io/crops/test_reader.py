@@ -249,6 +249,7 @@ METHODS = [name for name in ("fork", "spawn", "forkserver") if name in multiproc
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("storage", ["contiguous", "chunks of five"])
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.sampled(6)
 def test_other_processes(files, storage, method):
     folder, expected = files
     crops = open_crops(folder / f"{storage}.h5")

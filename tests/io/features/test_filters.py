@@ -68,6 +68,7 @@ UNSHUFFLERS = {"NumPy": filters.unshuffle_into, **({"native": filters.UNSHUFFLE}
     part=st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 40)),
     order=st.permutations([0, 1, 2]),
 )
+@pytest.mark.sampled(5)
 def test_windows_of_shuffled_chunks(unshuffle, dtype, chunk, image, part, order):
     """Any window of any image of a chunk, into memory of any strides."""
     values = values_of("noise", 3 * int(np.prod(chunk)), dtype).reshape(3, *chunk)

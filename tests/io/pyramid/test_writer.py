@@ -103,6 +103,7 @@ with PyramidWriter(path, (4, 8, 16), mode="a") as writer:
 """
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_killed_resumes_with_what_was_recorded(tmp_path):
     images = {str(number): image_maps(number) for number in range(60)}
     done = []

@@ -131,6 +131,7 @@ def children(pid):
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers by /proc")
 @pytest.mark.parametrize("victim", ["worker", "parent"])
+@pytest.mark.slow
 def test_killed_with_sigkill(inputs, tmp_path, victim):  # noqa: F811
     extract(inputs, tmp_path / "one.h5")
     arguments = ("--workers", "2", "--on-bad-box", "zero", "--on-unknown-image", "skip", *SPREAD)

@@ -34,6 +34,7 @@ def flipped(content, place):
 
 
 @pytest.mark.usefixtures("creation_date")
+@pytest.mark.slow
 def test_a_flipped_bit_anywhere_is_never_published(tmp_path, job, monkeypatch, way):
     options = WAYS[way][0]
     assert extract(tmp_path, job, *options, name="whole.h5").exit_code == 0
@@ -50,6 +51,7 @@ def test_a_flipped_bit_anywhere_is_never_published(tmp_path, job, monkeypatch, w
         assert (tmp_path / "o.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes(), place
 
 
+@pytest.mark.sampled(3)
 def test_a_work_file_cut_anywhere_is_made_again(tmp_path, job, monkeypatch, way):
     options = WAYS[way][0]
     assert extract(tmp_path, job, *options, name="whole.h5").exit_code == 0

@@ -160,6 +160,7 @@ def test_parts_merged_are_the_file_of_one_job(tmp_path, job, options):
     )
 
 
+@pytest.mark.slow
 def test_workers(tmp_path, job):
     assert extract(tmp_path, job, name="whole.h5").exit_code == 0
     result = extract(tmp_path, job, "--workers", "2")
