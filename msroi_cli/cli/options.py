@@ -237,7 +237,7 @@ def output_option(command: F) -> F:
     )
 
 
-LAYOUTS = ("padded", "groups", "ragged", "npz", "tsv", "npy", "safetensors", "parquet")
+LAYOUTS = ("padded", "groups", "ragged", "npz", "tsv", "npy", "safetensors", "parquet", "webdataset", "bua", "ban")
 
 reduce_option = click.option(
     "--reduce",

@@ -18,12 +18,14 @@ from msroi_cli.core.reduce import NORMALIZATIONS, REDUCTIONS
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.schema import COLUMNS, STATUS_POOLED
+from msroi_cli.io.export.bottom_up import id_map_path, write_ban, write_bua
 from msroi_cli.io.export.files import write_npz, write_tsv
 from msroi_cli.io.export.folder import check_folder
 from msroi_cli.io.export.hdf5 import hdf5_writer, write_groups, write_padded, write_ragged
 from msroi_cli.io.export.model import Export, ExportedImage, Writer
 from msroi_cli.io.export.parquet import write_parquet
 from msroi_cli.io.export.vectors import write_npy, write_safetensors
+from msroi_cli.io.export.webdataset import write_webdataset
 from msroi_cli.io.files.target import check_folder_apart, check_suffix, check_target
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.many.paths import input_paths
@@ -40,6 +42,9 @@ LAYOUTS: dict[str, Writer] = {
     "npy": write_npy,
     "safetensors": write_safetensors,
     "parquet": write_parquet,
+    "webdataset": write_webdataset,
+    "bua": write_bua,
+    "ban": write_ban,
 }
 WRITTEN = {
     "padded": "HDF5",
@@ -50,9 +55,13 @@ WRITTEN = {
     "npy": "a folder of NPY files",
     "safetensors": "safetensors",
     "parquet": "Parquet",
+    "webdataset": "a folder of tar files",
+    "bua": "a folder of NPZ files",
+    "ban": "HDF5",
 }
-NEED_SIZES = ("groups", "tsv")
-FOLDERS = ("npz", "npy")
+NEED_SIZES = ("groups", "tsv", "bua", "ban")
+NEED_VECTORS = ("bua", "ban")
+FOLDERS = ("npz", "npy", "webdataset", "bua")
 PART_BYTES = 16 << 20
 
 
@@ -125,11 +134,17 @@ def _check(request: ExportRequest, crops: Crops) -> None:
         check_folder_apart(request.out, inputs)
     else:
         check_target(request.out, request.overwrite, inputs=inputs)
+    if request.layout == "ban":
+        check_target(id_map_path(request.out), request.overwrite, inputs=inputs)
     check_suffix(request.out, WRITTEN[request.layout])
     if request.reduce is not None and len(crops.shape) != 4:
         raise UsageError(f"--reduce: expected crops (K, C, Ho, Wo), got vectors {crops.shape} in {crops.path}")
     if request.normalize is not None and request.reduce is None and len(crops.shape) == 4:
         raise UsageError(f"--normalize: expected vectors (K, C), as --reduce makes them, got crops {crops.shape}")
+    if request.layout in NEED_VECTORS and request.reduce is None and len(crops.shape) == 4:
+        raise UsageError(
+            f"--layout {request.layout}: expected vectors (K, C), as --reduce makes them, got crops {crops.shape}"
+        )
     if request.pyramid is None and request.layout in NEED_SIZES:
         raise UsageError(f"--pyramid: expected with --layout {request.layout}, for the sizes of the images")
     if request.pyramid is None and request.space == "original":

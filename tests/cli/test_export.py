@@ -55,9 +55,15 @@ def files(tmp_path_factory):
     return folder / "o.h5", pyramid
 
 
+def of_layout(layout, *more):
+    """The options of a layout, of vectors where it has nothing else."""
+    reduce = ("--reduce", "mean") if layout in job.NEED_VECTORS and "--reduce" not in more else ()
+    return ("--layout", layout, *reduce)
+
+
 def exported(files, out, layout, *more):
     """Runs a good export; what it says."""
-    result = run("export", files[0], out, "--layout", layout, "--pyramid", files[1], *more)
+    result = run("export", files[0], out, "--pyramid", files[1], *more, *of_layout(layout, *more))
     assert (result.exit_code, result.stdout) == (0, ""), (result.stderr, result.exception)
     return result.stderr
 
@@ -357,7 +363,7 @@ def test_what_is_there_is_not_lost(files, tmp_path):
     for layout in INSTALLED:
         out = tmp_path / layout
         exported(files, out, layout)
-        refused(run("export", files[0], out, "--layout", layout, "--pyramid", files[1]), 2, "exists already")
+        refused(run("export", files[0], out, *of_layout(layout), "--pyramid", files[1]), 2, "exists already")
         exported(files, out, layout, "--overwrite", "--used-only")
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
 
@@ -372,7 +378,7 @@ def test_a_folder_with_other_things_is_not_replaced(files, tmp_path):
 def test_nothing_is_left_of_a_failure(files, tmp_path):
     pyramid = write_batched(tmp_path / "q.h5", ids=["a", "b", "c"])
     for layout in INSTALLED:
-        result = run("export", files[0], tmp_path / "e", "--layout", layout, "--pyramid", pyramid)
+        result = run("export", files[0], tmp_path / "e", *of_layout(layout), "--pyramid", pyramid)
         refused(result, 3, "expected the image '17' of the crops")
         assert [path.name for path in tmp_path.iterdir()] == ["q.h5"]
 
@@ -381,6 +387,9 @@ NONSENSE = {
     "no sizes": (("--layout", "tsv"), 2, "--pyramid: expected with --layout tsv"),
     "no sizes for groups": (("--layout", "groups"), 2, "--pyramid: expected with --layout groups"),
     "no factors": (("--layout", "npz", "--box-space", "original"), 2, "--pyramid: expected for --box-space original"),
+    "crops for bua": (("--layout", "bua"), 2, "--layout bua: expected vectors"),
+    "crops for ban": (("--layout", "ban"), 2, "--layout ban: expected vectors"),
+    "no sizes for ban": (("--layout", "ban", "--reduce", "max"), 2, "--pyramid: expected with --layout ban"),
     "no layout": ((), 2, "--layout"),
     "another layout": (("--layout", "zarr"), 2, "zarr"),
     "no boxes": (("--layout", "npz", "--max-boxes", "0"), 2, "--max-boxes"),
@@ -438,7 +447,8 @@ def test_a_disk_that_is_full(files, tmp_path, layout):
     pyramid = write_batched(tmp_path / "p.h5")
     boxes = write_json(tmp_path / "b.json", [[0, *box] for box in random_boxes(2000).tolist()])
     extracted(tmp_path / "o.h5", pyramid, boxes)
-    command = f"ulimit -f 100; '{sys.executable}' -m msroi_cli export o.h5 e --layout {layout} --pyramid p.h5"
+    options = f"{' '.join(of_layout(layout))} --pyramid p.h5"
+    command = f"ulimit -f 100; '{sys.executable}' -m msroi_cli export o.h5 e {options}"
     done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == ["msroi: error: e: cannot be written: File too large"]

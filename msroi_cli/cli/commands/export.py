@@ -21,6 +21,9 @@ Layouts:
   npy     a folder: features.npy (K, ...); rows.jsonl, what each row is of
   safetensors  features (K, ...), boxes (K, 4), image_index, pos_boxes
   parquet      a row a box: image_id, box, features, a list of fixed size
+  webdataset   a folder of tar files, a sample an image: features.npy, boxes.npy, json
+  bua          as bottom-up-attention.pytorch: x, bbox, num_bbox, image_h, image_w, info
+  ban          as ban-vqa: image_features, image_bb, spatial_features, pos_boxes; a pickle of ids
 
 \b
 Examples:
@@ -39,7 +42,7 @@ Examples:
 @click.option(
     "--pyramid",
     metavar="PYRAMID",
-    help="Pyramid with the sizes and scale factors of the images; required for groups and tsv.",
+    help="Pyramid with the sizes and scale factors of the images; required for groups, tsv, bua and ban.",
 )
 @click.option(
     "--box-space",

@@ -15,9 +15,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from msroi_cli.errors import UsageError
 from msroi_cli.io.export.folder import INDEX, whole_folder
-from msroi_cli.io.export.model import FORMAT, FORMAT_VERSION, Export, ExportedImage, safe_names
+from msroi_cli.io.export.model import FORMAT, FORMAT_VERSION, Export, ExportedImage, image_size, safe_names
 from msroi_cli.io.files.atomic import failures_named, whole_file
 
 
@@ -61,9 +60,7 @@ def write_tsv(path: Path, export: Export, overwrite: bool) -> None:
     """
     with whole_file(path, overwrite) as partial, failures_named(path), partial.open("wb") as file:
         for image in export.images:
-            if image.size is None:
-                raise UsageError("--layout tsv: expected the sizes of the images, got none")
-            width, height = (f"{side:.15g}" for side in image.size)
+            width, height = (f"{side:.15g}" for side in image_size(image, "tsv"))
             file.write(_line([image.id, width, height, str(len(image.boxes))]))
             for parts in (iter([image.boxes]), image.features()):
                 file.write(b"\t")

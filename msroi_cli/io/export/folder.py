@@ -18,7 +18,7 @@ from msroi_cli.io.files.target import kind_of
 
 INDEX = "index.json"
 LARGEST_INDEX = 1 << 30
-SUFFIXES = (".npz", ".npy", ".jsonl")
+SUFFIXES = (".npz", ".npy", ".jsonl", ".tar")
 
 
 @contextmanager

@@ -8,8 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from msroi_cli.errors import UsageError
-from msroi_cli.io.export.model import FORMAT, FORMAT_VERSION, Export, ExportedImage, Writer, safe_names
+from msroi_cli.io.export.model import FORMAT, FORMAT_VERSION, Export, ExportedImage, Writer, image_size, safe_names
 from msroi_cli.io.files.atomic import failures_named, whole_file
 from msroi_cli.io.hdf5.write import fixed_texts, hdf5_file, set_texts
 
@@ -71,8 +70,7 @@ def write_groups(file: h5py.File, export: Export) -> None:
 
 
 def _write_group(group: h5py.Group, image: ExportedImage, export: Export) -> None:
-    if image.size is None:
-        raise UsageError("--layout groups: expected the sizes of the images, got none")
+    size = image_size(image, "groups")
     set_texts(group, {"image_id": image.id})
     features = group.create_dataset("features", (len(image.boxes), *export.shape), export.dtype)
     start = 0
@@ -81,7 +79,7 @@ def _write_group(group: h5py.Group, image: ExportedImage, export: Export) -> Non
         start += len(part)
     group["boxes"] = image.boxes
     group["num_boxes"] = len(image.boxes)
-    group["image_w"], group["image_h"] = image.size
+    group["image_w"], group["image_h"] = size
     for name, values in image.columns.items():
         group[name] = values
 

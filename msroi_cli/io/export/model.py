@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.errors import UsageError
+
 FORMAT, FORMAT_VERSION = "msroi-export", 1
 
 
@@ -48,6 +50,13 @@ class Export:
     def total(self) -> int:
         """How many boxes are exported."""
         return int(self.counts.sum())
+
+
+def image_size(image: ExportedImage, layout: str) -> tuple[float, float]:
+    """The (width, height) of an image, in the pixels of its boxes; raises UsageError where it is not known."""
+    if image.size is None:
+        raise UsageError(f"--layout {layout}: expected the sizes of the images, got none")
+    return image.size
 
 
 # Writes an export to a path, replacing what is there only if told so.

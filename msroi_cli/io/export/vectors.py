@@ -45,11 +45,11 @@ def _write_features(file: IO[bytes], image: ExportedImage, export: Export) -> No
 def _lines(image: ExportedImage) -> Iterator[str]:
     columns = {"box": image.boxes, **image.columns}
     for values in zip(*(column.tolist() for column in columns.values()), strict=True):
-        row = {"image_id": image.id, **dict(zip(columns, map(_plain, values), strict=True))}
+        row = {"image_id": image.id, **dict(zip(columns, map(plain, values), strict=True))}
         yield json.dumps(row) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value as JSON has it; None for a number that JSON does not have."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

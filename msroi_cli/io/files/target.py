@@ -28,6 +28,7 @@ SUFFIXES = {
     "TSV": (".tsv", ".txt"),
     "a folder of NPY files": (".npy",),
     "a folder of NPZ files": (".npz",),
+    "a folder of tar files": (".tar",),
     "safetensors": (".safetensors",),
 }
 # Formats that are read or written here, or that people have beside them.

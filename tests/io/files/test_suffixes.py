@@ -61,6 +61,9 @@ LAYOUTS = {
     "npy": ("x.npz", "a folder of NPY files"),
     "safetensors": ("x.npz", "safetensors"),
     "parquet": ("x.csv", "Parquet"),
+    "webdataset": ("x.npz", "a folder of tar files"),
+    "bua": ("x.h5", "a folder of NPZ files"),
+    "ban": ("x.pkl", "HDF5"),
 }
 
 
