@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, SupportsFloat, SupportsIndex, TypeAlias
+from typing import Any, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,9 +19,43 @@ from msroi_cli.core.spec import MAX_THREADS, PRESETS, Compat, PoolSpec, ScaleLik
 from msroi_cli.errors import ArgumentError
 
 Features: TypeAlias = Sequence[ArrayLike] | Mapping[Any, ArrayLike]
+# An array or a tensor to write into, which is returned.
+Out = TypeVar("Out")
 FLOATS = "efd"  # NumPy's codes of float16, float32 and float64
 
 
+@overload
+def multi_scale_roi_align(
+    features: Features,
+    rois: ArrayLike,
+    spatial_scales: Sequence[ScaleLike],
+    output_size: SizeLike,
+    sampling_ratio: SupportsIndex | None = None,
+    *,
+    compat: Compat = "lucid",
+    canonical_level: SupportsIndex | None = None,
+    canonical_scale: SupportsFloat | None = None,
+    aligned: bool | None = None,
+    levels: ArrayLike | None = None,
+    threads: SupportsIndex | None = None,
+    out: None = None,
+) -> NDArray[Any]: ...
+@overload
+def multi_scale_roi_align(
+    features: Features,
+    rois: ArrayLike,
+    spatial_scales: Sequence[ScaleLike],
+    output_size: SizeLike,
+    sampling_ratio: SupportsIndex | None = None,
+    *,
+    compat: Compat = "lucid",
+    canonical_level: SupportsIndex | None = None,
+    canonical_scale: SupportsFloat | None = None,
+    aligned: bool | None = None,
+    levels: ArrayLike | None = None,
+    threads: SupportsIndex | None = None,
+    out: Out,
+) -> Out: ...
 def multi_scale_roi_align(
     features: Features,
     rois: ArrayLike,
@@ -36,7 +70,7 @@ def multi_scale_roi_align(
     levels: ArrayLike | None = None,
     threads: SupportsIndex | None = None,
     out: Any = None,
-) -> NDArray[Any]:
+) -> Any:
     """Cuts a crop of fixed size for each box out of the pyramid level that fits it.
 
     features: L levels (N, C, H_l, W_l), finest first, all float16, float32 or float64; anything NumPy can view,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections import OrderedDict
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -47,6 +49,38 @@ def test_the_class_takes_a_preset(compat, aligned):
     values = {name: getattr(align, name) for name in ("compat", "aligned", "threads", "canonical_level")}
     again = eval(repr(align), {"MultiScaleROIAlign": MultiScaleROIAlign})
     assert {name: getattr(again, name) for name in values} == values
+
+
+TYPED = """
+from typing import Any
+import numpy as np
+from numpy.typing import NDArray
+from msroi_cli import MultiScaleROIAlign, multi_scale_roi_align
+
+class Tensor: ...
+
+maps, rois = [np.zeros((1, 3, 8, 8), np.float32)], np.zeros((2, 5))
+made: NDArray[Any] = multi_scale_roi_align(maps, rois, [0.25], 7)
+also: NDArray[Any] = multi_scale_roi_align(maps, rois, [0.25], 7, compat="mmdet", out=None)
+into: NDArray[np.float64] = multi_scale_roi_align(maps, rois, [0.25], 7, out=np.zeros((2, 3, 7, 7)))
+tensor: Tensor = multi_scale_roi_align(maps, rois, [0.25], 7, out=Tensor())
+layer: NDArray[Any] = MultiScaleROIAlign(7, compat="torchvision", aligned=True, threads=2).forward(maps, rois, [0.25])
+wrong: Tensor = multi_scale_roi_align(maps, rois, [0.25], 7)
+other: Tensor = multi_scale_roi_align(maps, rois, [0.25], 7, out=np.zeros((2, 3, 7, 7)))
+named: NDArray[Any] = multi_scale_roi_align(maps, rois, [0.25], 7, compat="caffe")
+"""
+
+
+@pytest.mark.slow
+def test_the_types_of_results(tmp_path):
+    api = pytest.importorskip("mypy.api", reason="mypy is not installed")
+    (tmp_path / "use.py").write_text(TYPED)
+    root = Path(msroi_cli.__file__).parent.parent
+    options = ("--strict", "--config-file", str(root / "pyproject.toml"), "--cache-dir", str(tmp_path / "cache"))
+    shown, _, _ = api.run([*options, "--python-executable", sys.executable, str(tmp_path / "use.py")])
+    lines = TYPED.splitlines()
+    wrong = {int(line.split(":")[1]) for line in shown.splitlines() if f"{tmp_path}" in line and ": error: " in line}
+    assert {lines[number - 1].split(":")[0] for number in wrong} == {"wrong", "other", "named"}, shown
 
 
 def test_calls_go_through_forward():
