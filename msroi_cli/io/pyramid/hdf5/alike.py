@@ -72,8 +72,10 @@ class ImageReader:
         with guarded(where):
             links = hard_links(group)
             direct = self._file.has_offsets and file is self._file.input
-            has_factor = bool(h5py.h5a.exists(group, b"scale_factor"))
-            beside = h5py.h5a.exists(group, b"stride") or h5py.h5a.exists(group, b"spatial_scale")
+            # One call where there are none, which is quicker than asking for each.
+            some = h5py.h5a.get_num_attrs(group) > 0
+            has_factor = some and bool(h5py.h5a.exists(group, b"scale_factor"))
+            beside = some and (h5py.h5a.exists(group, b"stride") or h5py.h5a.exists(group, b"spatial_scale"))
         if not self._alike.levels_named:
             self._check_names(path, links)
         if beside and self._alike.scales_stated:
