@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.columns import BoxColumns
-from msroi_cli.io.crops.part_rows import PartRows
+from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
+from msroi_cli.io.crops.folder.alike import AlikeFiles
+from msroi_cli.io.crops.folder.part_file import PartFile
+from msroi_cli.io.crops.folder.part_rows import PartPlace, PartRows
 from msroi_cli.io.crops.parts import Part, part_name, part_paths
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.record import NonfiniteRows
@@ -42,28 +44,27 @@ def open_parts(path: str | Path) -> FolderCrops:
 class FolderCrops(Crops):
     """The crops of all parts of a folder, in the order in which one job would have written them.
 
-    paths and parts: of the parts, in order, and what each says of itself.
+    paths and parts: of the parts, in order, and what each says of itself. places: where their crops are.
+    unchecked: the paths of those whose columns have not been compared with their checksums.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.paths = part_paths(self.path)
-        files = [Crops(part) for part in self.paths]
-        try:
-            self.parts = [_part(file, index, len(files)) for index, file in enumerate(files, start=1)]
-            self._check(files)
-            self._join(files)
-        finally:
-            for file in files:
-                file.close()
+        opener = AlikeFiles()
+        files = [opener.open(part) for part in self.paths]
+        self.parts = [_part(file, index, len(files)) for index, file in enumerate(files, start=1)]
+        self._check(files)
+        self._join(files)
 
-    def _check(self, files: Sequence[Crops]) -> None:
+    def _check(self, files: Sequence[PartFile]) -> None:
         """Raises InputError for parts that do not belong together."""
         first, images = files[0], 0
+        contents = _Contents()
         for file, part in zip(files, self.parts, strict=True):
             pairs = (
                 ("parameters", file.parameters, first.parameters),
-                ("sources", _contents(file.sources), _contents(first.sources)),
+                ("sources", contents(file.sources), contents(first.sources)),
                 ("crops", (file.shape[1:], file.dtype), (first.shape[1:], first.dtype)),
                 ("rows of the job", part.rows, self.parts[0].rows),
                 ("first image", part.first_image, images),
@@ -80,27 +81,35 @@ class FolderCrops(Crops):
         if rows != self.parts[0].rows:
             raise InputError(f"{self.path}: expected {self.parts[0].rows} rows in all parts, got {rows}")
 
-    def _join(self, files: Sequence[Crops]) -> None:
+    def _join(self, files: Sequence[PartFile]) -> None:
         first = files[0]
         self.part = None
-        self._moments = [file.moments for file in files]
+        self._moments = [file.moments for file in files if file.moments is not None]
         self._warnings = [file.warnings for file in files]
-        self.parameters, self.sources = first.parameters, _joined_sources(files)
+        self.parameters, self.sources = dict(first.parameters), _joined_sources(files)
         self.image_ids = [image for file in files for image in file.image_ids]
         self.rows_per_block, self.dtype = 1, first.dtype
         lengths = [len(file) for file in files]
         self.shape = (sum(lengths), *first.shape[1:])
         order = self._order(files)
         images = np.repeat([part.first_image for part in self.parts], lengths)
-        index = np.concatenate([file.image_index for file in files])
+        index = _joined(files, "image_index")
         self.image_index = np.where(index >= 0, index + images, -1)[order]
         for name in ("boxes", "level", "status", "box_index"):
-            setattr(self, name, np.concatenate([getattr(file, name) for file in files])[order])
-        self.box_columns = BoxColumns.joined([file.box_columns for file in files]).take(order)
+            setattr(self, name, _joined(files, name)[order])
+        self.box_columns = BoxColumns(
+            {
+                column.name: _joined(files, column.name)[order]
+                for column in BOX_COLUMNS
+                if all(column.name in file.columns for file in files)
+            }
+        )
         self.checksums = np.concatenate([file.checksums for file in files])[order]
         part = np.repeat(np.arange(len(files), dtype=np.int32), lengths)
         row = np.concatenate([np.arange(length) for length in lengths])
-        self._rows = self._part_rows = PartRows(self.paths, part[order], row[order], self.shape, self.dtype)
+        self.places = [PartPlace(file.path, len(file), file.first, file.identity) for file in files]
+        self.unchecked = [file.path for file in files if not file.checked]
+        self._rows = self._part_rows = PartRows(self.places, part[order], row[order], self.shape, self.dtype)
         self._ends = np.cumsum(lengths)
         self._place = np.empty(len(order), np.int64)
         self._place[order] = np.arange(len(order))
@@ -113,9 +122,9 @@ class FolderCrops(Crops):
         """The crops of one part, from its row `start` to its row `stop`."""
         return self._part_rows.source(part).slice(start, stop)
 
-    def _order(self, files: Sequence[Crops]) -> NDArray[np.int64]:
+    def _order(self, files: Sequence[PartFile]) -> NDArray[np.int64]:
         """Where each row of the whole job is among the rows of all parts, (K,) int64."""
-        box_index = np.concatenate([file.box_index for file in files])
+        box_index = _joined(files, "box_index")
         ordered = np.sort(box_index)
         if (ordered[1:] == ordered[:-1]).any():
             twice = int(ordered[1:][ordered[1:] == ordered[:-1]][0])
@@ -169,16 +178,16 @@ def _content(source: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in source.items() if name != "modified"}
 
 
-def _joined_sources(files: Sequence[Crops]) -> dict[str, Any]:
+def _joined_sources(files: Sequence[PartFile]) -> dict[str, Any]:
     """The sources of all parts; raises InputError for a linked file that differs between two of them.
 
     Each part lists the linked files that its images are read from.
     """
-    found: dict[str, tuple[Any, Crops]] = {}
+    found: dict[str, tuple[Any, PartFile]] = {}
     for file in files:
         for role, source in file.sources.items():
             known, first = found.setdefault(role, (source, file))
-            if _content(known) != _content(source):
+            if known is not source and _content(known) != _content(source):
                 raise InputError(
                     f"{file.path}: expected a part of the same job as {first.path.name}: "
                     f"{role} {_content(known)}, got {_content(source)}"
@@ -191,7 +200,23 @@ def _joined_sources(files: Sequence[Crops]) -> dict[str, Any]:
     }
 
 
-def _part(file: Crops, index: int, count: int) -> Part:
+class _Contents:
+    """The contents of sources, which most parts share."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Mapping[str, Any], dict[str, Any]]] = {}
+
+    def __call__(self, sources: Mapping[str, Any]) -> dict[str, Any]:
+        if id(sources) not in self._known:
+            self._known[id(sources)] = sources, _contents(sources)
+        return self._known[id(sources)][1]
+
+
+def _joined(files: Sequence[PartFile], name: str) -> NDArray[Any]:
+    return np.concatenate([file.columns[name] for file in files])
+
+
+def _part(file: PartFile, index: int, count: int) -> Part:
     """What a part says of itself; raises InputError unless it is the part that its name says."""
     part = file.part
     if part is None or (part.index, part.count) != (index, count):

@@ -35,7 +35,7 @@ class Crops:
     annotation_id, (K,), those of them that the box file had; they are attributes too, None where there are none.
     parameters, sources, warnings: what the file says of how it was made. stats: one record a level. checksums: the
     CRC32 of every `rows_per_block` rows. part: which part of a job the file is, None if it is none; a part has moments,
-    one record a level, from which the statistics of the whole job are made.
+    one record a level, from which the statistics of the job are made. first: the byte where crops in one run begin.
 
     A pickle holds the path alone: loading it opens the file again. After a fork both processes can go on reading.
     """
@@ -85,6 +85,7 @@ class Crops:
         self.rows_per_block = _rows_per_block(root, location)
         self.checksums = _values(root, location, "checksums", (-(-len(self) // self.rows_per_block),), "u")
         self._rows: RowSource | None = open_rows(self.path, dataset)
+        self.first = dataset.id.get_offset() if self._rows.mapped and dataset.input.path == self.path else None
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -4,37 +4,83 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.io.crops.rows import RowSource, open_rows
+from msroi_cli.errors import InputError, unreadable
+from msroi_cli.io.crops.folder.part_file import identity_of
+from msroi_cli.io.crops.rows import MappedRows, RowSource, open_rows
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.read import dataset_in, open_group
+from msroi_cli.io.hdf5.values import dtype_of
 
 OPEN_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PartPlace:
+    """The crops of a part: how many, and the byte where they begin, None if they are read by way of HDF5.
+
+    identity: of the file when this was found out, None if that is not known.
+    """
+
+    path: Path
+    count: int
+    first: int | None = None
+    identity: tuple[int, ...] | None = None
+
+    def rows(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> RowSource:
+        """Opens the rows, of this shape and dtype; raises InputError if the file is not what it was."""
+        if self.identity is not None:
+            self._check_identity()
+        if self.first is not None:
+            try:
+                return MappedRows(np.memmap(self.path, dtype, "r", self.first, shape))
+            except (OSError, ValueError) as error:
+                raise InputError(f"{self.path}: cannot be read: {error}") from error
+        location = Location(self.path)
+        root = open_group(location, "a part of crops")
+        try:
+            dataset = dataset_in(root, "crops", location.at("crops"), "crops")
+            if dataset.shape != shape or dtype_of(dataset, location.at("crops")) != dtype:
+                raise InputError(
+                    f"{location.at('crops')}: expected {shape} {dtype}, got {dataset.shape} {dataset.dtype}"
+                )
+            return open_rows(self.path, dataset)
+        finally:
+            root.close()
+
+    def _check_identity(self) -> None:
+        try:
+            actual = identity_of(self.path.stat())
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        if actual != self.identity:
+            raise InputError(f"{self.path}: expected the file that was opened, got one that has changed since")
 
 
 class PartRows(RowSource):
     """Rows (K, ...) of several files.
 
-    paths: of the parts. part: (K,) int32, the part of each row. row: (K,) int64, its row there. shape and dtype: of
-    all rows together.
+    places: the crops of each part. part: (K,) int32, the part of each row. row: (K,) int64, its row there. shape and
+    dtype: of all rows together.
     """
 
     mapped = False
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        places: Sequence[PartPlace],
         part: NDArray[np.int32],
         row: NDArray[np.int64],
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
     ) -> None:
-        self._paths = paths
+        self._places = places
         self._part, self._row = part, row
         self._shape, self._dtype = shape, dtype
         self._open: OrderedDict[int, RowSource] = OrderedDict()
@@ -46,13 +92,8 @@ class PartRows(RowSource):
             return self._open[part]
         if len(self._open) >= OPEN_AT_ONCE:
             self._open.popitem(last=False)[1].close()
-        location = Location(self._paths[part])
-        root = open_group(location, "a part of crops")
-        try:
-            dataset = dataset_in(root, "crops", location.at("crops"), "crops")
-            self._open[part] = open_rows(self._paths[part], dataset)
-        finally:
-            root.close()
+        place = self._places[part]
+        self._open[part] = place.rows((place.count, *self._shape[1:]), self._dtype)
         return self._open[part]
 
     def slice(self, start: int, stop: int) -> NDArray[Any]:

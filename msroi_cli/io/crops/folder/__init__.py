@@ -1,0 +1,1 @@
+"""The files of a folder of parts: opened quickly, and read with few of them open at a time."""

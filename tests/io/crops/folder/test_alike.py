@@ -1,0 +1,96 @@
+"""Parts that are opened by the places of another one say what HDF5 reads of them; any other goes by way of HDF5."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+
+from msroi_cli import open_crops
+from msroi_cli.errors import InputError
+from msroi_cli.io.crops.folder.alike import AlikeFiles
+from msroi_cli.io.crops.folder.part_file import PartFile
+from tests.bench.parts import write_parts
+
+ROWS = [3, 3, 0, 4, 3, 1, 0, 4, 3, 3]
+
+
+@pytest.fixture
+def parts(tmp_path):
+    write_parts(tmp_path / "parts", ROWS, (2, 7, 7), "input")
+    return sorted((tmp_path / "parts").iterdir())
+
+
+def same(one, other):
+    for name in ("path", "identity", "part", "shape", "dtype", "image_ids", "rows_per_block", "first"):
+        assert getattr(one, name) == getattr(other, name), name
+    for name in ("parameters", "sources", "warnings"):
+        assert getattr(one, name) == getattr(other, name), name
+    assert list(one.columns) == list(other.columns)
+    for name in one.columns:
+        assert one.columns[name].dtype == other.columns[name].dtype
+        assert one.columns[name].shape == other.columns[name].shape
+        assert one.columns[name].tobytes() == other.columns[name].tobytes()
+    assert one.checksums.tobytes() == other.checksums.tobytes()
+    assert one.moments.tobytes() == other.moments.tobytes()
+
+
+def test_what_hdf5_reads(parts):
+    opener = AlikeFiles()
+    found = [opener.open(path) for path in parts]
+    for one, path in zip(found, parts, strict=True):
+        same(one, PartFile.opened(path))
+    assert sum(one.checked for one in found) >= 2, "no part was like another"
+
+
+@pytest.mark.parametrize("name", ["boxes", "image_index", "checksums", "stats", "moments", "image_ids", "box_index"])
+def test_a_changed_value_goes_by_way_of_hdf5(parts, name):
+    with h5py.File(parts[1]) as file:
+        place = file[name].id.get_offset()
+    content = bytearray(parts[1].read_bytes())
+    content[place] ^= 1
+    parts[1].write_bytes(content)
+    opener = AlikeFiles()
+    opener.open(parts[0])
+    changed = opener.open(parts[1])
+    assert changed.checked == (name == "checksums")  # which have no checksum themselves
+    same(changed, PartFile.opened(parts[1]))
+
+
+def test_every_byte_that_changes_gives_what_hdf5_gives(parts):
+    """Or its error; nothing but values and texts is taken from a file that HDF5 has not opened."""
+    rng = np.random.default_rng(0)
+    whole = parts[1].read_bytes()
+    for place in rng.integers(0, len(whole), 300).tolist():
+        content = bytearray(whole)
+        content[place] ^= 1 << int(rng.integers(8))
+        parts[1].write_bytes(content)
+        opener = AlikeFiles()
+        opener.open(parts[0])
+        try:
+            expected = PartFile.opened(parts[1])
+        except InputError:
+            with pytest.raises(InputError):
+                opener.open(parts[1])
+        else:
+            same(opener.open(parts[1]), expected)
+
+
+def test_a_file_that_is_replaced_after_it_was_opened(parts):
+    with open_crops(parts[0].parent) as crops:
+        content = parts[3].read_bytes()
+        parts[3].unlink()
+        parts[3].write_bytes(content)
+        with pytest.raises(InputError, match=r"part-00004-of-00010\.h5: expected the file that was opened, got one"):
+            crops[:]
+
+
+def test_merged_rows_are_those_of_the_parts(parts, tmp_path):
+    with open_crops(parts[0].parent) as crops:
+        assert len(crops) == sum(ROWS)
+        rows = crops[:]
+        found = {}
+        for path in parts:
+            with h5py.File(path) as file:
+                found.update(zip(file["box_index"][:].tolist(), file["crops"][:], strict=True))
+    assert np.array_equal(rows, np.stack([found[index] for index in range(len(rows))]))
