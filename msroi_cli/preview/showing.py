@@ -45,7 +45,7 @@ def shown_features(crops: NDArray[Any], show: str) -> ShownFeatures:
     """Crops (K, C, H, W) in colours, all by one range or by the same components."""
     if show == "pca":
         pixels, shares = component_colours(crops)
-        return ShownFeatures(pixels, None, COMPONENTS, _percent(shares))
+        return ShownFeatures(pixels, None, COMPONENTS, _percent(shares) + _missing(crops))
     values = mean_of(crops, 1) if show == "mean" else crops[:, int(show)].astype(np.float64)
     low, high = range_of(values)
     shown = ColourRange(low, high, not np.isfinite(values).all())
@@ -63,8 +63,15 @@ def components_per_level(crops: NDArray[Any], level: NDArray[np.int64], names: M
         pixels.update(zip(rows.tolist(), own, strict=True))
         words.append(f"{names[index]}: {_percent(shares)}")
     return ShownFeatures(
-        [pixels[row] for row in range(len(crops))], None, f"{COMPONENTS}, level by level", "; ".join(words)
+        [pixels[row] for row in range(len(crops))],
+        None,
+        f"{COMPONENTS}, level by level",
+        "; ".join(words) + _missing(crops),
     )
+
+
+def _missing(crops: NDArray[Any]) -> str:
+    return "" if np.isfinite(crops).all() else "; not finite: red"
 
 
 def _percent(shares: Sequence[float]) -> str:

@@ -270,6 +270,8 @@ def test_crops_with_nan(tmp_path):
     extracted(tmp_path / "o.h5", pyramid, write_json(tmp_path / "b.json", [[0, 0, 0, 60, 60], [1, 0, 0, 60, 60]]))
     for show in ("mean", "pca", "0"):
         assert has_colour(drawn(tmp_path, "crops", tmp_path / "o.h5", "--show", show), (200, 60, 60)) > 100
+    assert shown_features(np.full((1, 2, 3, 3), np.nan), "pca").words.endswith("not finite: red")
+    assert shown_features(np.full((1, 2, 3, 3), np.nan), "mean").range.missing
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 9])

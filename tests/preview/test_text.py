@@ -15,6 +15,7 @@ from msroi_cli.preview.drawing.text import (
     line_height,
     runs_of,
     shortened,
+    shortened_inside,
     text_width,
 )
 
@@ -107,6 +108,18 @@ def test_fonts_are_read_from_packages(fonts):
     names = [file.name for file in font_files()]
     assert any(name.startswith("NotoSansCJK") for name in names)
     assert not any("Italic" in name for name in names)
+
+
+@pytest.mark.parametrize("width", [40, 100, 200])
+@pytest.mark.parametrize("line", ["17", "COCO_train2014_000000397133", "a/b/c/" * 200 + "000017.jpg"])
+def test_ids_are_shortened_inside(line, width):
+    cut = shortened_inside(line, 12, width)
+    assert text_width(cut, 12) <= width
+    if cut != line:
+        head, tail = cut.split("...")
+        assert line.startswith(head)
+        assert line.endswith(tail)
+        assert len(head) == (len(head) + len(tail)) // 3 > 0
 
 
 @pytest.mark.parametrize("width", [0, 10, 30, 200])

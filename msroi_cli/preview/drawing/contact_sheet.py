@@ -19,7 +19,7 @@ from msroi_cli.preview.drawing.legend import (
     draw_legend,
     legend_rows,
 )
-from msroi_cli.preview.drawing.text import draw_text, line_height, shortened
+from msroi_cli.preview.drawing.text import draw_text, line_height, shortened, shortened_inside
 
 TILE, GAP, MARGIN = 112, 14, 16
 CAPTION_SIZE, TITLE_SIZE, LEGEND_SIZE = 12, 17, 13
@@ -95,9 +95,10 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, at: tu
     if tile.cut is not None:
         _paste(sheet, draw, tile.cut, (left + TILE + 4, top + 6), Image.Resampling.LANCZOS)
     below = top + 6 + TILE
-    for index, (text, colour) in enumerate(zip(tile.lines, (INK, GREY), strict=True)):
+    ways = ((INK, shortened_inside), (GREY, shortened))
+    for index, (text, (colour, shorten)) in enumerate(zip(tile.lines, ways, strict=True)):
         place = (left, below + index * line_height(CAPTION_SIZE))
-        draw_text(draw, place, shortened(text, CAPTION_SIZE, width), CAPTION_SIZE, colour)
+        draw_text(draw, place, shorten(text, CAPTION_SIZE, width), CAPTION_SIZE, colour)
 
 
 def _paste(

@@ -132,3 +132,16 @@ def shortened(text: str, size: int, width: int) -> str:
         range(1, min(len(text), LONGEST) + 1), True, key=lambda end: text_width(text[:end] + "...", size) > width
     )
     return text[:fits] + "..."
+
+
+def shortened_inside(text: str, size: int, width: int) -> str:
+    """The text, or a third of what fits from its beginning and the rest from its end: ids differ there."""
+    if len(text) <= LONGEST and text_width(text, size) <= width:
+        return text
+
+    def cut(kept: int) -> str:
+        head = kept // 3
+        return f"{text[:head]}...{text[len(text) - kept + head :]}"
+
+    fits = bisect_left(range(1, min(len(text), LONGEST)), True, key=lambda kept: text_width(cut(kept), size) > width)
+    return cut(fits)
