@@ -24,6 +24,9 @@ from msroi_cli.preview.drawing.legend import level_entries
 from msroi_cli.preview.image import image_number, image_shown, on_picture, picture_of
 from msroi_cli.preview.showing import ShownFeatures, check_show, components_per_level, shown_features
 
+# Levels of crops are int8.
+MOST_LEVELS = 128
+
 
 @dataclass(frozen=True, slots=True)
 class CropsRequest:
@@ -83,7 +86,7 @@ def _shown(features: NDArray[Any], level: NDArray[np.int64], crops: Crops, reque
 
 def _level_counts(crops: Crops, rows: NDArray[np.int64]) -> tuple[list[int], list[str]]:
     """How many of `rows` each level has, and its name."""
-    count = max(len(crops.stats), int(crops.level[rows].max()) + 1)
+    count = max(min(len(crops.stats), MOST_LEVELS), int(crops.level[rows].max()) + 1)
     counts = np.bincount(crops.level[rows], minlength=count)
     return counts.tolist(), [level_name(crops.parameters, index) for index in range(count)]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from msroi_cli.errors import UsageError
 from msroi_cli.io.features.reading import read_map
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
@@ -14,6 +15,8 @@ from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.preview.drawing.panels import Panel, panels_picture
 from msroi_cli.preview.image import image_number, picture_of
 from msroi_cli.preview.showing import ShownFeatures, check_show, shown_features
+
+MOST_LEVELS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ def preview_pyramid(request: PyramidRequest) -> Image.Image:
     """The levels of an image beside its picture; raises InputError or UsageError."""
     with open_pyramid(request.pyramid, request.levels) as pyramid:
         image = 0 if request.image is None else image_number(pyramid.image_ids, request.image)
+        if len(pyramid.levels) > MOST_LEVELS:
+            raise UsageError(f"--levels: expected at most {MOST_LEVELS} to show, got {len(pyramid.levels)}")
         check_show(request.show, min(pyramid.level_channels))
         width, height = pyramid.input_size(image)
         panels = [] if request.picture is None else [_picture_panel(request.picture, pyramid, image)]

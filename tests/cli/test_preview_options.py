@@ -286,6 +286,11 @@ def test_many_levels_are_drawn_in_rows(tmp_path, monkeypatch):
 
 def test_levels_that_cannot_be_shown(tmp_path):
     out = ("-o", tmp_path / "x.png")
+    many = {f"p{index}": np.zeros((1, 2, 2), "f4") for index in range(65)}
+    write_per_image(tmp_path / "m.h5", {"17": many}, strides=dict.fromkeys(many, 4))
+    line = ("preview", "pyramid", tmp_path / "m.h5", "--levels")
+    refused(run(*line, ",".join(many), *out), 2, "--levels: expected at most 64 to show, got 65")
+    assert run(*line, "p3,p4", "-o", tmp_path / "two.png").exit_code == 0
     refused(run("preview", "pyramid", PYRAMID, "--image", "5", *out), 2, "--image: expected one of 4, 17, 230")
     refused(run("preview", "pyramid", PYRAMID, "--show", "24", *out), 2, "a channel from 0 to 23, got 24")
     refused(run("preview", "pyramid", WORDS, *out), 3, "")

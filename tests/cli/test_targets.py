@@ -34,6 +34,13 @@ COMMANDS = {
     "export ragged": lambda at, out: ["export", at / "c.h5", out, "--layout", "ragged", "-q"],
     "export tsv": lambda at, out: ["export", at / "c.h5", out, "--layout", "tsv", "--pyramid", at / "p.h5", "-q"],
     "export npz": lambda at, out: ["export", at / "c.h5", out, "--layout", "npz", "--pyramid", at / "p.h5", "-q"],
+    "export webdataset": lambda at, out: ["export", at / "c.h5", out, "--layout", "webdataset", "-q"],
+    "export bua": lambda at, out: [
+        *("export", at / "c.h5", out, "--layout", "bua", "--reduce", "max", "--pyramid", at / "p.h5", "-q")
+    ],
+    "export ban": lambda at, out: [
+        *("export", at / "c.h5", out, "--layout", "ban", "--reduce", "max", "--pyramid", at / "p.h5", "-q")
+    ],
     "preview boxes": lambda at, out: [
         *("preview", "boxes", at / "p.h5", at / "b.json", "--picture", at / "17.png", "--image", "17", "-o", out)
     ],
@@ -63,6 +70,9 @@ INPUTS = {
     "export ragged": ("c.h5",),
     "export tsv": ("c.h5", "p.h5"),
     "export npz": ("c.h5", "p.h5"),
+    "export webdataset": ("c.h5",),
+    "export bua": ("c.h5", "p.h5"),
+    "export ban": ("c.h5", "p.h5"),
     "preview boxes": ("p.h5", "b.json", "17.png"),
     "preview crops": ("c.h5",),
     "preview pyramid": ("p.h5", "17.png"),
