@@ -128,7 +128,8 @@ def _copy_piece(crops: FolderCrops, writer: CropsWriter, piece: Piece) -> BatchR
 
 
 def _header(crops: FolderCrops) -> CropsHeader:
-    sources = {role: Source(**source) for role, source in crops.sources.items()}
+    stated = ("name", "size", "fingerprint", "modified")
+    sources = {role: Source(*map(source.get, stated)) for role, source in crops.sources.items()}
     return CropsHeader(
         crops.shape,
         crops.dtype,

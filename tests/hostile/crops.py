@@ -101,6 +101,9 @@ cases(
         "parameters nested 975 deep": attribute("parameters", '{"a":' + "[" * 975 + "]" * 975 + "}"),
         "parameters with 5,000 digits": attribute("parameters", f'{{"a": {BIG}}}'),
         "sources of a word": attribute("sources", '"none"'),
+        "a source of a number": attribute("sources", '{"pyramid": 5}'),
+        "a source of nothing": attribute("sources", '{"pyramid": {}}'),
+        "a source of words": attribute("sources", '{"pyramid": {"name": "p", "size": "1", "fingerprint": "x"}}'),
         "without sources": attribute("sources", None),
     },
 )

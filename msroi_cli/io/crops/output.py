@@ -97,7 +97,8 @@ def recorded_sources(out: Path) -> Mapping[str, Any]:
     """
     target = resolved(out)
     with suppress(MsroiError):
-        return Crops(target).sources if target.exists() else recorded_identity(target).get("inputs", {})
+        found = Crops(target).sources if target.exists() else recorded_identity(target).get("inputs")
+        return found if isinstance(found, Mapping) else {}
     return {}
 
 

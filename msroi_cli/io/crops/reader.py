@@ -17,7 +17,7 @@ from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.crops.parts import Part
 from msroi_cli.io.crops.rows import RowSource, open_rows, selected_rows
 from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, LATER_STATS, MOMENTS_DTYPE, STATS_DTYPE
-from msroi_cli.io.files.location import Location
+from msroi_cli.io.files.location import Location, checked_sources
 from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, open_group
 from msroi_cli.io.hdf5.values import attribute, dtype_of, read, texts
@@ -58,7 +58,7 @@ class Crops:
         if not np.array_equal(version, FORMAT_VERSION):
             raise InputError(f"{location}: expected format version {FORMAT_VERSION}, got {version}")
         self.parameters = _json_attribute(root, location, "parameters")
-        self.sources = _json_attribute(root, location, "sources")
+        self.sources = checked_sources(location, _json_attribute(root, location, "sources"))
         self.warnings = _warnings(root, location)
         self.image_ids = texts(_dataset(root, location, "image_ids"), location.at("image_ids"))
         dataset = _crops_dataset(root, location)

@@ -155,7 +155,8 @@ def recorded_identity(target: Path) -> Mapping[str, Any]:
             entries, _ = _whole_entries(os.pread(file, os.fstat(file).st_size, 0))
         finally:
             os.close(file)
-    return _job_and_records(entries)[1] or {}
+    identity = _job_and_records(entries)[1]
+    return identity if isinstance(identity, Mapping) else {}
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,17 @@ class Source:
                 digest.update(len(content).to_bytes(8, "little") + content)
             total += size
         return cls(name, total, "sha256-files:" + digest.hexdigest(), last_modified(paths))
+
+
+def checked_sources(where: object, sources: Mapping[str, Any]) -> dict[str, Any]:
+    """The sources by role that a file states; raises InputError for one without a name, a size and a fingerprint."""
+    for role, source in sources.items():
+        found = source if isinstance(source, dict) else {}
+        if [type(found.get(name)) for name in ("name", "size", "fingerprint")] != [str, int, str]:
+            raise InputError(
+                f"{where}: attribute sources: {role:.60}: expected a name, a size and a fingerprint, got {source!s:.60}"
+            )
+    return dict(sources)
 
 
 def _ends(path: Path, share: int) -> tuple[int, str]:

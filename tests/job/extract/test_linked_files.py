@@ -360,6 +360,19 @@ def test_progress_counts_each_box_once(tmp_path, late_boxes, look_at_one):
     assert sum(done) == COUNT
 
 
+@SLOW
+def test_late_links_of_workers(tmp_path, late_boxes, look_at_one):
+    """The process that starts them meets none."""
+    pyramid, out = write_late(tmp_path, inside=True), tmp_path / "o.h5"
+    for again in ((), ("--resume",)):
+        good(pyramid, late_boxes, out, "--workers", "2", *again)
+    with open_crops(out) as crops:
+        assert "pyramid linked late.h5" in crops.sources
+    touch(tmp_path / "late.h5")
+    result = extract(pyramid, late_boxes, out, "--workers", "2", "--resume")
+    refused(result, 2, r"linked late\.h5 modified was ")
+
+
 def write_linked_boxes(folder, source, name="b.h5"):
     """Boxes whose numbers lie in another file."""
     rows = random_rows(COUNT)
