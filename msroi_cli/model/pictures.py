@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from msroi_cli.errors import InputError, UsageError, unreadable
-from msroi_cli.io.files.picture import read_picture
+from msroi_cli.io.files.picture import check_picture
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".jp2"))
 LISTED = 3
@@ -100,7 +100,7 @@ def broken_pictures(paths: Mapping[str, Path], threads: int) -> dict[str, str]:
 
 def _broken(path: Path) -> str:
     try:
-        read_picture(path)
+        check_picture(path)
     except InputError as error:
         return str(error)
     return ""

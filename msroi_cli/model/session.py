@@ -25,6 +25,7 @@ ERRORS = (
     *("RuntimeException", "EPFail", "EngineError", "ModelLoaded"),
 )
 
+SPINNING = "session.intra_op.allow_spinning"
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
@@ -73,6 +74,8 @@ class OnnxModel:
         options.intra_op_num_threads = self._device.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # Threads of the model that spin while they wait take the processors from the reading and the pooling.
+        options.add_session_config_entry(SPINNING, "0")
         if folder is not None:
             options.add_session_config_entry(EXTERNAL_FOLDER, str(folder.resolve()))
         available = self._runtime.get_available_providers()

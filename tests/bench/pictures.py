@@ -1,9 +1,11 @@
 """From pictures to crops, beside the model alone: `python -m tests.bench.pictures`.
 
 `msroi extract MODEL --pictures` beside a process that opens the same model with ONNX Runtime, reads and resizes the
-same pictures one after another, runs the model and throws its outputs away (model_alone.py). JPEG pictures of different
-sizes, boxes in their pixels; three levels of 256 channels. Whole processes, in turns: wall and processor seconds, and
-the peak memory of each. Then msroi again with a quarter of the pictures, for its memory.
+same pictures one after another, runs the model and throws its outputs away (model_alone.py), and beside the same
+process on zeros of the same sizes, without reading pictures. These two have ONNX Runtime's own options, but as many
+threads. JPEG pictures of different sizes, boxes in their pixels; three levels of 256 channels. Whole processes, in
+turns: wall and processor seconds, and the peak memory of each. Then msroi again with a quarter of the pictures, for its
+memory.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from tests.onnx_models import save_fpn
 HERE = Path(__file__).parent
 OUTPUTS = "p2=p2,p3=p3,p4=p4"
 SHORTEST, LONGEST = 800, 1333
-FUSED, ALONE, FEWER = "msroi, pictures to crops", "model alone", "msroi, a quarter of the pictures"
+FUSED, FEWER = "msroi, pictures to crops", "msroi, a quarter of the pictures"
+ALONE, BLANK = "model alone, over pictures", "model alone, over zeros"
 
 
 def write_pictures(folder: Path, count: int) -> dict[str, tuple[int, int]]:
@@ -80,9 +83,11 @@ def run(folder: Path, pictures: int, boxes: int, repeat: int, threads: int) -> d
     write_boxes(folder / "fewer.json", dict(list(sizes.items())[: max(1, pictures // 4)]), boxes)
     before = set(folder.rglob("*"))
     model, shown = str(folder / "model.onnx"), str(folder / "pictures")
+    alone = [sys.executable, str(HERE / "model_alone.py"), model, shown, *map(str, (SHORTEST, LONGEST, threads))]
     commands = {
         FUSED: fused(folder, "boxes.json"),
-        ALONE: [sys.executable, str(HERE / "model_alone.py"), model, shown, *map(str, (SHORTEST, LONGEST, threads))],
+        ALONE: alone,
+        BLANK: [*alone, "blank"],
     }
     taken: dict[str, list[tuple[float, float, int]]] = {name: [] for name in commands}
     for _ in range(repeat):

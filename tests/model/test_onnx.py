@@ -170,3 +170,9 @@ def test_the_fingerprint_is_that_of_model_outputs_and_preprocessing(tmp_path, pi
     }
     assert len(prints) == 4
     assert pyramid_of(model, pictures).fingerprint in prints
+
+
+def test_threads_of_the_model_do_not_spin(tmp_path):
+    """They would take the processors from the threads that read and pool."""
+    options = OnnxModel(save_fpn(tmp_path / "m.onnx"))._session.get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import random
+
 import pytest
 from PIL import Image
 
 from msroi_cli.errors import InputError, UsageError
-from msroi_cli.io.files.picture import picture_size, read_picture
+from msroi_cli.io.files.picture import check_picture, picture_size, read_picture
 from msroi_cli.model.pictures import ahead, find_pictures
 from tests.model.test_preprocessing import random_picture
 
@@ -83,3 +86,36 @@ def test_what_is_no_picture_has_no_size(tmp_path, content):
     (tmp_path / "p.png").write_bytes(content)
     with pytest.raises(InputError, match=r"p\.png"):
         picture_size(tmp_path / "p.png")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("JPEG", {}), ("JPEG", {"progressive": True}), ("JPEG", {"exif": b"Exif\0\0MM\0*\0\0\0\x08"}), ("PNG", {})],
+    ids=["baseline", "progressive", "damaged exif", "png"],
+)
+def test_a_picture_is_refused_by_its_check_if_it_cannot_be_read(tmp_path, kind, options):
+    """Truncated and damaged ones: the check that decodes less finds what reading finds."""
+    buffer, chance, path = io.BytesIO(), random.Random(0), tmp_path / "p.png"
+    random_picture((90, 70)).resize((180, 140)).save(buffer, kind, **options)
+    outcomes = set()
+    for _ in range(150):
+        content = bytearray(buffer.getvalue())
+        if chance.random() < 0.4:
+            del content[chance.randrange(len(content)) :]
+        else:
+            for _ in range(chance.randrange(12)):
+                content[chance.randrange(len(content))] = chance.randrange(256)
+        path.write_bytes(content)
+        expected = outcome(read_picture, path)
+        assert outcome(check_picture, path) == expected
+        outcomes.add(expected is None)
+    assert outcomes == {True, False}
+
+
+def outcome(function, path):
+    """The message of the InputError that a function raises for a path, None if it raises none."""
+    try:
+        function(path)
+    except InputError as error:
+        return str(error)
+    return None

