@@ -37,7 +37,9 @@ class Run:
 def font(size: int, file: Path | None = None) -> ImageFont.FreeTypeFont:
     """A font; without a file Pillow's own, which is there wherever Pillow is."""
     return (
-        cast(ImageFont.FreeTypeFont, ImageFont.load_default(size)) if file is None else ImageFont.truetype(file, size)
+        cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
+        if file is None
+        else ImageFont.truetype(str(file), size)
     )
 
 
