@@ -417,4 +417,7 @@ def test_size_that_is_said_is_that_of_the_file(tmp_path):
 
 def test_choices_are_told_in_one_line(tmp_path):
     result = run("export", tmp_path / "o.h5", tmp_path / "x")
-    assert "Choose from: padded, groups, ragged, npz, tsv, npy, safetensors, parquet (see" in result.stderr
+    assert (
+        "Choose from: padded, groups, ragged, npz, tsv, npy, safetensors, parquet, webdataset, bua, ban (see"
+        in result.stderr
+    )

@@ -24,8 +24,11 @@ from msroi_cli.io.crops.record import BatchRecord
 from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.atomic import failures_named, resolved
 from msroi_cli.io.files.journal import Journal, recorded_identity
+from msroi_cli.io.files.location import Location, parse_json
 from msroi_cli.io.files.target import kind_of, same_file
 from msroi_cli.io.files.work import remove
+from msroi_cli.io.hdf5.read import open_group
+from msroi_cli.io.hdf5.values import attribute
 from msroi_cli.io.hdf5.write import fixed_texts
 
 
@@ -97,9 +100,18 @@ def recorded_sources(out: Path) -> Mapping[str, Any]:
     """
     target = resolved(out)
     with suppress(MsroiError):
-        found = Crops(target).sources if target.exists() else recorded_identity(target).get("inputs")
+        found = _stated_sources(target) if target.exists() else recorded_identity(target).get("inputs")
         return found if isinstance(found, Mapping) else {}
     return {}
+
+
+def _stated_sources(path: Path) -> Any:
+    """What the attribute `sources` of a file says, without reading its columns; raises InputError."""
+    root = open_group(Location(path), "a crops file")
+    try:
+        return parse_json(path, str(attribute(root, "sources", path)).encode(errors="replace"))
+    finally:
+        root.close()
 
 
 def is_done(output: Output) -> bool:
