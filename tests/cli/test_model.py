@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msroi_cli import open_crops
+from msroi_cli import UsageError, extract, open_crops
 from msroi_cli.cli.model_options import CHANGES, INTERPOLATIONS, OTHERS, model_of
 from msroi_cli.job.extract.prepare import prepared
 from msroi_cli.job.extract.run import extract as run_job
@@ -131,6 +131,50 @@ def roi_align(features, box, stride):
         return crop(features[0], box.astype(np.float32), (1 / stride, 1 / stride), (7, 7), 2, False)
     rois = torch.tensor([[0, *box]], dtype=torch.float32)
     return peer(torch.from_numpy(features), rois, 7, 1 / stride, 2, False)[0].numpy()
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_one_call_from_python_gives_what_the_command_gives(folder, rule):
+    given = dict(zip((name[2:].replace("-", "_") for name in rule[::2]), rule[1::2], strict=True))
+    values = {"pad_to": int, "rescale": lambda text: 1 / 255, "std": float, "mean": lambda text: [1, 2, 3]}
+    options = {name: values.get(name, str)(value) for name, value in given.items()}
+    extract(
+        *(folder / "m.onnx", folder / "boxes.json", folder / "python.h5"),
+        pictures=folder / "photos",
+        outputs={"p2": "p2", "p3": "p3", "p4": "p4"},
+        **options,
+    )
+    one, other = open_crops(folder / "python.h5"), fused(folder, *rule)
+    assert np.array_equal(one[:], other[:])
+    assert one.parameters == other.parameters
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pictures": None}, "expected with pictures, got it alone"),
+        ({"resize": "big"}, "resize: expected shortest=800"),
+        ({"layout": "cwh"}, "layout: expected one of chw, hwc, got 'cwh'"),
+        ({"interpolation": "best"}, "interpolation: expected one of"),
+        ({"on_bad_picture": "drop"}, "on_bad_picture: expected one of error, skip"),
+        ({"mean": [1, 2]}, "mean: expected 3 numbers"),
+        ({"preprocessor": "none.json"}, "none.json: cannot be read"),
+        ({"outputs": None}, "expected --outputs p2=NAME"),
+    ],
+)
+def test_options_of_the_call_that_make_no_sense_are_refused(folder, options, message):
+    given = {"pictures": folder / "photos", "outputs": {"p2": "p2"}, **options}
+    with pytest.raises(ValueError, match=message):
+        extract(folder / "m.onnx", folder / "boxes.json", folder / "python.h5", **given)
+    assert not (folder / "python.h5").exists()
+
+
+def test_pictures_are_of_no_object(folder):
+    class Nothing:
+        image_ids, levels, fingerprint, maps = (), (), "", None
+
+    with pytest.raises(UsageError, match="pictures: expected with the file of a model"):
+        extract(Nothing(), folder / "boxes.json", folder / "python.h5", pictures=folder / "photos")
 
 
 def test_what_was_done_is_recorded(folder):

@@ -444,11 +444,9 @@ def test_an_option_that_is_none(tmp_path):
 
 
 def test_options_are_those_of_the_command():
-    """All but those of the terminal and those of models, for which an object is given."""
-    terminal = {"pyramid", "boxes", "out", "stats", "dry_run", "bar", "quiet", "verbose", "no_color", "pictures"}
-    both = {"out", "resume", "overwrite", "quiet", "dtype", "memory", "strides", "threads"}
-    model = {option.name for option in main.commands["features"].params} - both
-    command = {option.name for option in main.commands["extract"].params} - terminal - model
+    """All but those of the terminal."""
+    terminal = {"pyramid", "boxes", "out", "stats", "dry_run", "bar", "quiet", "verbose", "no_color"}
+    command = {option.name for option in main.commands["extract"].params} - terminal
     assert set(ExtractOptions.__annotations__) - {"compression_level"} == command
 
 

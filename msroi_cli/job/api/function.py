@@ -41,7 +41,7 @@ def extract(
 ) -> Summary:
     """Pools a crop for each of `boxes` out of `pyramid` and writes them to `out`, as the command `msroi extract` does.
 
-    pyramid: the name of a file, or an object with the members of `msroi_cli.Pyramid`.
+    pyramid: the name of a file, or an object with the members of `msroi_cli.Pyramid`; with `pictures`, an ONNX model.
     boxes: the name of a file, an array (K, 5) of image index x1 y1 x2 y2, a dict of arrays (k, 4) by image id, or a
         table (pandas, Arrow, polars) with columns image_id and x1 y1 x2 y2, x y w h, or cx cy w h.
     progress is called with the number of boxes just done.

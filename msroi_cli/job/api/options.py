@@ -13,6 +13,8 @@ from msroi_cli.errors import ArgumentError, InputError
 from msroi_cli.io.files.access import Access
 from msroi_cli.io.pyramid.levels import LevelChoice, pair_of
 from msroi_cli.io.stream.protocol import Pyramid
+from msroi_cli.job.api import model_options
+from msroi_cli.job.api.model_options import PictureOptions, model_of
 from msroi_cli.job.cluster.environment import shards_from
 from msroi_cli.job.extract.literals import (
     BoxFormat,
@@ -45,6 +47,7 @@ CHOICES = {
     "reduce": (None, *get_args(Reduce)),
     "order": get_args(Order),
     "on_nonfinite": get_args(OnNonfinite),
+    **model_options.CHOICES,
 }
 
 
@@ -89,7 +92,7 @@ class BoxReading(TypedDict, total=False):
     top: int | None
 
 
-class ExtractOptions(PoolingOptions, LevelOptions, BoxReading, total=False):
+class ExtractOptions(PoolingOptions, LevelOptions, BoxReading, PictureOptions, total=False):
     """The options of `extract`, named as those of the command.
 
     strict: warnings about the inputs are an InputError before the output is touched. compression_level: of gzip.
@@ -129,9 +132,11 @@ def request_of(
     pool = taken(PoolOptions, given)
     given["choice"] = taken(BoxChoice, given)
     box = taken(BoxOptions, given)
-    levels = _level_choice(given)
+    levels, model = _level_choice(given), model_of(given)
     compression = None if name is None else (name, level)
-    return ExtractRequest(_name(pyramid), _name(boxes), Path(out), pool, box, levels, compression=compression, **given)
+    return ExtractRequest(
+        _name(pyramid), _name(boxes), Path(out), pool, box, levels, compression=compression, model=model, **given
+    )
 
 
 def _check(given: Mapping[str, Any]) -> None:

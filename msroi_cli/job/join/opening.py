@@ -49,6 +49,8 @@ class PyramidRequest:
 def opened(request: PyramidRequest) -> OpenPyramid:
     """The pyramid of a request; raises InputError or UsageError."""
     if not isinstance(request.pyramid, str):
+        if request.model is not None:
+            raise UsageError("pictures: expected with the file of a model, got them with an object")
         if request.levels != LevelChoice():
             raise UsageError("levels, strides, scales, group: expected for files, got them for an object")
         return StreamedPyramid(request.pyramid, request.choice.mixed)
