@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.boxes.table import BoxTable, whole_numbers
+from msroi_cli.io.boxes.table import BoxTable, refuse_other_index, whole_numbers
 from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.npy import npy_header
 from msroi_cli.io.numbers import as_float64
@@ -40,13 +40,18 @@ def parse_npz(name: str, content: bytes) -> BoxTable:
     if "rois" in arrays:
         rois = _numbers(f"{name}: rois", arrays["rois"], 5)
         image, ids = whole_numbers(f"{name}: rois", rois[:, 0], "image index"), None
+        if "image_index" in arrays:
+            refuse_other_index(f"{name}: image_index", image, _beside(name, arrays["image_index"], len(rois), "iuf"))
         boxes = rois[:, 1:]
     elif "boxes" in arrays:
         boxes = _numbers(f"{name}: boxes", arrays["boxes"], 4)
         image, ids = _images(name, arrays, len(boxes))
     else:
         raise InputError(f"{name}: {EXPECTED}, got {', '.join(arrays)}")
-    return BoxTable("NPZ boxes", boxes, image, image_ids=ids, columns=_columns(name, arrays, len(boxes)))
+    stated = _stated_ids(name, arrays) if "rois" in arrays else None
+    columns = _columns(name, arrays, len(boxes))
+    each = stated is not None and len(stated) == len(boxes)
+    return BoxTable("NPZ boxes", boxes, image, image_ids=ids, columns=columns, stated_ids=stated, stated_each=each)
 
 
 def _loaded(name: str, content: bytes) -> NDArray[Any]:
@@ -106,6 +111,17 @@ def _images(name: str, arrays: dict[str, NDArray[Any]], count: int) -> tuple[NDA
         return whole_numbers(f"{name}: image_index", values, "image index"), None
     different, codes = np.unique(values, return_inverse=True)
     return codes.astype(np.int64), [str(value) for value in different.tolist()]
+
+
+def _stated_ids(name: str, arrays: dict[str, NDArray[Any]]) -> list[str] | None:
+    """The ids of images that stand beside `rois`; None if there are none."""
+    found = [key for key in ("image_ids", "image_id") if key in arrays]
+    if not found:
+        return None
+    ids = arrays[found[0]]
+    if len(found) > 1 or ids.ndim != 1 or ids.dtype.kind not in "iuU":
+        raise InputError(f"{name}: expected one list of image ids beside rois, got {' and '.join(found)} {ids.shape}")
+    return [str(key) for key in ids.tolist()]
 
 
 def _columns(name: str, arrays: dict[str, NDArray[Any]], count: int) -> BoxColumns:

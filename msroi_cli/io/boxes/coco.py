@@ -52,6 +52,7 @@ def _of_images(name: str, data: dict[str, Any]) -> dict[str, Any]:
     sizes = [_size(f"{name}: images: row {row}", image) for row, image in enumerate(images)]
     pairs = list(zip(ids, images, strict=True))
     return {
+        "listed_ids": ids,
         "file_names": {key: str(image["file_name"]) for key, image in pairs if "file_name" in image},
         "image_sizes": {key: size for key, size in zip(ids, sizes, strict=True) if size is not None},
         "category_names": _category_names(data.get("categories")),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.boxes.table import BoxTable, whole_numbers
+from msroi_cli.io.boxes.table import BoxTable, refuse_other_index, whole_numbers
 from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.files.access import Access, Links
 from msroi_cli.io.files.location import Location
@@ -37,11 +37,36 @@ def _read(root: InputGroup, location: Location) -> BoxTable:
     known = names(root, location)
     if "rois" in known and "boxes" in known:
         raise InputError(f"{location}: expected rois (K, 5) or boxes (K, 4), got both")
+    if "rois" in known or "boxes" in known:
+        _refuse_groups(root, location, known)
     if "rois" in known:
         rois = _table(root, location, "rois", 5)
         image = whole_numbers(location.at("rois"), rois[:, 0], "image index")
-        return BoxTable("HDF5 rois", rois[:, 1:], image, columns=_columns(root, location, len(rois)))
+        table = BoxTable("HDF5 rois", rois[:, 1:], image, columns=_columns(root, location, len(rois)))
+        return _with_stated_images(root, location, known, table)
     return _flat(root, location, known) if "boxes" in known else _grouped(root, location, known)
+
+
+def _refuse_groups(root: InputGroup, location: Location, known: list[str]) -> None:
+    """Raises InputError for groups of images with boxes, beside boxes of all images."""
+    for name in known:
+        group = None if name in ("rois", "boxes") else member(root, name, location.at(name))
+        if isinstance(group, InputGroup) and member(group, "boxes", location.at(name, "boxes")) is not None:
+            raise InputError(
+                f"{location}: expected boxes of all images or one group per image, got both; FILE::/group is one group"
+            )
+
+
+def _with_stated_images(root: InputGroup, location: Location, known: list[str], table: BoxTable) -> BoxTable:
+    """The table of `rois` with what else the file says of the images of its boxes; raises InputError."""
+    if "image_index" in known:
+        index = _column(root, location, "image_index", len(table.boxes))
+        refuse_other_index(location.at("image_index"), table.image, index)
+    where = location.at("image_ids")
+    if "image_ids" not in known:
+        return table
+    ids = texts(dataset_in(root, "image_ids", where, "a dataset of ids"), where)
+    return replace(table, stated_ids=ids, stated_each=len(ids) == len(table.boxes))
 
 
 def _flat(root: InputGroup, location: Location, known: list[str]) -> BoxTable:

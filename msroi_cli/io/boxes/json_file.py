@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,7 +16,7 @@ from msroi_cli.io.boxes.coco import parse_data_set, parse_results
 from msroi_cli.io.boxes.content import is_stream
 from msroi_cli.io.boxes.detections import is_detections, parse_detections
 from msroi_cli.io.boxes.table import BoxTable, numbers, shortened, whole_numbers
-from msroi_cli.io.files.location import Location, parse_json
+from msroi_cli.io.files.location import Location, different_keys, parse_json
 
 # What is read of an annotation.
 READ_KEYS = ("bbox", "id", "image_id", "score", "category_id")
@@ -27,7 +26,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 def parse_boxes(name: str, content: bytes) -> BoxTable:
     """Parses JSON or JSON Lines; `name` is the file's, for messages."""
     with collector_paused():
-        return boxes_of(name, box_document(name, content), content)
+        return boxes_of(name, box_document(name, content))
 
 
 @contextmanager
@@ -52,8 +51,8 @@ def box_document(name: str, content: bytes) -> Any:
     return _json_or_lines(name, content)
 
 
-def boxes_of(name: str, data: Any, content: bytes) -> BoxTable:
-    """The boxes that the JSON values of `content` are; raises InputError where they are none."""
+def boxes_of(name: str, data: Any) -> BoxTable:
+    """The boxes that JSON values are; raises InputError where they are none."""
     if _is_rows(data):
         return _parse_rows(name, data)
     if is_detections(data):
@@ -63,7 +62,7 @@ def boxes_of(name: str, data: Any, content: bytes) -> BoxTable:
     if isinstance(data, dict) and "annotations" in data:
         return parse_data_set(name, data)
     if isinstance(data, dict) and all(isinstance(rows, list) for rows in data.values()):
-        return _parse_id_map(name, parse_json(name, content, object_pairs_hook=partial(_different_keys, name)))
+        return _parse_id_map(name, data)
     actual = f"an object with {', '.join(list(data)[:4])}" if isinstance(data, dict) else shortened(data)
     raise InputError(
         f"{name}: expected rows [i, x1, y1, x2, y2], a COCO data set, COCO results, "
@@ -74,7 +73,9 @@ def boxes_of(name: str, data: Any, content: bytes) -> BoxTable:
 def _json_or_lines(name: str, content: bytes) -> Any:
     """The document; for JSON Lines, the list of its lines' values."""
     try:
-        data = json.loads(content, object_hook=_without_details)
+        data = json.loads(content, object_pairs_hook=partial(_without_details, name))
+    except InputError:
+        raise
     except (ValueError, RecursionError):
         numbered = enumerate(content.removeprefix(BYTE_ORDER_MARK).splitlines(), start=1)
         lines = [(number, line) for number, line in numbered if line.strip()]
@@ -84,11 +85,13 @@ def _json_or_lines(name: str, content: bytes) -> Any:
     return [data] if _is_single_line(data) else data
 
 
-def _without_details(record: dict[str, Any]) -> dict[str, Any]:
-    """Empties what an annotation has besides its box and its numbers, as soon as it is parsed.
+def _without_details(name: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, without what an annotation has besides its box and its numbers, as soon as it is parsed.
 
     The outlines of a large COCO file would need several times the memory of everything else.
+    Raises InputError for a key that is there twice.
     """
+    record = different_keys(name, pairs)
     if "bbox" in record and isinstance(record.get("image_id"), (int, str)):
         for key, value in record.items():
             if key not in READ_KEYS and isinstance(value, (list, dict)):
@@ -98,19 +101,13 @@ def _without_details(record: dict[str, Any]) -> dict[str, Any]:
 
 def _line(name: str, number: int, line: bytes) -> Any:
     try:
-        return json.loads(line, object_hook=_without_details)
+        return json.loads(line, object_pairs_hook=partial(_without_details, f"{name}:{number}"))
+    except InputError:
+        raise
     except json.JSONDecodeError as error:
         raise InputError(f"{name}:{number}:{error.colno}: expected JSON, got: {error.msg}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name}:{number}: expected JSON, got: {error}") from error
-
-
-def _different_keys(name: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise InputError(f"{name}: expected image ids that differ, got {twice[:60]!r} twice")
-    return found
 
 
 def _parses(line: bytes) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -27,6 +27,9 @@ class BoxTable:
     normalized: whether the numbers are fractions of the image's width and height.
     file_names and image_sizes (width, height): what a COCO data set says of its images, by image id.
     category_names: names of categories by id, where the file has them.
+    listed_ids: the ids of a COCO data set's images, in its order.
+    stated_ids: ids that stand beside indices `image`, of the images or of the boxes.
+    stated_each: whether they are as many as the file has boxes.
     rows: (K,) int64, the rows in the file, ascending; None if the boxes are all of its rows.
     linked: the files that the file leads to, by name, and what stands for their content.
     """
@@ -41,6 +44,9 @@ class BoxTable:
     file_names: Mapping[str, str] = field(default_factory=dict)
     image_sizes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     category_names: Mapping[int, str] = field(default_factory=dict)
+    listed_ids: Sequence[str] = ()
+    stated_ids: list[str] | None = None
+    stated_each: bool = False
     rows: NDArray[np.int64] | None = None
     linked: Mapping[str, Source] = field(default_factory=dict)
 
@@ -111,6 +117,14 @@ def whole_numbers(where: str, values: NDArray[Any], what: str) -> NDArray[np.int
     if bad.size:
         raise InputError(f"{where}: row {bad[0]}: expected a whole number as {what}, got {values[bad[0]]:g}")
     return values.astype(np.int64)
+
+
+def refuse_other_index(where: str, image: NDArray[np.int64], index: NDArray[Any]) -> None:
+    """Raises InputError where an `image_index` (K,) is not the image (K,) that `rois` begin with."""
+    differ = np.flatnonzero(image != index)
+    if differ.size:
+        row = differ[0]
+        raise InputError(f"{where}: row {row}: expected the image of its roi, {image[row]}, got {index[row]}")
 
 
 def shortened(value: Any) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +90,21 @@ def last_modified(paths: Sequence[Path]) -> str | int | None:
     return hashlib.sha256(json.dumps(times).encode()).hexdigest()
 
 
-def parse_json(where: object, content: bytes, **options: Any) -> Any:
-    """Parses JSON; raises InputError with the line and column of what is wrong."""
+def different_keys(where: object, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object of its keys and values; raises InputError for a key that is there twice, of which one would win."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise InputError(f"{where}: expected each key of an object once, got {twice[:60]!r} twice")
+    return found
+
+
+def parse_json(where: object, content: bytes) -> Any:
+    """Parses JSON; raises InputError with the line and column of what is wrong, and for a key that is there twice."""
     try:
-        return json.loads(content, **options)
+        return json.loads(content, object_pairs_hook=partial(different_keys, where))
+    except InputError:
+        raise
     except json.JSONDecodeError as error:
         raise InputError(f"{where}:{error.lineno}:{error.colno}: expected JSON, got: {error.msg}") from error
     except (ValueError, RecursionError) as error:

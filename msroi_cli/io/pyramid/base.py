@@ -26,6 +26,7 @@ class Pyramid(ABC):
     channels: of the finest level, and unless LevelChoice says otherwise of all. level_channels: of each level.
     sample_image: the image that channels, dtype and scales were taken from.
     named_by_file: whether it is one image, whose id is the stem of the file's name.
+    numbered: whether the file states no image ids, so that these are the indices.
     box_space: the space of boxes unless the user says otherwise: "original", "input", or None: the user has to say.
     sequential: whether maps can only be had within `reading`, of one image after another.
     links: notes the files that the pyramid's own lead to when they are opened; None where there can be none.
@@ -42,6 +43,7 @@ class Pyramid(ABC):
     dtype: np.dtype[Any]
     sample_image: int = 0
     named_by_file: bool = False
+    numbered: bool = False
     box_space: str | None = None
     sequential: bool = False
     links: Links | None = None
@@ -79,6 +81,11 @@ class Pyramid(ABC):
     @abstractmethod
     def has_scale_factors(self) -> bool:
         """Whether images have scale factors: all or none, or there is an InputError when one is opened."""
+
+    @property
+    def has_offsets(self) -> bool:
+        """Whether an image that was looked at has an offset other than 0."""
+        return False
 
     @abstractmethod
     def scale_factor(self, image: int) -> tuple[float, float] | None:
@@ -180,6 +187,11 @@ class BatchedPyramid(Pyramid):
     def has_scale_factors(self) -> bool:
         """Whether there is an array of them."""
         return self.factors is not None
+
+    @property
+    def has_offsets(self) -> bool:
+        """Whether there is an array of them, and not of zeros."""
+        return self.offsets is not None and bool(self.offsets.any())
 
     def scale_factor(self, image: int) -> tuple[float, float] | None:
         """The image's row of `scale_factors`."""

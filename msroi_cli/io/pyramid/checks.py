@@ -30,6 +30,21 @@ def pairs_beside(where: str, values: Any, count: int, signed: bool = False) -> N
     return pairs
 
 
+def check_factor(
+    where: object, factor: object | None, offset: tuple[float, float], expected: bool, others: str
+) -> None:
+    """Raises InputError unless an image has a scale factor if it is `expected`, and an offset only with one.
+
+    others: the images that it is expected for.
+    """
+    hint = "(--box-space input takes boxes in input pixels, whichever images have one)"
+    if (factor is not None) != expected:
+        wanted, actual = ("a scale_factor", "none") if expected else ("no scale_factor", "one")
+        raise InputError(f"{where}: expected {wanted} as on {others}, got {actual} {hint}")
+    if factor is None and offset != (0.0, 0.0):
+        raise InputError(f"{where}: expected a scale_factor with the offset, got none {hint}")
+
+
 def different_ids(where: str, ids: Any, count: int) -> list[str]:
     """Image ids as strings, one for each of `count` images; raises InputError unless each is an integer or a string."""
     values = ids.tolist() if isinstance(ids, np.ndarray) else ids

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ LARGEST_SCALE = 1024
 class LevelChoice:
     """What the user says about the levels: their names, and their strides or their scales, finest first.
 
+    only: whether `names` are those of another file of the same pyramid, so that other levels are an error.
     scales_needed: whether a level without a scale is an error; else its scale is NaN, for those who only look.
     group: where the group of an image lies in an HDF5 file, such as `images/{id}/features`.
     access: which files, and which values that were never written, may be read.
@@ -38,6 +39,7 @@ class LevelChoice:
     group: str | None = None
     access: Access = NAMED_FILE
     mixed: bool = False
+    only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,16 @@ def level_scales(
             )
         levels.append(Level(name, scale or (math.nan, math.nan)))
     return tuple(levels)
+
+
+def refuse_other_levels(where: Location, found: Iterable[str], choice: LevelChoice) -> None:
+    """Raises InputError for levels of a file that the other files of the same pyramid lack."""
+    others = [name for name in found if name not in (choice.names or ())] if choice.only else []
+    if others:
+        raise InputError(
+            f"{where.at(others[0])}: expected the levels {', '.join(choice.names or ())} as in other files, got one "
+            "more (--levels names those to use)"
+        )
 
 
 def channels_text(channels: Sequence[int]) -> str:

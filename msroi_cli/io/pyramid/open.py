@@ -13,7 +13,7 @@ from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.many.joined import JoinedPyramid
-from msroi_cli.io.pyramid.many.paths import member_locations
+from msroi_cli.io.pyramid.many.paths import SUFFIXES, member_locations
 
 
 def open_pyramid(text: str, choice: LevelChoice | None = None) -> Pyramid:
@@ -29,7 +29,32 @@ def open_pyramid(text: str, choice: LevelChoice | None = None) -> Pyramid:
         from msroi_cli.io.pyramid.hdf5.quick import QuickLocator
 
         return JoinedPyramid(Location(Path(text)), members, choice, open_one, QuickLocator.like)
-    return open_one(Location.parse(text), choice)
+    location = Location.parse(text)
+    pyramid = open_one(location, choice)
+    try:
+        _refuse_files_beside(location, pyramid)
+    except BaseException:
+        pyramid.close()
+        raise
+    return pyramid
+
+
+def _refuse_files_beside(location: Location, pyramid: Pyramid) -> None:
+    """Raises InputError for pyramid files in a folder of `.npy` files that have one of its levels, too."""
+    if not location.path.is_dir():
+        return
+    levels = {level.name for level in pyramid.levels}
+    for path in sorted(path for path in location.path.iterdir() if path.suffix.lower() in SUFFIXES):
+        try:
+            with open_one(Location(path), LevelChoice(scales_needed=False, mixed=True)) as other:
+                shared = levels.intersection(level.name for level in other.levels)
+        except (InputError, UsageError):
+            continue
+        if shared:
+            raise InputError(
+                f"{location}: expected .npy files or pyramid files, got {min(shared)} as both, in {path.name}, too "
+                "(a pattern or @list.txt names the files of one)"
+            )
 
 
 def open_one(location: Location, choice: LevelChoice) -> Pyramid:

@@ -71,7 +71,7 @@ def _document(text: str, content: bytes) -> dict[str, Any]:
         data = box_document(text, content)
         if isinstance(data, dict) and "levels" in data:
             return pyramid_facts(text)
-        return _boxes(text, boxes_of(text, data, content))
+        return _boxes(text, boxes_of(text, data))
 
 
 def _hdf5(text: str, location: Location) -> dict[str, Any]:

@@ -165,6 +165,11 @@ def box_space(pyramid: Pyramid, options: BoxOptions) -> str:
             f"{pyramid.location}: the pyramid has scale factors: expected --box-space original (boxes in pixels of the "
             "original images) or --box-space input (pixels of the network's input)"
         )
+    if chosen is None and pyramid.has_offsets:
+        raise InputError(
+            f"{pyramid.location}: expected scale factors with offsets, got none (--box-space input takes boxes in "
+            "pixels of the network's input)"
+        )
     if chosen == "original" and not pyramid.has_scale_factors:
         raise UsageError(f"--box-space original: expected scale factors in {pyramid.location}, got none")
     return chosen or "input"

@@ -29,6 +29,8 @@ def images_of(table: BoxTable, pyramid: Pyramid, image_key: str | None) -> Numbe
     by_name = _by_name(table.image_ids, table, pyramid, image_key or "id")
     if image_key is None and table.file_names:
         _refuse_two_names(table, by_name, pyramid)
+    if image_key is None and pyramid.numbered:
+        _refuse_two_orders(table, by_name, pyramid)
     _refuse_two_images(table, by_name, pyramid, image_key or "id")
     return np.array([*by_name, UNKNOWN], dtype=np.int64)[table.image]
 
@@ -59,6 +61,7 @@ def _of_numbers(table: BoxTable, pyramid: Pyramid, image_key: str | None) -> Num
     valid = (table.image >= 0) & (table.image < count)
     if image_key is None:
         _refuse_two_numbers(table, valid, pyramid)
+        _refuse_other_ids(table, valid, pyramid)
     return np.where(valid, table.image, UNKNOWN)
 
 
@@ -86,6 +89,24 @@ def _refuse_two_numbers(table: BoxTable, valid: NDArray[np.bool_], pyramid: Pyra
                 f"image {ids[number]!r}, and id {ids[others[0]]!r} is index {others[0]} "
                 "(--image-key index or --image-key id)"
             )
+
+
+def _refuse_other_ids(table: BoxTable, valid: NDArray[np.bool_], pyramid: Pyramid) -> None:
+    """Raises InputError where ids beside indices, of the images or of the boxes, name other images than the pyramid."""
+    stated, ids = table.stated_ids, pyramid.image_ids
+    if stated is None:
+        return
+    rows = np.flatnonzero(valid).tolist()
+    numbers = table.image.tolist()
+    of_images = all(numbers[row] < len(stated) and stated[numbers[row]] == ids[numbers[row]] for row in rows)
+    of_boxes = not table.stated_each or all(stated[table.row(row)] == ids[numbers[row]] for row in rows)
+    # A list of images has each of them once; as many ids as boxes may be those of the boxes.
+    if of_boxes and (of_images or (table.stated_each and len(set(stated)) < len(stated))):
+        return
+    raise InputError(
+        f"image_ids beside rois: expected the ids of {pyramid.location} in its order, {', '.join(ids[:LISTED])}, or "
+        f"one a box, got {', '.join(stated[:LISTED])} (--image-key index takes the first column as indices)"
+    )
 
 
 def _values(pyramid: Pyramid) -> dict[int, list[int]]:
@@ -139,6 +160,18 @@ def _refuse_two_names(table: BoxTable, by_id: list[int], pyramid: Pyramid) -> No
                 f"image {name!r}: expected one image in {pyramid.location}, got {pyramid.image_ids[image]!r} by its id "
                 f"and {pyramid.image_ids[other]!r} by its file name {table.file_names[name]!r} "
                 "(--image-key id or --image-key file_name)"
+            )
+
+
+def _refuse_two_orders(table: BoxTable, by_id: list[int], pyramid: Pyramid) -> None:
+    """Raises InputError where ids of a data set would be indices, and its list of images has another order."""
+    places = {key: place for place, key in enumerate(table.listed_ids)}
+    for name, image in zip(table.image_ids or (), by_id, strict=True):
+        place = places.get(name, image)
+        if UNKNOWN != image != place < len(pyramid.image_ids):
+            raise InputError(
+                f"image {name!r}: expected image_ids in {pyramid.location}, or ids that are indices, got index {image} "
+                f"by its id and {place} by its place in the list of the data set (--image-key id takes ids as indices)"
             )
 
 

@@ -156,7 +156,7 @@ def _of_boxes(request: ValidateRequest, pyramid: Pyramid, table: BoxTable) -> li
     found = unknown_images(table, images, pyramid, request.box)
     images, about_pictures = _broken_pictures(request, pyramid, images)
     found += about_pictures
-    sizes, about_sizes = size_findings(pyramid, table, images, None)
+    sizes, about_sizes = size_findings(pyramid, table, images, request.box, None)
     try:
         refuse_other_sizes(request.boxes, table, images, pyramid, request.box)
     except InputError as error:

@@ -12,6 +12,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.job.join.geometry import checked_sizes
+from msroi_cli.job.request import BoxOptions
 from msroi_cli.job.validate.findings import EXAMPLES, Finding
 
 # Pictures may be padded by others of their batch, but hardly to twice their size along both sides.
@@ -23,6 +24,11 @@ SIZES_ADVICE = "--strides, or --levels for the levels to use; the boxes of such 
 IMAGE_SIZES_ADVICE = (
     "--strides says other strides; image_size is (width, height) in original pixels, scale_factor (x, y) in "
     "input pixels per original pixel"
+)
+
+SPACE_ADVICE = (
+    "boxes in pixels of these images need a scale_factor of each image and --box-space original; --box-space input "
+    "takes boxes in pixels of the input"
 )
 
 
@@ -62,10 +68,11 @@ def level_findings(pyramid: Pyramid) -> list[Finding]:
 
 
 def size_findings(
-    pyramid: Pyramid, table: BoxTable, images: NDArray[np.int64], most: int | None
+    pyramid: Pyramid, table: BoxTable, images: NDArray[np.int64], options: BoxOptions, most: int | None
 ) -> tuple[InputSizes, list[Finding]]:
     """The inputs of the images of boxes, `images` (K,), and what contradicts itself in their sizes.
 
+    options: those of the boxes, which say in what space they are.
     most: how many images to look at, the first ones that have boxes; None is all of them. Batched images are all alike.
     """
     used = np.flatnonzero(np.bincount(images[images >= 0], minlength=len(pyramid.image_ids)))
@@ -73,7 +80,8 @@ def size_findings(
         used = used[:most]
     sizes = InputSizes(np.full((len(pyramid.image_ids), 2), np.nan), np.zeros(len(pyramid.image_ids), np.bool_))
     found = _level_sizes(pyramid, used, sizes)
-    return sizes, [*found, *_image_sizes(pyramid, used, sizes, _sizes_of_boxes(table, images, used))]
+    assumed = not (options.box_space or pyramid.box_space or options.normalized or table.normalized)
+    return sizes, [*found, *_image_sizes(pyramid, used, sizes, _sizes_of_boxes(table, images, used), assumed)]
 
 
 def _level_sizes(pyramid: Pyramid, used: NDArray[np.int64], sizes: InputSizes) -> list[Finding]:
@@ -132,19 +140,26 @@ def _sizes_of_boxes(
 
 
 def _image_sizes(
-    pyramid: Pyramid, used: NDArray[np.int64], sizes: InputSizes, of_boxes: dict[int, tuple[float, float]]
+    pyramid: Pyramid,
+    used: NDArray[np.int64],
+    sizes: InputSizes,
+    of_boxes: dict[int, tuple[float, float]],
+    assumed: bool,
 ) -> list[Finding]:
-    """Image sizes that the pyramid and the boxes state differently, or that cannot be of the levels."""
+    """Image sizes that the pyramid and the boxes state differently, or that cannot be of the levels.
+
+    assumed: whether nothing but the lack of scale factors says that boxes are in input pixels.
+    """
     used = used[sizes.known[used]]
     stated = np.full((len(used), 2), np.nan)
     try:
-        if of_boxes or pyramid.has_scale_factors:
+        if of_boxes or assumed or pyramid.has_scale_factors:
             stated = pyramid.image_sizes_of(used)
         given = np.array([of_boxes.get(image, (np.nan, np.nan)) for image in used.tolist()]).reshape(-1, 2)
         found = _different(pyramid, used, stated, given)
-        if not pyramid.has_scale_factors:
-            return found
         size = np.where(np.isnan(stated), given, stated)
+        if not pyramid.has_scale_factors:
+            return [*found, *(_of_another_input(pyramid, used, size, sizes) if assumed else [])]
         factors, offsets = pyramid.factors_of(used)
     except InputError as error:
         return [Finding("image size unfit", True, 1, len(used), "images", [str(error)], "")]
@@ -172,9 +187,7 @@ def _contradicting(
     """
     size, factors, offsets = stated
     scaled, spans = size * factors + offsets, sizes.size[used]
-    stride = 1 / np.array(pyramid.levels[0].scale[::-1])
-    beyond = (scaled >= spans + stride).any(axis=1) | (scaled * LARGEST_PADDING + stride < spans).all(axis=1)
-    rows = np.flatnonzero(beyond).tolist()
+    rows = _unlike(pyramid, scaled, spans)
     lines = [
         f"{_named(pyramid, int(used[row]))}: {_size(size[row])} original pixels are {_size(scaled[row])} input pixels "
         f"by scale factor {_size(factors[row])}, {pyramid.levels[0].name} spans {_size(spans[row])}"
@@ -182,6 +195,28 @@ def _contradicting(
     ]
     check = "image sizes contradict the levels"
     return [Finding(check, False, len(rows), len(used), "images", lines, IMAGE_SIZES_ADVICE)] if rows else []
+
+
+def _of_another_input(
+    pyramid: Pyramid, used: NDArray[np.int64], size: NDArray[np.float64], sizes: InputSizes
+) -> list[Finding]:
+    """Images whose sizes (n, 2) are not those of the input, so that boxes may be in pixels of one or of the other."""
+    spans = sizes.size[used]
+    rows = _unlike(pyramid, size, spans)
+    lines = [
+        f"{_named(pyramid, int(used[row]))}: {_size(size[row])} pixels, "
+        f"{pyramid.levels[0].name} spans {_size(spans[row])}"
+        for row in rows[:EXAMPLES]
+    ]
+    check = "images of another size than the input"
+    return [Finding(check, False, len(rows), len(used), "images", lines, SPACE_ADVICE)] if rows else []
+
+
+def _unlike(pyramid: Pyramid, scaled: NDArray[np.float64], spans: NDArray[np.float64]) -> list[int]:
+    """The rows where an image, `scaled` to input pixels, is larger than what its levels span, or much smaller."""
+    stride = 1 / np.array(pyramid.levels[0].scale[::-1])
+    beyond = (scaled >= spans + stride).any(axis=1) | (scaled * LARGEST_PADDING + stride < spans).all(axis=1)
+    return np.flatnonzero(beyond).tolist()
 
 
 def _named(pyramid: Pyramid, image: int) -> str:

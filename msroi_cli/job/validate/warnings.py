@@ -41,7 +41,9 @@ class Examiner:
         left_out: Mapping[str, int],
     ) -> None:
         """Finds what is implausible about boxes (K, 4) in input pixels; see `job.join.boxes.Examine`."""
-        sizes, about_sizes = size_findings(self.pyramid, table, images, None if self.every_image else CHECKED_FIRST)
+        sizes, about_sizes = size_findings(
+            self.pyramid, table, images, self.options, None if self.every_image else CHECKED_FIRST
+        )
         joined = Joined(table, images, sizes, self.pyramid, self.options)
         findings = [
             *level_findings(self.pyramid),

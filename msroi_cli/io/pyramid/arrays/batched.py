@@ -32,6 +32,7 @@ class BatchedArrays(BatchedPyramid):
                 raise InputError(f"{where}: expected ({first[0]}, C, H, W) like {self.levels[0].name}, got {shape}")
         self.level_channels = tuple(shape[1] for shape in shapes)
         self.named_by_file = first[0] == 1 and side.get("image_ids") is None
+        self.numbered = first[0] > 1 and side.get("image_ids") is None
         ids = side.get("image_ids", [self.location.path.stem] if self.named_by_file else list(range(first[0])))
         self.image_ids = different_ids(f"{self.location}: image_ids", ids, first[0])
         self.factors, self.sizes = (

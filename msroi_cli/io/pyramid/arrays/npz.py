@@ -19,7 +19,7 @@ from msroi_cli.io.files.location import Location
 from msroi_cli.io.npy import npy_header
 from msroi_cli.io.pyramid.arrays.batched import SIDE_ARRAYS, BatchedArrays, array_storage, chosen_levels
 from msroi_cli.io.pyramid.checks import FLOATS, check_map
-from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, scale_of
+from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, refuse_other_levels, scale_of
 
 # The bytes of the longest id that a file may have.
 LONGEST_ID = 1 << 16
@@ -50,6 +50,7 @@ class NpzPyramid(BatchedArrays):
         members = self._names()
         arrays = {name: _Member(self._archive, name, self.location) for name in members if name not in SIDE_ARRAYS}
         maps = {n: m.shape for n, m in arrays.items() if len(m.shape) in (3, 4) and m.dtype.name in FLOATS}
+        refuse_other_levels(self.location, maps, choice)
         names = chosen_levels({n: m.shape for n, m in arrays.items()} if choice.names else maps, choice, self.location)
         for name in names:
             check_map(self.location.at(name), arrays[name].shape, arrays[name].dtype)

@@ -20,7 +20,7 @@ from msroi_cli.io.files.location import Location, Source
 from msroi_cli.io.files.natural import natural_key
 from msroi_cli.io.pyramid.arrays.batched import BatchedArrays, array_storage, chosen_levels
 from msroi_cli.io.pyramid.checks import FLOATS, check_map
-from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, scale_of
+from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, refuse_other_levels, scale_of
 
 SCALES = ("strides", "spatial_scales")
 
@@ -73,6 +73,7 @@ class StoredArrays(BatchedArrays):
         self.location = location
         batched = {name: _batched(array) for name, array in arrays.items()}
         maps = {name: a for name, a in batched.items() if len(a.shape) == 4 and a.dtype.name in FLOATS}
+        refuse_other_levels(location, maps, choice)
         names = chosen_levels({n: a.shape for n, a in (batched if choice.names else maps).items()}, choice, location)
         for name in names:
             check_map(location.at(name), batched[name].shape, batched[name].dtype)

@@ -43,7 +43,9 @@ class Alike:
 class ImageReader:
     """Opens images of one file; most levels of small images are known by their headers."""
 
-    def __init__(self, file: OpenFile, location: Location, alike: Alike) -> None:
+    def __init__(self, file: OpenFile, location: Location, alike: Alike, inside: str = "") -> None:
+        """inside: the path of the levels' group below that of an image, where these are two."""
+        self._inside = f"/{inside}" if inside else ""
         self._file = file
         self._location = location
         self._alike = alike
@@ -51,7 +53,7 @@ class ImageReader:
         self._headers: Headers[tuple[int, tuple[int, int, int], np.dtype[Any]]] = Headers(file.raw.descriptor)
 
     def open(self, paths: Sequence[str]) -> list[tuple[list[MapSource], bool]]:
-        """The maps of all levels of the images whose groups are at `paths`, and whether each has a `scale_factor`.
+        """The maps of all levels of the images at `paths`, and whether each has a `scale_factor` or an `offset`.
 
         Raises InputError unless they have the levels that all have and no others, each with the same channels, dtype
         and scale.
@@ -61,12 +63,12 @@ class ImageReader:
         addresses = [[links.get(name) for name in names] for links, _ in groups]
         self._headers.fetch(address for image in addresses for address in image if address is not None)
         return [
-            (self._maps(path, image), has_factor)
-            for path, image, (_, has_factor) in zip(paths, addresses, groups, strict=True)
+            (self._maps(path, image), has_geometry)
+            for path, image, (_, has_geometry) in zip(paths, addresses, groups, strict=True)
         ]
 
     def _group(self, path: str) -> tuple[dict[str, int | None], bool]:
-        """The members of an image's group, with the addresses of their headers, and whether it has a `scale_factor`."""
+        """The members of an image's group, with the addresses of their headers, and whether it states a geometry."""
         where = self._location.at(path)
         group, file = open_group_at(self._file.root, path, where, "a group with the levels of an image")
         with guarded(where):
@@ -74,13 +76,19 @@ class ImageReader:
             direct = self._file.has_offsets and file is self._file.input
             # One call where there are none, which is quicker than asking for each.
             some = h5py.h5a.get_num_attrs(group) > 0
-            has_factor = some and bool(h5py.h5a.exists(group, b"scale_factor"))
+            has_geometry = some and _has_geometry(group)
             beside = some and (h5py.h5a.exists(group, b"stride") or h5py.h5a.exists(group, b"spatial_scale"))
+        if self._inside and not has_geometry:
+            outer = path.removesuffix(self._inside)
+            at = self._location.at(outer)
+            found, _ = open_group_at(self._file.root, outer, at, "the group of an image")
+            with guarded(at):
+                has_geometry = _has_geometry(found)
         if not self._alike.levels_named:
             self._check_names(path, links)
         if beside and self._alike.scales_stated:
             self._check_beside(path)
-        return (links if direct else dict.fromkeys(links)), has_factor
+        return (links if direct else dict.fromkeys(links)), has_geometry
 
     def _maps(self, path: str, addresses: Sequence[int | None]) -> list[MapSource]:
         where = self._location.at(path)
@@ -146,6 +154,11 @@ class ImageReader:
         found = own_scales({name: dataset_in(group, name, at.at(name), "a level") for name in names}, at, group)
         for level, one in enumerate(self._alike.levels):
             self._compare(found.get(one.name), level, at.at(one.name))
+
+
+def _has_geometry(group: h5py.h5g.GroupID) -> bool:
+    """Whether the group of an image has a scale factor or an offset."""
+    return bool(h5py.h5a.exists(group, b"scale_factor") or h5py.h5a.exists(group, b"offset"))
 
 
 def _is_close(own: float, expected: float) -> bool:

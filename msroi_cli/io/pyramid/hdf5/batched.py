@@ -50,34 +50,30 @@ class BatchedHdf5Pyramid(Hdf5Pyramid, BatchedPyramid):
         self.image_ids = self._ids(count)
         self.factors = self._pairs("scale_factor", count)
         self.sizes = self._pairs("image_size", count)
-        self.offsets = self._offsets(count)
+        self.offsets = self._pairs("offset", count)
 
     def _ids(self, count: int) -> list[str]:
         where = self.location.at("image_ids")
         if member(self.root, "image_ids", where) is None:
-            self.named_by_file = count == 1
+            self.named_by_file, self.numbered = count == 1, count > 1
             return [self.location.path.stem] if self.named_by_file else [str(index) for index in range(count)]
         ids = texts(dataset_in(self.root, "image_ids", where, f"a dataset of {count} ids"), where, count)
         return different_ids(where, ids, count)
 
     def _pairs(self, name: str, count: int) -> NDArray[np.float64] | None:
         """The dataset of a name, in the plural, or of one image the attribute of that name; None without either."""
-        where = self.location.at(f"{name}s")
-        if member(self.root, f"{name}s", where) is not None:
-            dataset = dataset_in(self.root, f"{name}s", where, f"a dataset ({count}, 2)")
-            return pairs_beside(where, read_numbers(dataset, where, (count, 2), f"({count}, 2) numbers"), count)
+        pair = pair_of if name != "offset" else offset_of
         value = attribute(self.root, name, self.location) if count == 1 else None
-        return None if value is None else np.array([pair_of(f"{self.location}: {name}", value)])
-
-    def _offsets(self, count: int) -> NDArray[np.float64] | None:
-        """The dataset `offsets`, or of one image the attribute `offset`; None without either."""
-        where = self.location.at("offsets")
-        if member(self.root, "offsets", where) is not None:
-            dataset = dataset_in(self.root, "offsets", where, f"a dataset ({count}, 2)")
-            values = read_numbers(dataset, where, (count, 2), f"({count}, 2) numbers")
-            return pairs_beside(where, values, count, signed=True)
-        value = attribute(self.root, "offset", self.location) if count == 1 else None
-        return None if value is None else np.array([offset_of(f"{self.location}: offset", value)])
+        stated = None if value is None else np.array([pair(f"{self.location}: {name}", value)])
+        where = self.location.at(f"{name}s")
+        if member(self.root, f"{name}s", where) is None:
+            return stated
+        dataset = dataset_in(self.root, f"{name}s", where, f"a dataset ({count}, 2)")
+        values = read_numbers(dataset, where, (count, 2), f"({count}, 2) numbers")
+        pairs = pairs_beside(where, values, count, signed=name == "offset")
+        if stated is not None and not np.array_equal(stated, pairs):
+            raise InputError(f"{where}: expected the attribute {name} or a dataset, got {stated[0]} and {pairs[0]}")
+        return pairs
 
     def storage(self, image: int, level: int) -> dict[str, Any]:
         """The level's dataset, of all images."""

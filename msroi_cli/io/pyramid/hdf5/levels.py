@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from msroi_cli.errors import InputError
 from msroi_cli.io.features.dataset import OpenFile
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, names
@@ -42,10 +45,10 @@ Scales = dict[str, tuple[float, float] | None]
 
 
 def own_scales(datasets: dict[str, InputDataset], where: Location, group: InputGroup) -> Scales:
-    """The scale that the file gives for each level: on its dataset, else on the group of the levels, else on the file.
+    """The scale that the file gives for each level: on its dataset, on the group of the levels, or on the file.
 
     A group or the file has one value, or one a level in the order of all levels of the group, finest first.
-    Raises InputError for values that are no scales.
+    Raises InputError for values that are no scales, and where two of these places do not agree.
     """
     own = {
         name: scale_of(
@@ -53,15 +56,45 @@ def own_scales(datasets: dict[str, InputDataset], where: Location, group: InputG
         )
         for name, dataset in datasets.items()
     }
-    if all(scale is not None for scale in own.values()):
-        return own
-    for holder, at in ((group, str(where)), (group.file, str(where.path))):
-        stride, scale = (attribute(holder, key, at) for key in ("stride", "spatial_scale"))
-        if stride is not None or scale is not None:
-            every = level_datasets(group, where, LevelChoice(), (3, 4)) or datasets
-            beside = scales_in_order(at, stride, scale, list(every))
-            return {name: found if found is not None else beside.get(name) for name, found in own.items()}
+    holders = [(group, str(where))] if group.name == "/" else [(group, str(where)), (group.file, str(where.path))]
+    for holder, at in holders:
+        for name, scale in _beside(holder, at, where, group, datasets, required=None in own.values()).items():
+            if name not in own or scale is None:
+                continue
+            known = own[name]
+            if known is not None and not np.allclose(known, scale, rtol=1e-6):
+                strides = (" x ".join(f"{1 / side:g}" for side in one) for one in (known, scale))
+                raise InputError(
+                    f"{where.at(name)}: expected one stride, got {' and '.join(strides)}, the second from {at} "
+                    "(--strides or --scales settles it)"
+                )
+            own[name] = scale if known is None else known
     return own
+
+
+def _beside(
+    holder: InputGroup,
+    at: str,
+    where: Location,
+    group: InputGroup,
+    datasets: dict[str, InputDataset],
+    *,
+    required: bool,
+) -> Scales:
+    """The scales that the attributes of a group or of the file give for the levels of `group`.
+
+    Where they are not `required`, attributes that are not one number or pair a level are something else.
+    """
+    stride, scale = (attribute(holder, key, at) for key in ("stride", "spatial_scale"))
+    if stride is None and scale is None:
+        return {}
+    every = list(level_datasets(group, where, LevelChoice(), (3, 4)) or datasets)
+    try:
+        return scales_in_order(at, stride, scale, every)
+    except InputError:
+        if required:
+            raise
+        return {}
 
 
 class Hdf5Pyramid(Pyramid):

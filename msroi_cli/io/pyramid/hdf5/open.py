@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from msroi_cli.errors import InputError
 from msroi_cli.io.features.dataset import OpenFile
 from msroi_cli.io.files.location import Location
-from msroi_cli.io.hdf5.read import InputGroup, member, names, open_group
+from msroi_cli.io.hdf5.read import InputDataset, InputGroup, member, names, open_group
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.hdf5.batched import BatchedHdf5Pyramid
 from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, level_datasets
 from msroi_cli.io.pyramid.hdf5.per_image import EXPECTED, PerImageHdf5Pyramid
-from msroi_cli.io.pyramid.levels import LevelChoice
+from msroi_cli.io.pyramid.levels import LevelChoice, refuse_other_levels
 
 # A file with one of these at the top is a box file, whatever the shape.
 OF_BOXES = {"rois", "boxes"}
@@ -37,22 +40,37 @@ def _opened(file: OpenFile, location: Location, choice: LevelChoice) -> Pyramid:
         return PerImageHdf5Pyramid(file, location, choice)
     batched = level_datasets(file.root, location, choice, ranks=(4,))
     if batched:
+        _refuse_images(file, location, choice, batched)
+        _refuse_others(file, location, choice, batched)
         return BatchedHdf5Pyramid(file, location, batched, choice)
     single = level_datasets(file.root, location, choice, ranks=(3,))
     if not single or (choice.names is None and not OF_BOXES.isdisjoint(single)):
         return PerImageHdf5Pyramid(file, location, choice)
-    if choice.names is None and _has_images(file, location):
-        raise InputError(
-            f"{location}: expected the levels of one image or groups of images, got datasets {', '.join(single)} "
-            "beside groups with levels; --levels says which datasets are levels"
-        )
+    _refuse_images(file, location, choice, single)
+    _refuse_others(file, location, choice, single)
     return BatchedHdf5Pyramid(file, location, single, choice)
 
 
-def _has_images(file: OpenFile, location: Location) -> bool:
-    """Whether one of the first groups holds levels."""
+def _refuse_images(file: OpenFile, location: Location, choice: LevelChoice, levels: Mapping[str, InputDataset]) -> None:
+    """Raises InputError for groups of images beside the datasets `levels`, unless the user names these alone."""
+    named = LevelChoice() if choice.only else LevelChoice(choice.names)
     for name in names(file.root, location, MEMBERS_SAMPLED):
         group = member(file.root, name, location.at(name))
-        if isinstance(group, InputGroup) and level_datasets(group, location, LevelChoice(), (3, 4), name):
-            return True
-    return False
+        found = level_datasets(group, location, named, (3, 4), name) if isinstance(group, InputGroup) else {}
+        if any(_of_one_image(dataset) and dataset != levels.get(key) for key, dataset in found.items()):
+            raise InputError(
+                f"{location}: expected levels or groups of images with levels, got datasets {', '.join(levels)} beside "
+                "such groups; --levels names the datasets that are levels, --group '{id}' takes the groups"
+            )
+
+
+def _of_one_image(dataset: InputDataset) -> bool:
+    return dataset.ndim == 3 or (dataset.ndim == 4 and len(dataset) == 1)
+
+
+def _refuse_others(file: OpenFile, location: Location, choice: LevelChoice, levels: Mapping[str, InputDataset]) -> None:
+    """Raises InputError for a dataset like `levels` that the other files of a pyramid lack."""
+    if choice.only:
+        ranks = tuple({dataset.ndim for dataset in levels.values()})
+        every = level_datasets(file.root, location, replace(choice, names=None), ranks)
+        refuse_other_levels(location, every, choice)

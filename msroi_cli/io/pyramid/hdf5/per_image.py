@@ -6,6 +6,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import numpy as np
+
 from msroi_cli.errors import InputError
 from msroi_cli.io.features.dataset import OpenFile
 from msroi_cli.io.features.source import MapSource
@@ -14,6 +16,7 @@ from msroi_cli.io.files.natural import natural_order
 from msroi_cli.io.hdf5.describe import dataset_storage
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, names
 from msroi_cli.io.hdf5.values import attribute, dtype_of
+from msroi_cli.io.pyramid.checks import check_factor
 from msroi_cli.io.pyramid.hdf5.alike import Alike, ImageReader
 from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, Hdf5Pyramid, level_datasets
 from msroi_cli.io.pyramid.hdf5.template import PLAIN, GroupTemplate
@@ -55,9 +58,12 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         self._set_levels(datasets, choice, where, self._group(self.sample_image))
         self._has_factors = self.scale_factor(self.sample_image) is not None
         stated = choice.strides is None and choice.scales is None
-        named = choice.names is not None
+        named = choice.names is not None and not choice.only
         self._reader = ImageReader(
-            file, location, Alike(path, self.levels, self.level_channels, self.dtype, stated, named)
+            file,
+            location,
+            Alike(path, self.levels, self.level_channels, self.dtype, stated, named),
+            self._template.inside,
         )
 
     def _find_images(self) -> list[str]:
@@ -133,28 +139,28 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         """The maps of all levels of images; raises InputError unless they are like the sample image."""
         with self._opening:
             opened = self._reader.open([self._path(image) for image in images])
-        for image, (_, has_factor) in zip(images, opened, strict=True):
-            if self.factors_matter and has_factor != self._has_factors:
-                self._check_factor(image, has_factor)
+        for image, (_, has_geometry) in zip(images, opened, strict=True):
+            if self.factors_matter and has_geometry != self._has_factors:
+                self._check_factor(image)
         return {image: maps for image, (maps, _) in zip(images, opened, strict=True)}
 
-    def _check_factor(self, image: int, found: bool) -> None:
-        """Raises InputError unless an image has a scale factor where the sample image has one, and only there."""
-        member_path = self._template.member(self.image_ids[image]) if self._template.inside else None
-        where = self.location.at(self._path(image))
-        if not found and member_path is not None:
-            found = self._outer(member_path, "scale_factor", where) is not None
-        if found != self._has_factors:
-            expected, actual = ("a scale_factor", "none") if self._has_factors else ("no scale_factor", "one")
-            raise InputError(
-                f"{where}: expected {expected} as on image {self.image_ids[self.sample_image]}, got {actual} "
-                "(--box-space input takes boxes in input pixels, whichever images have one)"
-            )
+    def _check_factor(self, image: int) -> None:
+        """Raises InputError unless an image has a scale factor where the sample image has one, and only there.
+
+        An offset is of an image with a scale factor.
+        """
+        where, others = self.location.at(self._path(image)), f"image {self.image_ids[self.sample_image]}"
+        check_factor(where, self.scale_factor(image), self.offset(image), self._has_factors, others)
 
     @property
     def has_scale_factors(self) -> bool:
         """Whether the sample image has one."""
         return self._has_factors
+
+    @property
+    def has_offsets(self) -> bool:
+        """Whether the sample image has one."""
+        return self.offset(self.sample_image) != (0.0, 0.0)
 
     def scale_factor(self, image: int) -> tuple[float, float] | None:
         """The group's `scale_factor`."""
@@ -174,13 +180,17 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         return None if value is None else pair_of(where, value)
 
     def _attribute(self, image: int, name: str) -> tuple[str, Any]:
-        """An attribute of an image, None if it has none, and where it is."""
+        """An attribute of an image, None if it has none, and where it is; raises InputError for two that differ."""
         where = self.location.at(self._path(image))
         value: Any = attribute(self._group(image), name, where)
-        if value is None and self._template.inside:
+        if self._template.inside:
             path = self._template.member(self.image_ids[image])
-            where = self.location.at(path)
-            value = self._outer(path, name, where)
+            at = self.location.at(path)
+            outer = self._outer(path, name, at)
+            if value is None:
+                where, value = at, outer
+            elif outer is not None and not np.array_equal(value, outer):
+                raise InputError(f"{where}: {name}: expected one, got {value} and, on {at}, {outer}")
         return f"{where}: {name}", value
 
     def _outer(self, path: str, name: str, where: str) -> Any:

@@ -16,7 +16,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.hdf5.errors import H5PY_ERRORS
 from msroi_cli.io.hdf5.links import WITHIN_ONE_FILE
 from msroi_cli.io.pyramid.hdf5.batched import BatchedHdf5Pyramid
-from msroi_cli.io.pyramid.levels import Level, pair_of
+from msroi_cli.io.pyramid.levels import Level, LevelChoice, pair_of
 
 BESIDE = (b"image_ids", b"scale_factors", b"image_sizes", b"offsets")
 """Datasets that a file of one image does not have."""
@@ -40,22 +40,29 @@ class LocatedImage:
 
 @dataclass(frozen=True, slots=True)
 class QuickLocator:
-    """Locates images like a sample: its levels, channels and type. own_scales: whether files give their strides."""
+    """Locates images like a sample: its levels, channels and type.
+
+    own_scales: whether files give their strides. members: the names at the top of a file, among which other levels may
+    be; None where the user named the levels.
+    """
 
     levels: tuple[Level, ...]
     channels: tuple[int, ...]
     kind: h5py.h5t.TypeID
     own_scales: bool
+    members: frozenset[bytes] | None
 
     @classmethod
-    def like(cls, sample: object, own_scales: bool) -> QuickLocator | None:
+    def like(cls, sample: object, choice: LevelChoice) -> QuickLocator | None:
         """For files like `sample`; None if it is no HDF5 file of one image, stored as it is in memory."""
         if not isinstance(sample, BatchedHdf5Pyramid) or not sample.named_by_file or sample.location.group != "/":
             return None
         kind = sample.type_of_levels()
-        return (
-            cls(sample.levels, sample.level_channels, kind, own_scales) if kind.equal(_native(sample.dtype)) else None
-        )
+        if not kind.equal(_native(sample.dtype)):
+            return None
+        own_scales = choice.strides is None and choice.scales is None
+        members = frozenset(h5py.h5g.open(sample.root.id, b"/")) if choice.only else None
+        return cls(sample.levels, sample.level_channels, kind, own_scales, members)
 
     def locate(self, path: str) -> LocatedImage | None:
         """Where the image of a file lies; None for what the slow way should look at."""
@@ -71,10 +78,15 @@ class QuickLocator:
             file.close()
 
     def _locate(self, file: h5py.h5f.FileID) -> LocatedImage | None:
-        links = h5py.h5g.open(file, b"/").links
+        root = h5py.h5g.open(file, b"/")
+        links = root.links
         if file.get_create_plist().get_userblock() or any(links.exists(name) for name in BESIDE):
             return None
         if h5py.h5a.exists(file, b"offset"):
+            return None
+        if self.members is not None and not self.members.issuperset(root):
+            return None
+        if self.own_scales and (h5py.h5a.exists(file, b"stride") or h5py.h5a.exists(file, b"spatial_scale")):
             return None
         found = [self._level(file, *level) for level in zip(self.levels, self.channels, strict=True)]
         levels = [one for one in found if one is not None]

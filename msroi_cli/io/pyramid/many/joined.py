@@ -19,6 +19,7 @@ from msroi_cli.io.files.handles import Handles
 from msroi_cli.io.files.location import Location, Source
 from msroi_cli.io.files.natural import natural_key
 from msroi_cli.io.pyramid.base import Pyramid
+from msroi_cli.io.pyramid.checks import check_factor
 from msroi_cli.io.pyramid.levels import Level, LevelChoice, channels_text
 from msroi_cli.io.pyramid.many.files import OpenedByName, descriptor_pool
 from msroi_cli.io.pyramid.many.lasting import LastingSources
@@ -65,11 +66,11 @@ class JoinedPyramid(Pyramid):
         members: Sequence[Location],
         choice: LevelChoice,
         opener: Opener,
-        locator_like: Callable[[Pyramid, bool], Locator | None],
+        locator_like: Callable[[Pyramid, LevelChoice], Locator | None],
     ) -> None:
         """Opens some of the `members` or all; raises InputError or UsageError, naming the file.
 
-        locator_like: gives what finds images like one quickly, for files whose strides are to be checked or not.
+        locator_like: gives what finds images like one quickly.
         """
         self._locator_like = locator_like
         self.location = location
@@ -82,6 +83,7 @@ class JoinedPyramid(Pyramid):
         self._records: dict[int, ImageRecord] = {}
         self._levels: tuple[Level, ...] = ()
         self._one_each = False
+        self._has_factors: bool | None = None
         self._locator: Locator | None = None
         try:
             self._take_levels()
@@ -95,7 +97,8 @@ class JoinedPyramid(Pyramid):
         with self._open.using(0) as first:
             self.levels, self.channels, self.dtype = first.levels, first.channels, first.dtype
             self.level_channels = first.level_channels
-            self._choice = replace(self._choice, names=tuple(level.name for level in first.levels))
+            named = self._choice.names is not None
+            self._choice = replace(self._choice, names=tuple(level.name for level in first.levels), only=not named)
             self._levels = first.levels
 
     def _opened(self, number: int) -> Pyramid:
@@ -132,8 +135,7 @@ class JoinedPyramid(Pyramid):
         self._one_each = all(self._is_one_image(number) for number in sampled)
         if self._one_each:
             with self._open.using(0) as first:
-                own_scales = self._choice.strides is None and self._choice.scales is None
-                self._locator = self._locator_like(first, own_scales)
+                self._locator = self._locator_like(first, self._choice)
         if self._one_each:
             contents = [(False, [member.path.stem]) for member in self._members]
         else:
@@ -149,6 +151,7 @@ class JoinedPyramid(Pyramid):
         self._refuse_duplicates()
         self._sampled = [image for image, number in enumerate(self._owner) if number in set(sampled)][:SAMPLES]
         self.sample_image = self._owner.index(0) if 0 in self._owner else 0
+        self._has_factors = any(self.scale_factor(image) is not None for image in self._sampled)
 
     def _is_one_image(self, number: int) -> bool:
         with self._open.using(number) as pyramid:
@@ -168,11 +171,23 @@ class JoinedPyramid(Pyramid):
                 raise InputError(f"{self.location}: expected image ids that differ, got {text!r} in {one} and in {two}")
 
     def _record(self, image: int) -> ImageRecord:
-        """What is known of an image; its file is opened the first time."""
+        """What is known of an image; its file is opened the first time.
+
+        Raises InputError unless it has a scale factor where the others have one, and only there.
+        """
+        record = self._found(image)
+        if self.factors_matter and self._has_factors is not None:
+            where = f"{self._members[self._owner[image]]}: image {self.image_ids[image]}"
+            check_factor(where, record.factor, record.offset, self._has_factors, "other images")
+        return record
+
+    def _found(self, image: int) -> ImageRecord:
+        """The same, unchecked."""
         record = self._records.get(image) or self._quick_record(image)
         if record is None:
             number, entry = self._owner[image], self._entry[image]
             with self._open.using(number) as pyramid:
+                pyramid.factors_matter = self.factors_matter
                 sources = [pyramid.source(entry, level) for level in range(len(self.levels))]
                 record = ImageRecord(
                     tuple((source.shape[1], source.shape[2]) for source in sources),
@@ -237,7 +252,12 @@ class JoinedPyramid(Pyramid):
     @property
     def has_scale_factors(self) -> bool:
         """Whether one of the images looked at has one."""
-        return any(self.scale_factor(image) is not None for image in self._sampled)
+        return bool(self._has_factors)
+
+    @property
+    def has_offsets(self) -> bool:
+        """Whether one of the images looked at has one."""
+        return any(self._found(image).offset != (0.0, 0.0) for image in self._sampled)
 
     def scale_factor(self, image: int) -> tuple[float, float] | None:
         """As the image's file has it."""
@@ -258,6 +278,7 @@ class JoinedPyramid(Pyramid):
 
     def check(self, image: int) -> None:
         """As the image's file checks it; what was located quickly was checked then."""
+        self._record(image)
         if self._quick_record(image) is not None:
             return
         with self._open.using(self._owner[image]) as pyramid:

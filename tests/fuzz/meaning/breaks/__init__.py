@@ -1,0 +1,1 @@
+"""Ways to break one fact of a job, or to add one ambiguity."""

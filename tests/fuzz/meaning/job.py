@@ -1,0 +1,115 @@
+"""A job as a document: what its files state, literally, so that statements may also contradict each other."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Pair = tuple[float, float]
+
+HDF5_LAYOUTS = ("grouped", "nested", "batched", "one")
+ARRAY_LAYOUTS = ("npz", "npy", "safetensors", "json")
+SEVERAL_LAYOUTS = ("files", "grouped files", "batched files")
+LAYOUTS = HDF5_LAYOUTS + ARRAY_LAYOUTS + SEVERAL_LAYOUTS
+# Each image has a group or a file of its own, which states what holds for it.
+OWN_STATEMENTS = ("grouped", "nested", "files", "grouped files")
+# Images lie in arrays (N, C, H, W); what holds for each lies beside them.
+BESIDE = ("batched", *ARRAY_LAYOUTS)
+
+
+@dataclass
+class Image:
+    """maps: (C, H, W) by level. strides: (y, x) by level. factor, offset, size: (x, y) or None where not stated."""
+
+    id: str
+    maps: dict[str, np.ndarray]
+    strides: dict[str, Pair]
+    factor: Pair | None = None
+    offset: Pair | None = None
+    size: Pair | None = None
+
+    def input_size(self) -> Pair:
+        """(width, height) that the finest level spans, in input pixels."""
+        name = next(iter(self.maps))
+        height, width = self.maps[name].shape[1:]
+        return width * self.strides[name][1], height * self.strides[name][0]
+
+
+@dataclass
+class Pyramid:
+    """The images in the order in which they are written.
+
+    layout: one of LAYOUTS. stated: where strides are: "stride" or "scale" (of a level), "group", "file" or "option".
+    ids: whether a batched layout states image ids. storage: options of HDF5 datasets. lead: a first axis of 1.
+    outer: whether a nested layout states factors outside the group of the levels.
+    """
+
+    layout: str
+    images: list[Image]
+    stated: str = "stride"
+    ids: bool = True
+    storage: dict[str, Any] = field(default_factory=dict)
+    lead: bool = False
+    outer: bool = False
+
+    @property
+    def levels(self) -> list[str]:
+        """The names of the levels, finest first."""
+        return list(self.images[0].maps)
+
+
+@dataclass
+class Row:
+    """A box. key: what the file says of its image. numbers: the four that the file has. image: whose box it is."""
+
+    key: int | str
+    numbers: list[float]
+    score: float
+    category: int
+    image: int
+
+
+@dataclass
+class Boxes:
+    """format: one of FORMATS of `write.boxes`. key: "index", "id" or "file_name". columns: score, category_id.
+
+    sizes: (width, height) by id that a COCO data set states. names: file names by id. gzipped: of texts.
+    """
+
+    format: str
+    rows: list[Row]
+    key: str
+    box_format: str = "xyxy"
+    columns: bool = True
+    sizes: dict[str, Pair] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    listed: list[str] = field(default_factory=list)
+    gzipped: bool = False
+
+
+@dataclass
+class Job:
+    """options: of the command line, by name. edits: what is done to the files once they are written."""
+
+    pyramid: Pyramid
+    boxes: Boxes
+    options: dict[str, str] = field(default_factory=dict)
+    edits: list[Callable[[Path], None]] = field(default_factory=list)
+
+    def copy(self) -> Job:
+        """A job of its own."""
+        return copy.deepcopy(self)
+
+    def arguments(self) -> list[str]:
+        """The options as words of a command line."""
+        words = [(name, value) if value else (name,) for name, value in self.options.items()]
+        return [word for pair in words for word in pair]
+
+    def used(self) -> list[int]:
+        """The images that have boxes, ascending."""
+        return sorted({row.image for row in self.boxes.rows})

@@ -1,0 +1,1 @@
+"""Writes the files of a job in every layout and format."""
