@@ -39,10 +39,10 @@ FAULTS = {
 CRASHED = 99
 
 
-def build_shim(folder: Path) -> Path:
+def build_shim(folder: Path, name: str = "shim") -> Path:
     """Compiles the shim; raises CalledProcessError or FileNotFoundError where there is no C compiler."""
-    shim = folder / "shim.so"
-    source = Path(__file__).with_name("shim.c")
+    shim = folder / f"{name}.so"
+    source = Path(__file__).with_name(f"{name}.c")
     command = [os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", str(shim), str(source), "-ldl"]
     subprocess.run(command, check=True, capture_output=True)
     return shim

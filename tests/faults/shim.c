@@ -87,24 +87,5 @@ WRAP(int, linkat, (int a, const char *from, int b, const char *to, int flags), (
 WRAP(int, unlink, (const char *path), (path), named(path))
 WRAP(int, unlinkat, (int folder, const char *path, int flags), (folder, path, flags), named(path))
 
-/* These give the error back instead of setting errno. */
-static int allocate(int (*next)(int, off_t, off_t), int file, off_t at, off_t size) {
-    long number;
-    if (!of_file(file)) return next(file, at, size);
-    if (strikes(&number)) return code;
-    const int result = next(file, at, size);
-    strikes_after(number);
-    return result;
-}
-
-int posix_fallocate(int file, off_t at, off_t size) {
-    static int (*next)(int, off_t, off_t);
-    if (!next) next = (int (*)(int, off_t, off_t))dlsym(RTLD_NEXT, "posix_fallocate");
-    return allocate(next, file, at, size);
-}
-
-int posix_fallocate64(int file, off64_t at, off64_t size) {
-    static int (*next)(int, off_t, off_t);
-    if (!next) next = (int (*)(int, off_t, off_t))dlsym(RTLD_NEXT, "posix_fallocate64");
-    return allocate(next, file, at, size);
-}
+WRAP(int, fallocate, (int file, int mode, off_t at, off_t size), (file, mode, at, size), of_file(file))
+WRAP(int, fallocate64, (int file, int mode, off64_t at, off64_t size), (file, mode, at, size), of_file(file))

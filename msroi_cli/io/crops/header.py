@@ -44,7 +44,7 @@ ROOM_FOR_WARNINGS = 8192
 def lay_out(path: Path, header: CropsHeader) -> None:
     """Makes the new file `path` with all of `header`, and the bytes of crops, checksums and stats set aside."""
     os.close(create(path))
-    with hdf5_file(path) as file:
+    with hdf5_file(path, aligned=max(1, header.shape[0] * header.row_bytes)) as file:
         write_header(file, header, header.warnings)
         reserved_dataset(file, "crops", header.shape, header.dtype)
 

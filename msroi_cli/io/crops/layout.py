@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from msroi_cli.io.crops.schema import CHECKSUMS
+from msroi_cli.io.hdf5.links import opened
 
 ARRAYS = ("crops", "checksums", "stats", "moments", CHECKSUMS)
 BYTES_AT_ONCE = 1 << 20
@@ -33,7 +32,7 @@ class Layout:
     @classmethod
     def of(cls, path: Path, descriptor: int) -> Layout:
         """The layout of the open file `path`; raises OSError."""
-        with h5py.File(path, "r") as file:
+        with opened(path) as file:
             places = {
                 name: (file[name].id.get_offset() or 0, file[name].size * file[name].dtype.itemsize)
                 for name in ARRAYS

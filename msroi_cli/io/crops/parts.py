@@ -15,7 +15,7 @@ from msroi_cli.errors import InputError
 
 LISTED = 5
 NAME = re.compile(r"part-(\d{1,9})-of-(\d{1,9})\.h5", re.ASCII)
-UNFINISHED = re.compile(r"\.(part-\d{1,9}-of-\d{1,9}\.h5)\.(?:partial|spool|journal)", re.ASCII)
+UNFINISHED = re.compile(r"\.(part-\d{1,9}-of-\d{1,9}\.h5)\.(?:partial|spool|journal|lock|lock\.breaking)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

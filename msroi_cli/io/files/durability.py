@@ -6,9 +6,12 @@ Linux and POSIX, which say EINVAL for what cannot be synchronized, such as a fol
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +105,27 @@ def write_all(descriptor: int, content: Any, offset: int | None = None) -> None:
 def reserve_space(descriptor: int) -> None:
     """Reserves the whole length of a file with holes, so that a full disk fails now; raises OSError if it is full.
 
-    Does nothing where the system or the file system cannot reserve space.
+    Does nothing where the system or the file system cannot reserve space. The system call itself is used:
+    posix_fallocate writes to every block of a file where it is not supported.
     """
-    size = os.fstat(descriptor).st_size
-    if not size or not hasattr(os, "posix_fallocate"):
+    size, allocate = os.fstat(descriptor).st_size, _allocate()
+    if not size or allocate is None:
         return
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-    except OSError as error:
-        if error.errno not in UNSUPPORTED:
-            raise
+    while allocate(descriptor, 0, 0, size):
+        code = ctypes.get_errno()
+        if code == errno.EINTR:
+            continue
+        if code not in UNSUPPORTED:
+            raise OSError(code, os.strerror(code))
+        return
+
+
+@lru_cache(maxsize=1)
+def _allocate() -> Callable[[int, int, int, int], int] | None:
+    """The function fallocate of the C library, with 64-bit lengths; None where there is none."""
+    library = ctypes.CDLL(None, use_errno=True)
+    # Where there is no fallocate64, lengths have 64 bits already.
+    found = getattr(library, "fallocate64", None) or getattr(library, "fallocate", None)
+    if found is not None:
+        found.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    return found

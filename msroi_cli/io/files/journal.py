@@ -19,9 +19,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from msroi_cli.errors import LockedError, RunError, UsageError
+from msroi_cli.errors import UsageError
 from msroi_cli.io.files.atomic import failures_named
 from msroi_cli.io.files.durability import sync, write_all
+from msroi_cli.io.files.system import lock
 from msroi_cli.io.files.target import kind_of
 from msroi_cli.io.files.work import check, create, foreign, reopen
 
@@ -53,7 +54,7 @@ class Journal:
         self.target = target
         self.path = journal_path(target)
         with failures_named(target):
-            self._file = _open_locked(self.path, target)
+            self._file, self._lock = _open_locked(self.path, target)
             try:
                 self._begun = _begun(self._file, self.path)
                 content = os.pread(self._file, os.fstat(self._file).st_size, 0)
@@ -61,6 +62,7 @@ class Journal:
                 if 0 < length < len(content):
                     os.ftruncate(self._file, length)
             except BaseException:
+                lock.release(self._lock)
                 os.close(self._file)
                 raise
         self.version, self.identity, self.records = _job_and_records(entries)
@@ -138,6 +140,7 @@ class Journal:
         if not self._begun:
             with suppress(OSError):
                 self.path.unlink()
+        lock.release(self._lock)
         os.close(file)
 
 
@@ -164,8 +167,8 @@ def _line(entry: Mapping[str, Any]) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _open_locked(path: Path, target: Path) -> int:
-    """Opens or makes the journal of `target` and locks it."""
+def _open_locked(path: Path, target: Path) -> tuple[int, Path | None]:
+    """Opens or makes the journal of `target` and locks it; also the file that is the lock, if it is one."""
     while True:
         try:
             file = create(path)
@@ -175,10 +178,11 @@ def _open_locked(path: Path, target: Path) -> int:
             except FileNotFoundError:
                 continue
         try:
-            _lock(file, target)
+            held = lock.take(file, target)
             # The process that held it may have removed it when done: then the name is another file's, or nobody's.
             if _same_file(file, path):
-                return file
+                return file, held
+            lock.release(held)
         except BaseException:
             os.close(file)
             raise
@@ -228,17 +232,6 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return entry if isinstance(entry, dict) else None
-
-
-def _lock(file: int, target: Path) -> None:
-    try:
-        import fcntl
-    except ImportError as error:  # pragma: no cover
-        raise RunError(f"{target}: expected a system with POSIX file locks, got {os.name}") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise LockedError(f"{target}: locked by another msroi process") from None
 
 
 def _same_file(file: int, path: Path) -> bool:

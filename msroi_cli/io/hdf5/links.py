@@ -19,6 +19,7 @@ import h5py
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.files.access import Access, linked_path
+from msroi_cli.io.files.system.lock import NO_LOCKS
 from msroi_cli.io.hdf5.structure.heaps import check_heaps
 from msroi_cli.io.hdf5.structure.superblock import end_of
 
@@ -32,7 +33,7 @@ class InputFile:
     def __init__(self, path: Path, access: Access) -> None:
         self.path = path
         self.access = access
-        self.file = h5py.File(path, "r")
+        self.file = opened(path)
         self._linked: dict[Path, InputFile] = {}
         self._named: dict[str, InputFile] = {}
         self._heaps_are_sound = False
@@ -70,6 +71,16 @@ class InputFile:
         for file in self._linked.values():
             file.close()
         self.file.close()
+
+
+def opened(path: Path) -> h5py.File:
+    """Opens a file for reading, without a lock where the file system has none; raises what h5py raises."""
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        if error.errno not in NO_LOCKS or "lock" not in str(error):
+            raise
+    return h5py.File(path, "r", locking=False)
 
 
 class Found(NamedTuple):

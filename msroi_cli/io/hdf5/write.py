@@ -16,16 +16,21 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.files.work import reopen
 from msroi_cli.io.hdf5.latching import LatchingFile
 
+# The bytes of a page of memory, and of a block of most file systems, which can share whole blocks between files.
+ALIGNMENT = 4096
+
 
 @contextmanager
-def hdf5_file(path: Path) -> Iterator[h5py.File]:
+def hdf5_file(path: Path, aligned: int | None = None) -> Iterator[h5py.File]:
     """Yields the HDF5 file `path`, a file that is there and is emptied, to write to.
 
+    aligned: what has so many bytes or more begins at a multiple of ALIGNMENT.
     Raises the first OSError of a write, at the end if not before.
     """
     file = LatchingFile(reopen(path, os.O_TRUNC))
     try:
-        with h5py.File(file, "w") as written:
+        alignment = {} if aligned is None else {"alignment_threshold": aligned, "alignment_interval": ALIGNMENT}
+        with h5py.File(file, "w", **alignment) as written:
             yield written
         file.close(whole=True)
     except Exception as error:

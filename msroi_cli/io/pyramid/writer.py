@@ -27,6 +27,7 @@ from msroi_cli.io.files.target import check_suffix, check_target, kind_of
 from msroi_cli.io.files.work import create, remove, reopen
 from msroi_cli.io.hdf5.errors import guarded
 from msroi_cli.io.hdf5.latching import LatchingFile
+from msroi_cli.io.hdf5.links import opened
 from msroi_cli.io.hdf5.values import attribute
 from msroi_cli.io.hdf5.write import reserved_dataset, set_texts
 from msroi_cli.io.pyramid.geometry import Geometry
@@ -107,7 +108,7 @@ class PyramidWriter:
 
     def _ids_of_whole(self) -> list[str]:
         """The images of a whole file; raises UsageError if a writer with other arguments made it."""
-        with guarded(self.path), h5py.File(self.path, "r") as file:
+        with guarded(self.path), opened(self.path) as file:
             if attribute(file, "identity", self.path) == json.dumps(self._identity()):
                 return list(file)
         raise UsageError(

@@ -338,3 +338,13 @@ def test_crops_compressed_by_others_are_read(out):
         del file["crops"]
         file.create_dataset("crops", data=crops, chunks=True, compression="gzip")
     np.testing.assert_array_equal(open_crops(out)[:], crops)
+
+
+@pytest.mark.parametrize("options", [(), ("--reduce", "mean"), ("--output-size", "1"), ("--output-size", "56x3")])
+def test_crops_begin_at_a_multiple_of_4096(inputs, tmp_path, options):
+    extracted(tmp_path / "o.h5", *inputs, *SPREAD, *options)
+    with h5py.File(tmp_path / "o.h5") as file:
+        assert file["crops"].id.get_offset() % 4096 == 0
+    with open_crops(tmp_path / "o.h5") as crops:
+        values = crops[:].nbytes + sum(column.nbytes for column in crops.columns.values())
+    assert (tmp_path / "o.h5").stat().st_size < values + (64 << 10)

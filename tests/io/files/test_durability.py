@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -114,12 +116,31 @@ def test_folders_that_cannot_be_opened(calls, path, monkeypatch, code, allowed):
     ("code", "allowed"), [(errno.EOPNOTSUPP, True), (errno.EINVAL, True), (errno.ENOSPC, False), (errno.EIO, False)]
 )
 def test_space_is_reserved_where_the_file_system_can(descriptor, monkeypatch, code, allowed):
-    def refused(*_):
-        raise OSError(code, os.strerror(code))
+    answers = iter([errno.EINTR, code])
 
-    monkeypatch.setattr(durability.os, "posix_fallocate", refused, raising=False)
+    def refused(*_):
+        ctypes.set_errno(next(answers))
+        return -1
+
+    monkeypatch.setattr(durability, "_allocate", lambda: refused)
     if allowed:
         durability.reserve_space(descriptor)
     else:
         with pytest.raises(OSError, match=os.strerror(code)):
             durability.reserve_space(descriptor)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="fallocate is of Linux")
+def test_space_is_reserved(tmp_path):
+    with (tmp_path / "file").open("w+b") as file:
+        file.truncate(1 << 20)
+        durability.reserve_space(file.fileno())
+        status = os.fstat(file.fileno())
+        assert status.st_size == 1 << 20
+        can = durability._allocate()(file.fileno(), 0, 0, 1 << 20) == 0
+        assert not can or status.st_blocks * 512 >= 1 << 20
+
+
+def test_there_is_no_fallocate(descriptor, monkeypatch):
+    monkeypatch.setattr(durability, "_allocate", lambda: None)
+    durability.reserve_space(descriptor)

@@ -28,6 +28,7 @@ from msroi_cli.io.crops.folder.part_file import PartFile, identity_of
 from msroi_cli.io.crops.parts import Part
 from msroi_cli.io.crops.schema import CHECKSUMS, CHECKSUMS_DTYPE, COLUMNS, MOMENTS_DTYPE, STATS_DTYPE
 from msroi_cli.io.hdf5.errors import H5PY_ERRORS
+from msroi_cli.io.hdf5.links import opened
 
 # So many kinds of files of one size are known at a time, and files up to so many bytes beside their crops.
 MOST_KINDS, MOST_BYTES = 16, 8 << 20
@@ -127,7 +128,7 @@ def _kind(path: Path, found: PartFile, descriptor: int, size: int) -> Kind | Non
     crops = Place(found.first or 0, found.dtype, found.shape)
     content = _without(descriptor, size, crops)
     try:
-        with h5py.File(path, "r") as file:
+        with opened(path) as file:
             datasets = {name: _place(file, name, crops) for name in file if name != "crops"}
             texts = {name: _text_place(file.attrs[name], content) for name in TEXTS}
     except H5PY_ERRORS:
