@@ -98,6 +98,7 @@ def _hdf5_anew(path, anew, level):
 
 
 def _copied(old, new, name):
+    _check_that_a_member_is_found(old, name)
     if old[name].chunks is not None:
         _check_that_chunks_are_found(old[name])
     values = old[name][()]
@@ -109,6 +110,15 @@ def _copied(old, new, name):
 
 
 CONTRADICTS = "HDF5 contradicts itself"
+
+
+def _check_that_a_member_is_found(group, name):
+    """Where HDF5 lists a member and does not find it by its name, msroi goes by the list."""
+    if name.encode() in list(group.id):
+        try:
+            group.id.links.get_info(name.encode())
+        except (KeyError, RuntimeError) as error:
+            raise FindingError(f"{CONTRADICTS}: {error}") from error
 
 
 def _check_that_chunks_are_found(dataset):
@@ -166,11 +176,19 @@ WANTED = ("rois", "boxes", "image_ids", "image_index", "score", "scores", "categ
 
 def _all_copied(old, new):
     """What box files are read for: the arrays of a file, or those of its groups."""
-    for name in old.id:
+    for name in filter(_is_text, old.id):
         item = h5py.h5o.open(old.id, name)
         if isinstance(item, h5py.h5g.GroupID):
             _copied_arrays(h5py.Group(item), new.create_group(name))
     _copied_arrays(old, new)
+
+
+def _is_text(name):
+    """Whether a name is UTF-8: another is none of an image or an array."""
+    try:
+        return bool(name.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _copied_arrays(old, new):
