@@ -79,6 +79,15 @@ def test_makefile(folder):
         assert len(crops) == 134
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("snakemake") is None, reason="there is no snakemake")
+def test_snakemake(folder):
+    (folder / "Snakefile").write_text(block("N = 3\n"))
+    in_shell(folder, ["snakemake", "--cores", "2"])
+    with open_crops(folder / "snake.h5") as crops:
+        assert len(crops) == 134
+
+
 def installed(*packages):
     return all(importlib.util.find_spec(package) is not None for package in packages)
 
