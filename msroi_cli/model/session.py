@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ ERRORS = (
     *("RuntimeException", "EPFail", "EngineError", "ModelLoaded"),
 )
 
+NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 SPINNING = "session.intra_op.allow_spinning"
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 
@@ -145,6 +147,8 @@ def _source(path: Path) -> Source:
 
 
 def _runtime(path: Path) -> Any:
+    """ONNX Runtime, kept from writing a file of events below the user's folder; it asks when it is loaded."""
+    os.environ.setdefault(NO_TELEMETRY, "1")
     try:
         return importlib.import_module("onnxruntime")
     except ImportError as error:

@@ -198,6 +198,17 @@ def test_nothing_but_the_output_is_written(folder):
     assert set(folder.rglob("*")) - before == {folder / "fused.h5"}
 
 
+def test_nothing_is_written_below_the_users_folder(folder):
+    """Not by ONNX Runtime either."""
+    home = folder / "home"
+    home.mkdir()
+    inputs = (folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "photos", *OUTPUTS)
+    command = [sys.executable, "-m", "msroi_cli", "extract", *inputs, "-q", "-o", folder / "crops.h5"]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_"))}
+    subprocess.run([str(part) for part in command], env={**kept, "HOME": str(home)}, check=True)
+    assert list(home.rglob("*")) == []
+
+
 def test_workers_and_shards_give_the_same_crops(folder):
     one = fused(folder, *SPREAD)
     assert np.array_equal(fused(folder, *SPREAD, "--workers", "2", out="workers.h5")[:], one[:])
