@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.files.durability import is_there
 
 LISTED = 5
 NAME = re.compile(r"part-(\d{1,9})-of-(\d{1,9})\.h5", re.ASCII)
@@ -71,7 +72,12 @@ def part_paths(folder: Path) -> list[Path]:
         if not 1 <= index <= count:
             raise InputError(f"{folder / name}: expected a part from 1 to {count}, got {index}")
         by_index[index] = name
-    _check_complete(folder, names, by_index, next(iter(found.values()))[1])
+    count = next(iter(found.values()))[1]
+    for index in range(1, count + 1):
+        # Network file systems list names late.
+        if index not in by_index and is_there(folder / part_name(index, count)):
+            by_index[index] = part_name(index, count)
+    _check_complete(folder, names, by_index, count)
     return [folder / by_index[index] for index in sorted(by_index)]
 
 

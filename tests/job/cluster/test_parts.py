@@ -141,6 +141,14 @@ class TestFoldersThatAreRefused:
         (parts / "part-00003-of-00004.h5").rename(parts / ".part-00003-of-00004.h5.partial")
         self.refuse(parts, "missing part-00003-of-00004.h5 (interrupted)")
 
+    def test_not_yet_listed(self, parts, monkeypatch):
+        """A name that the folder does not list is opened: network file systems list names late."""
+        listed = list(parts.iterdir())
+        late = [path for path in listed if not path.name.startswith("part-00003")]
+        monkeypatch.setattr(type(parts), "iterdir", lambda path: iter(late))
+        with open_crops(parts) as crops:
+            assert (len(late), len(crops.paths)) == (3, 4)
+
     def test_doubled(self, parts):
         shutil.copy(parts / "part-00003-of-00004.h5", parts / "part-3-of-4.h5")
         self.refuse(parts, "expected each part once, got part-00003-of-00004.h5 and part-3-of-4.h5")
