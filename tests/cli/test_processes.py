@@ -126,6 +126,7 @@ def test_module_and_library_import_are_light():
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.sampled(2)
 def test_signal_while_it_waits_for_standard_input(tmp_path, inputs, number, code):
     child = process("extract", inputs[0], "-", "-o", tmp_path / "o.h5")
     child.stdin.write(b"[[0, 1")
@@ -205,6 +206,7 @@ main(sys.argv[1:])
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.sampled(2)
 def test_second_signal_ends_a_loop_in_c(tmp_path, inputs, number, code):
     """A damaged file can have a library loop for ever, where no handler in Python ever gets its turn."""
     if not NATIVE:

@@ -67,6 +67,7 @@ def outside(uses, allowed, cwd):
     return wrong
 
 
+@pytest.mark.slow
 def test_commands_open_what_was_named(tmp_path):
     good_folder, cwd, trace = tmp_path / "good", tmp_path / "cwd", tmp_path / "trace"
     for each in (good_folder, cwd, trace):

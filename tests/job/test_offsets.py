@@ -127,8 +127,11 @@ def test_sizes_that_contradict_the_box_file_are_found(tmp_path):
     boxes = coco([[10, 10, 50, 50]], ["1"])
     boxes["images"][0].update(width=250, height=160)
     boxes = write_json(tmp_path / "boxes.json", boxes)
-    result = run("validate", path, boxes, "--box-space", "original")
+    arguments = (path, boxes, "--box-space", "original", "--image-key", "id")
+    result = run("validate", *arguments)
     assert result.exit_code == 3
     assert "error: image sizes differ" in result.stdout
     assert "of 160 x 250, turned by its orientation" in result.stdout
-    assert run("extract", path, boxes, "--box-space", "original", "-o", tmp_path / "c.h5").exit_code == 3
+    refused = run("extract", *arguments, "-o", tmp_path / "c.h5")
+    assert refused.exit_code == 3
+    assert "of 160 x 250, turned by its orientation" in refused.stderr

@@ -99,6 +99,7 @@ def test_an_image_that_is_not_like_the_first(tmp_path, stored, case, storage):
 
 
 @pytest.mark.parametrize("case", ["scale factor", "level more"])
+@pytest.mark.sampled(3)
 def test_an_option_settles_it(tmp_path, stored, case):
     path = tmp_path / "p.h5"
     path.write_bytes(stored["contiguous"])

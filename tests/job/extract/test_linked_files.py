@@ -199,6 +199,7 @@ CHANGES = [touch, *(pytest.param(change, marks=SLOW) for change in (change_in_th
 
 @LAYOUT
 @pytest.mark.parametrize("change", CHANGES, ids=lambda make: make.__name__)
+@pytest.mark.sampled(3)
 def test_changed_files_are_not_resumed(tmp_path, boxes, monkeypatch, layout, change):
     pyramid, file, name = layout(tmp_path)
     cut_short(monkeypatch, pyramid, boxes, tmp_path / "o.h5")
@@ -211,6 +212,7 @@ def test_changed_files_are_not_resumed(tmp_path, boxes, monkeypatch, layout, cha
 
 
 @LAYOUT
+@pytest.mark.sampled(3)
 def test_unchanged_files_are_resumed(tmp_path, boxes, monkeypatch, layout):
     pyramid, _, _ = layout(tmp_path)
     good(pyramid, boxes, tmp_path / "whole.h5")

@@ -50,7 +50,7 @@ def cut_short(folder, job, monkeypatch, way="plain", after=2):
         commit = writer.commit
 
         def dies(self, records):
-            commit(self, records)
+            commit(self, records[: after - len(self.records)])
             if len(self.records) >= after:
                 raise Cut
 
@@ -255,6 +255,7 @@ def test_journal_cut_anywhere_is_good_for_what_it_still_says(tmp_path, job, monk
 
 @pytest.mark.parametrize("way", ["gzip", "lzf"])
 @pytest.mark.usefixtures("creation_date")
+@pytest.mark.sampled(2)
 def test_compressed_output_does_not_depend_on_the_order_of_batches(tmp_path, job, monkeypatch, way):
     options, writer = WAYS[way]
     assert extract(tmp_path, job, *options, name="whole.h5").exit_code == 0

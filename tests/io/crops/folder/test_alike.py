@@ -57,6 +57,7 @@ def test_a_changed_value_goes_by_way_of_hdf5(parts, name):
     same(changed, PartFile.opened(parts[1]))
 
 
+@pytest.mark.slow
 def test_every_byte_that_changes_gives_what_hdf5_gives(parts):
     """Or its error; nothing but values and texts is taken from a file that HDF5 has not opened."""
     rng = np.random.default_rng(0)
