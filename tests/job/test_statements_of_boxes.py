@@ -112,6 +112,9 @@ def test_ids_of_a_data_set_and_images_without_ids(tmp_path):
     refused(result, 3, "image '1': expected image_ids in .* got index 1 by its id and 0 by its place in the list")
     result = run("extract", pyramid, path, "-o", tmp_path / "o.h5", "--image-key", "id")
     assert result.exit_code == 0, result.stderr
+    document["images"] = [{"id": 1}, {"id": 2}]
+    write_json(path, document)
+    assert run("extract", pyramid, path, "-o", tmp_path / "p1.h5").exit_code == 0
     document["images"] = [{"id": 0}, {"id": 1}, {"id": 2}]
     write_json(path, document)
     assert run("extract", pyramid, path, "-o", tmp_path / "p2.h5").exit_code == 0

@@ -164,7 +164,9 @@ def _refuse_two_names(table: BoxTable, by_id: list[int], pyramid: Pyramid) -> No
 
 
 def _refuse_two_orders(table: BoxTable, by_id: list[int], pyramid: Pyramid) -> None:
-    """Raises InputError where ids of a data set would be indices, and its list of images has another order."""
+    """Raises InputError where ids of a data set would be indices, and its list of as many images has another order."""
+    if len(table.listed_ids) != len(pyramid.image_ids):
+        return
     places = {key: place for place, key in enumerate(table.listed_ids)}
     for name, image in zip(table.image_ids or (), by_id, strict=True):
         place = places.get(name, image)
