@@ -83,7 +83,13 @@ def run(folder: Path, pictures: int, boxes: int, repeat: int, threads: int) -> d
     write_boxes(folder / "fewer.json", dict(list(sizes.items())[: max(1, pictures // 4)]), boxes)
     before = set(folder.rglob("*"))
     model, shown = str(folder / "model.onnx"), str(folder / "pictures")
-    alone = [sys.executable, str(HERE / "model_alone.py"), model, shown, *map(str, (SHORTEST, LONGEST, threads))]
+    alone = [
+        sys.executable,
+        str(HERE / "peers" / "model_alone.py"),
+        model,
+        shown,
+        *map(str, (SHORTEST, LONGEST, threads)),
+    ]
     commands = {
         FUSED: fused(folder, "boxes.json"),
         ALONE: alone,

@@ -47,7 +47,7 @@ def run(folder: Path, images: int, repeat: int) -> dict[str, float]:
     write_boxes(boxes, images)
     commands = {
         MSROI: [sys.executable, "-m", "msroi_cli", "extract", str(pyramid), str(boxes), "-o", str(out), *OPTIONS],
-        LOOP: [sys.executable, str(HERE / "each_dataset.py"), str(pyramid)],
+        LOOP: [sys.executable, str(HERE / "peers" / "each_dataset.py"), str(pyramid)],
     }
     return medians(commands, repeat, lambda name: touch_memory(folder, images * CHANNELS * 49 * 4))
 

@@ -57,10 +57,10 @@ class Job:
         """The contestants; torchvision only where it is installed."""
         python, pyramid, boxes = sys.executable, str(self.pyramid), str(self.boxes)
         rows = str(self.workload.images * self.workload.boxes)
-        copy_only = str(HERE / "copy_only.py")
+        copy_only = str(HERE / "peers" / "copy_only.py")
         commands = {MSROI: [python, "-m", "msroi_cli", "extract", pyramid, boxes, "-o", str(self.out(MSROI)), *OPTIONS]}
         if has_torchvision():
-            commands[BY_HAND] = [python, str(HERE / "by_hand.py"), pyramid, boxes, str(self.out(BY_HAND))]
+            commands[BY_HAND] = [python, str(HERE / "peers" / "by_hand.py"), pyramid, boxes, str(self.out(BY_HAND))]
         commands[COPY] = [python, copy_only, pyramid, rows, str(self.out(COPY))]
         if self.gzip:
             commands.update((name, [python, copy_only, pyramid, "by", what]) for name, what in READS.items())

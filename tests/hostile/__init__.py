@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def every_case():
     """All cases, whatever module registers them."""
-    from tests.hostile import boxes, crops, npz, pictures, pyramids  # noqa: F401 they register their cases
-    from tests.hostile.case import CASES
+    from tests.hostile.corpus import boxes, crops, npz, pictures, pyramids  # noqa: F401 they register their cases
+    from tests.hostile.corpus.case import CASES
 
     return CASES

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.hostile.case import cases
+from tests.hostile.corpus.case import cases
 
 
 def content(data, name="picture.png"):

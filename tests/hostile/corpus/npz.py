@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.builders import batch_maps, write_npz
-from tests.hostile.case import cases
+from tests.hostile.corpus.case import cases
 
 READ = ("extract", "verify --against")
 BIG = "9" * 5000

@@ -18,8 +18,8 @@ from tests.builders import (
     write_json,
     write_per_image,
 )
-from tests.hostile.case import case, cases
-from tests.hostile.damage import bytes_replaced, chunk_record_edited, chunks_written
+from tests.hostile.corpus.case import case, cases
+from tests.hostile.corpus.damage import bytes_replaced, chunk_record_edited, chunks_written
 
 NAN, INF = float("nan"), float("inf")
 READ = ("extract", "verify --against")

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from tests.builders import random_rows, write_json
-from tests.hostile.case import case, cases
+from tests.hostile.corpus.case import case, cases
 
 NAN = float("nan")
 BIG = "9" * 5000

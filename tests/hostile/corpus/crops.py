@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 
 from tests.builders import IDS, coco, extracted, random_boxes, write_batched, write_json
-from tests.hostile.case import cases
-from tests.hostile.damage import bytes_replaced, chunks_written
+from tests.hostile.corpus.case import cases
+from tests.hostile.corpus.damage import bytes_replaced, chunks_written
 
 NAN = float("nan")
 BIG = "9" * 5000

@@ -13,7 +13,7 @@ from msroi_cli.core.spec import PRESETS
 
 pytestmark = pytest.mark.usefixtures("backend")
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 
 
 @lru_cache

@@ -1,0 +1,1 @@
+"""Scripts to measure against, each run as a process."""
