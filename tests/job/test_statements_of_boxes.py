@@ -6,7 +6,17 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.builders import IDS, coco, random_boxes, refused, run, write_batched, write_json, write_npz
+from tests.builders import (
+    IDS,
+    coco,
+    random_boxes,
+    refused,
+    run,
+    write_batched,
+    write_json,
+    write_npz,
+    write_per_image,
+)
 from tests.job.test_statements import BOX, edited, of_ids
 
 
@@ -33,7 +43,9 @@ def test_images_beside_rois(tmp_path, form):
     for ids in (["b", "a", "c"], ["a", "b", "c", "a"], ["a", "b", "c", "d"], ["a"]):
         boxes = rois(tmp_path, form, image_ids=np.array(ids))
         refused(
-            run("extract", pyramid, boxes, *out), 3, "image_ids beside rois: expected the ids of .* a, b, c, or one a"
+            run("extract", pyramid, boxes, *out),
+            3,
+            "image_ids beside indices: expected the ids of .* a, b, c, or one a",
         )
         result = run("extract", pyramid, boxes, *out, "--image-key", "index")
         assert result.exit_code == 0, result.stderr
@@ -118,3 +130,31 @@ def test_ids_of_a_data_set_and_images_without_ids(tmp_path):
     document["images"] = [{"id": 0}, {"id": 1}, {"id": 2}]
     write_json(path, document)
     assert run("extract", pyramid, path, "-o", tmp_path / "p2.h5").exit_code == 0
+
+
+def test_an_index_beside_the_ids_of_boxes(tmp_path):
+    """The ids are those of the boxes, as they repeat: the index is the pyramid's, also where it agrees with them."""
+    pyramid = write_batched(tmp_path / "p.h5", ids=TEXTS)
+    boxes = tmp_path / "boxes.h5"
+    for ids, index, code in ((["b", "a", "a"], [0, 1, 1], 3), (["a", "b", "b"], [0, 1, 1], 0)):
+        with h5py.File(boxes, "w") as file:
+            file["boxes"] = np.array([BOX] * 3, float)
+            file["image_index"] = np.array(index)
+            file["image_ids"] = ids
+        result = run("extract", pyramid, boxes, "-o", tmp_path / "o.h5")
+        assert result.exit_code == code, result.stderr
+        assert code == 0 or "image_ids beside indices: expected the ids" in result.stderr
+    with h5py.File(tmp_path / "o.h5") as file:
+        assert file["image_index"][()].tolist() == [0, 1, 1]
+
+
+def test_numbers_count_members_that_are_no_images(tmp_path):
+    pyramid = write_per_image(tmp_path / "p.h5")
+    with h5py.File(pyramid, "a") as file:
+        file.create_group("0")["n"] = [1, 2]
+    boxes = write_json(tmp_path / "boxes.json", [[image, *BOX] for image in (1, 3)])
+    command = ("extract", pyramid, boxes, "-o", tmp_path / "o.h5", "--image-key")
+    refused(run(*command, "index"), 3, "/0/p2: expected a dataset")
+    assert not (tmp_path / "o.h5").exists()
+    write_json(boxes, {key: [BOX] for key in sorted(IDS, key=int)[:2]})
+    assert run(*command, "id").exit_code == 0

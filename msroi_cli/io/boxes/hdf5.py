@@ -82,6 +82,9 @@ def _flat(root: InputGroup, location: Location, known: list[str]) -> BoxTable:
             raise InputError(f"{where}: expected indices from 0 to {len(ids) - 1} into image_ids, got others")
         if ids is not None:
             _refuse_two_readings(root, where, index, ids)
+            if len(set(ids)) < len(ids) == len(index) and attribute(root, "format", where) is None:
+                # Ids of the boxes, and not a list of images that the index could point into: it is the pyramid's.
+                return BoxTable("HDF5 boxes", boxes, index, stated_ids=ids, stated_each=True, columns=columns)
         return BoxTable("HDF5 boxes", boxes, index, image_ids=ids, columns=columns)
     if ids is None or len(ids) != len(boxes):
         actual = "none" if ids is None else f"image_ids of length {len(ids)}"

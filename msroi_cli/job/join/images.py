@@ -62,6 +62,8 @@ def _of_numbers(table: BoxTable, pyramid: Pyramid, image_key: str | None) -> Num
     if image_key is None:
         _refuse_two_numbers(table, valid, pyramid)
         _refuse_other_ids(table, valid, pyramid)
+    if pyramid.layout == "per image" and not pyramid.sequential:
+        _check_those_before(table.image[valid], pyramid)
     return np.where(valid, table.image, UNKNOWN)
 
 
@@ -72,6 +74,12 @@ def _by_value(numbers: Numbers, pyramid: Pyramid) -> Numbers:
     used, position = np.unique(numbers, return_inverse=True)
     found = [known.get(str(number), values.get(number, UNKNOWN)) for number in used.tolist()]
     return np.array([*found, UNKNOWN], dtype=np.int64)[:-1][position]
+
+
+def _check_those_before(used: Numbers, pyramid: Pyramid) -> None:
+    """Raises InputError for what has a number below one that is used and is no image: the numbers count it."""
+    for image in sorted(set(range(int(used.max(initial=0)))) - set(used.tolist())):
+        pyramid.source(image, 0)
 
 
 def _refuse_two_numbers(table: BoxTable, valid: NDArray[np.bool_], pyramid: Pyramid) -> None:
@@ -104,7 +112,7 @@ def _refuse_other_ids(table: BoxTable, valid: NDArray[np.bool_], pyramid: Pyrami
     if of_boxes and (of_images or (table.stated_each and len(set(stated)) < len(stated))):
         return
     raise InputError(
-        f"image_ids beside rois: expected the ids of {pyramid.location} in its order, {', '.join(ids[:LISTED])}, or "
+        f"image_ids beside indices: expected the ids of {pyramid.location} in its order, {', '.join(ids[:LISTED])}, or "
         f"one a box, got {', '.join(stated[:LISTED])} (--image-key index takes the first column as indices)"
     )
 

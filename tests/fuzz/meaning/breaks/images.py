@@ -7,7 +7,7 @@ import random
 import numpy as np
 
 from tests.fuzz.meaning.breaks.edits import in_arrays
-from tests.fuzz.meaning.breaks.registry import breaks, late
+from tests.fuzz.meaning.breaks.registry import FILTERS, breaks, late
 from tests.fuzz.meaning.job import BESIDE, OWN_STATEMENTS, Job
 
 
@@ -51,7 +51,7 @@ def channels_of_an_image(job: Job, rng: random.Random) -> list[Job] | None:
 
 @breaks("dtype of one image")
 def dtype_of_an_image(job: Job, rng: random.Random) -> list[Job] | None:
-    if job.pyramid.layout not in OWN_STATEMENTS or len(job.pyramid.images) < 2:
+    if job.pyramid.layout not in OWN_STATEMENTS or len(job.used()) < 2 or FILTERS & job.options.keys():
         return None
     image = late(job, rng)
     for name, values in image.maps.items():

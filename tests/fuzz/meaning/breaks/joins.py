@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.fuzz.meaning.breaks.boxes import BOXES, ROIS, TABLES
 from tests.fuzz.meaning.breaks.edits import in_box_arrays, in_box_json, in_box_table
-from tests.fuzz.meaning.breaks.registry import breaks
+from tests.fuzz.meaning.breaks.registry import FILTERS, breaks
 from tests.fuzz.meaning.job import BESIDE, Job
 from tests.fuzz.meaning.jobs import in_order, key_of
 from tests.fuzz.meaning.join.crops import corners
@@ -146,7 +146,7 @@ def unknown_images(job: Job, rng: random.Random) -> list[Job] | None:
     boxes, row = job.boxes, rng.choice(job.boxes.rows)
     if FORMATS[boxes.format].grouped and boxes.key == "index":
         return None
-    if "--images" in job.options:
+    if FILTERS & job.options.keys():
         return None
     unknown = rng.choice((len(job.pyramid.images), 99)) if boxes.key == "index" else rng.choice(("nobody", "1234"))
     row.key = unknown

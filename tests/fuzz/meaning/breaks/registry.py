@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from tests.fuzz.meaning.job import Image, Job
 
+FILTERS = {"--images", "--min-score", "--categories", "--top", "--min-size"}
+"""Options that may leave the broken row out, or all images but the broken one."""
+
 # Changes a copy of a valid job. Returns the jobs that its files may also be read as, besides the valid one; without any
 # the broken job itself is that other reading. None where the break has nothing to act on.
 Make = Callable[[Job, random.Random], "list[Job] | None"]
