@@ -40,10 +40,12 @@ def outputs(ctx: click.Context, param: click.Parameter, text: str | None) -> dic
 
 def resize(ctx: click.Context, param: click.Parameter, text: str | None) -> Resize | None:
     """`shortest=800,longest=1333`, `640x480`, `letterbox=640`: see `model.resize.parse_resize`."""
+    if text is None:
+        return None
     from msroi_cli.model.resize import parse_resize
 
     try:
-        return None if text is None else parse_resize(text)
+        return parse_resize(text)
     except ArgumentError as error:
         raise click.BadParameter(str(error)) from None
 

@@ -8,14 +8,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msroi_cli.errors import ArgumentError
 from msroi_cli.io.boxes.open import BoxFileOptions
 from msroi_cli.io.pyramid.levels import LevelChoice
-from msroi_cli.io.stream.protocol import Pyramid
 from msroi_cli.job.shards import Shard
-from msroi_cli.model.options import ModelOptions
+
+if TYPE_CHECKING:
+    from msroi_cli.io.stream.protocol import Pyramid
+    from msroi_cli.model.options import ModelOptions
 
 # An attribute of HDF5 holds 64 KiB.
 RECORDED_IMAGES = 100

@@ -20,7 +20,6 @@ from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.npy import npy_header
 from msroi_cli.io.numbers import as_float64
 
-NPY_SIGNATURE, NPZ_SIGNATURE = b"\x93NUMPY", b"PK\x03\x04"
 EXPECTED = "expected rois (K, 5), or boxes (K, 4) with image_ids or image_index"
 READ = ("rois", "boxes", "image_ids", "image_id", "image_index", *chain.from_iterable(one.names for one in BOX_COLUMNS))
 """The arrays of an NPZ file that are read."""

@@ -9,6 +9,9 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.files.location import HDF5_SIGNATURE, Location
 
 GZIP_SIGNATURE = b"\x1f\x8b"
+NPY_SIGNATURE = b"\x93NUMPY"
+NPZ_SIGNATURE = b"PK\x03\x04"
+PARQUET_SIGNATURE = b"PAR1"
 
 
 def is_stream(location: Location) -> bool:
@@ -40,6 +43,6 @@ def unpacked(name: str, content: bytes) -> bytes:
 
 def refuse_binary(name: str, content: bytes) -> None:
     """Raises InputError for formats that are read from files only."""
-    for signature, kind in ((HDF5_SIGNATURE, "HDF5"), (b"PAR1", "Parquet")):
+    for signature, kind in ((HDF5_SIGNATURE, "HDF5"), (PARQUET_SIGNATURE, "Parquet")):
         if content.startswith(signature):
             raise InputError(f"{name}: expected text, NPY or NPZ from a pipe, got {kind}; name the file instead")

@@ -1,23 +1,24 @@
-"""Opens a box file of any format; the only module that knows all of them."""
+"""Opens a box file of any format; the only module that knows all of them. It imports those that are read."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from msroi_cli.errors import InputError, UsageError
-from msroi_cli.io.boxes.arrays import NPY_SIGNATURE, NPZ_SIGNATURE, parse_npy, parse_npz
-from msroi_cli.io.boxes.coco import with_images
-from msroi_cli.io.boxes.content import is_stream, read_content, refuse_binary, unpacked
-from msroi_cli.io.boxes.json_file import parse_boxes
+from msroi_cli.io.boxes.content import (
+    NPY_SIGNATURE,
+    NPZ_SIGNATURE,
+    PARQUET_SIGNATURE,
+    is_stream,
+    read_content,
+    refuse_binary,
+    unpacked,
+)
 from msroi_cli.io.boxes.table import BoxTable
-from msroi_cli.io.boxes.tabular.csv_file import parse_csv
-from msroi_cli.io.boxes.tabular.parquet import SIGNATURE as PARQUET_SIGNATURE
-from msroi_cli.io.boxes.tabular.parquet import read_parquet
-from msroi_cli.io.boxes.yolo import label_files, read_yolo_folder
 from msroi_cli.io.files.location import Location, Source
 from msroi_cli.io.files.refusal import refusing
 
@@ -52,6 +53,8 @@ def read_boxes(text: str, options: BoxFileOptions | None = None) -> tuple[BoxTab
         raise UsageError(f"--columns: expected with CSV, TSV or Parquet, got {table.kind} in {text}")
     if options.coco_images is None:
         return table, source
+    from msroi_cli.io.boxes.coco import with_images
+
     content = unpacked(options.coco_images, read_content(Location(Location.parse(options.coco_images).path)))
     return with_images(table, options.coco_images, content), source
 
@@ -59,6 +62,8 @@ def read_boxes(text: str, options: BoxFileOptions | None = None) -> tuple[BoxTab
 def _read(text: str, options: BoxFileOptions) -> tuple[BoxTable, Source]:
     location = Location.parse(text)
     if location.path.is_dir():
+        from msroi_cli.io.boxes.yolo import read_yolo_folder
+
         table, content = read_yolo_folder(location.path)
         return table, Source.of_bytes(location.path.name, content)
     if not is_stream(location):
@@ -69,6 +74,8 @@ def _read(text: str, options: BoxFileOptions) -> tuple[BoxTable, Source]:
         if location.group != "/":
             raise InputError(f"{location}: expected an HDF5 file, which has groups, got another file")
         if location.content(4) == PARQUET_SIGNATURE:
+            from msroi_cli.io.boxes.tabular.parquet import read_parquet
+
             return read_parquet(location.path, options.columns), Source.of_file(location.path)
     content = read_content(location)
     name = "-" if text == "-" else location.path.name
@@ -79,6 +86,8 @@ def box_files(text: str) -> list[Path]:
     """The files that hold the boxes; none for what can be read only once."""
     location = Location.parse(text)
     if location.path.is_dir():
+        from msroi_cli.io.boxes.yolo import label_files
+
         return label_files(location.path)
     return [location.path] if location.path.is_file() else []
 
@@ -88,12 +97,16 @@ def parse(name: str, content: bytes, options: BoxFileOptions | None = None) -> B
     options = options or BoxFileOptions()
     content = unpacked(name, content)
     refuse_binary(name, content)
-    binary: dict[bytes, Callable[[str, bytes], BoxTable]] = {NPY_SIGNATURE: parse_npy, NPZ_SIGNATURE: parse_npz}
-    for signature, read in binary.items():
-        if content.startswith(signature):
-            return read(name, content)
+    if content.startswith((NPY_SIGNATURE, NPZ_SIGNATURE)):
+        from msroi_cli.io.boxes.arrays import parse_npy, parse_npz
+
+        return (parse_npy if content.startswith(NPY_SIGNATURE) else parse_npz)(name, content)
     if is_json(content) or not content.strip():
+        from msroi_cli.io.boxes.json_file import parse_boxes
+
         return parse_boxes(name, content)
+    from msroi_cli.io.boxes.tabular.csv_file import parse_csv
+
     table = parse_csv(name, content, options.columns)
     if table is None:
         raise InputError(f"{name}: expected {READ}; got a file that begins {_start(content)}")

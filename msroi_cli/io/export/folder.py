@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,7 +30,7 @@ def whole_folder(path: Path, overwrite: bool) -> Iterator[Path]:
     """
     old = check_folder(path, overwrite)
     target = resolved(path)
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    partial = target.with_name(f".{target.name}.{os.urandom(4).hex()}.partial")
     made = False
     try:
         with failures_named(path):

@@ -65,6 +65,16 @@ class Location:
             raise unreadable(self.path, error) from error
         return False
 
+    def is_safetensors(self) -> bool:
+        """Whether the file begins as safetensors: the length of a header that fits in, and JSON behind it."""
+        try:
+            with self.path.open("rb") as file:
+                start = file.read(9)
+                size = file.seek(0, 2)
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        return len(start) == 9 and start[8:] == b"{" and 2 <= int.from_bytes(start[:8], "little") <= size - 8
+
     def content(self, limit: int = -1) -> bytes:
         """The bytes of the file, the first `limit` of them; raises InputError if it cannot be read."""
         try:

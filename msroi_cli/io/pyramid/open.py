@@ -1,4 +1,4 @@
-"""Opens a pyramid of any format; the only module that knows all of them."""
+"""Opens a pyramid of any format; the only module that knows all of them. It imports the one that is read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from msroi_cli.io.files.location import Location
 from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
-from msroi_cli.io.pyramid.many.joined import JoinedPyramid
 from msroi_cli.io.pyramid.many.paths import SUFFIXES, member_locations
 
 
@@ -27,6 +26,7 @@ def open_pyramid(text: str, choice: LevelChoice | None = None) -> Pyramid:
     members = member_locations(text)
     if members is not None and (len(members) > 1 or str(members[0].path) != text):
         from msroi_cli.io.pyramid.hdf5.quick import QuickLocator
+        from msroi_cli.io.pyramid.many.joined import JoinedPyramid
 
         return JoinedPyramid(Location(Path(text)), members, choice, open_one, QuickLocator.like)
     location = Location.parse(text)
@@ -59,24 +59,51 @@ def _refuse_files_beside(location: Location, pyramid: Pyramid) -> None:
 
 def open_one(location: Location, choice: LevelChoice) -> Pyramid:
     """Opens the pyramid that one file or one folder of `.npy` files is; raises InputError or UsageError."""
-    from msroi_cli.io.pyramid.arrays.json_file import JsonPyramid
-    from msroi_cli.io.pyramid.arrays.npy_folder import open_npy_folder
-    from msroi_cli.io.pyramid.arrays.npz import NpzPyramid
-    from msroi_cli.io.pyramid.arrays.safetensors import is_safetensors, open_safetensors
-    from msroi_cli.io.pyramid.hdf5.open import open_hdf5_pyramid
-
     if location.path.is_dir():
-        return open_npy_folder(location, choice)
-    kind = "safetensors" if is_safetensors(location.path) else location.kind()
+        return OPENERS["folder"](location, choice)
+    kind = "safetensors" if location.is_safetensors() else location.kind()
     if kind != "HDF5" and location.group != "/":
         raise InputError(f"{location}: expected an HDF5 file, which has groups, got {kind}")
     if kind != "HDF5" and choice.group is not None:
         raise UsageError(f"--group: expected with an HDF5 file, which has groups, got {kind} in {location}")
-    openers: dict[str, Callable[[Location, LevelChoice], Pyramid]] = {
-        "HDF5": open_hdf5_pyramid,
-        "NPZ": NpzPyramid,
-        "JSON": JsonPyramid,
-        "safetensors": open_safetensors,
-    }
     with refusing(location):
-        return openers[kind](location, choice)
+        return OPENERS[kind](location, choice)
+
+
+def _open_hdf5(location: Location, choice: LevelChoice) -> Pyramid:
+    from msroi_cli.io.pyramid.hdf5.open import open_hdf5_pyramid
+
+    return open_hdf5_pyramid(location, choice)
+
+
+def _open_npz(location: Location, choice: LevelChoice) -> Pyramid:
+    from msroi_cli.io.pyramid.arrays.npz import NpzPyramid
+
+    return NpzPyramid(location, choice)
+
+
+def _open_json(location: Location, choice: LevelChoice) -> Pyramid:
+    from msroi_cli.io.pyramid.arrays.json_file import JsonPyramid
+
+    return JsonPyramid(location, choice)
+
+
+def _open_safetensors(location: Location, choice: LevelChoice) -> Pyramid:
+    from msroi_cli.io.pyramid.arrays.safetensors import open_safetensors
+
+    return open_safetensors(location, choice)
+
+
+def _open_folder(location: Location, choice: LevelChoice) -> Pyramid:
+    from msroi_cli.io.pyramid.arrays.npy_folder import open_npy_folder
+
+    return open_npy_folder(location, choice)
+
+
+OPENERS: dict[str, Callable[[Location, LevelChoice], Pyramid]] = {
+    "HDF5": _open_hdf5,
+    "NPZ": _open_npz,
+    "JSON": _open_json,
+    "safetensors": _open_safetensors,
+    "folder": _open_folder,
+}

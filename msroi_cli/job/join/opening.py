@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from msroi_cli.core.backends.environment import default_threads
 from msroi_cli.errors import UsageError
 from msroi_cli.io.pyramid.base import Pyramid as OpenPyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
-from msroi_cli.io.stream.protocol import Pyramid
-from msroi_cli.io.stream.streamed import StreamedPyramid
 from msroi_cli.job.join.assignment import CANONICAL
-from msroi_cli.model.opened import Means, open_model
-from msroi_cli.model.options import ModelOptions
+
+if TYPE_CHECKING:
+    from msroi_cli.io.stream.protocol import Pyramid
+    from msroi_cli.model.options import ModelOptions
 
 # Of a job's memory, for pictures that wait for the model: the maps ahead of the pooling have half.
 PICTURES_SHARE = 8
@@ -53,14 +54,22 @@ def opened(request: PyramidRequest) -> OpenPyramid:
             raise UsageError("pictures: expected with the file of a model, got them with an object")
         if request.levels != LevelChoice():
             raise UsageError("levels, strides, scales, group: expected for files, got them for an object")
-        return StreamedPyramid(request.pyramid, request.choice.mixed)
+        return _streamed(request.pyramid, request.choice.mixed)
     if request.model is None:
         if request.of_model:
             raise UsageError(f"{request.pyramid}: expected --pictures PICTURES with a model, got none")
         return open_pyramid(request.pyramid, request.choice)
+    from msroi_cli.model.opened import Means, open_model
+
     means = Means(request.threads or default_threads(), request.memory // PICTURES_SHARE)
     model = open_model(request.pyramid, request.model, means, strides_alone(request.levels))
-    return StreamedPyramid(model, request.choice.mixed)
+    return _streamed(model, request.choice.mixed)
+
+
+def _streamed(pyramid: Pyramid, mixed: bool) -> OpenPyramid:
+    from msroi_cli.io.stream.streamed import StreamedPyramid
+
+    return StreamedPyramid(pyramid, mixed)
 
 
 def strides_alone(choice: LevelChoice) -> Sequence[tuple[float, float]] | None:

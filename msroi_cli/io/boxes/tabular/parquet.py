@@ -15,8 +15,6 @@ from msroi_cli.io.boxes.tabular.columns import TableColumns, find_columns
 from msroi_cli.io.boxes.tabular.table import CodedTexts, TableContent, box_table
 from msroi_cli.io.numbers import as_float64
 
-SIGNATURE = b"PAR1"
-
 
 def read_parquet(path: Path, given: Mapping[str, str] | None = None) -> BoxTable:
     """The boxes of a Parquet file: columns as in CSV, or `box`, lists of x1 y1 x2 y2.

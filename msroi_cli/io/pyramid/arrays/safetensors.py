@@ -37,17 +37,6 @@ DTYPES = {
 LONGEST_HEADER = 100_000_000  # as the format's own library has it
 
 
-def is_safetensors(path: Path) -> bool:
-    """Whether a file begins as safetensors: the length of a header that fits in, and JSON behind it."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(9)
-            size = file.seek(0, 2)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    return len(start) == 9 and start[8:] == b"{" and 2 <= int.from_bytes(start[:8], "little") <= size - 8
-
-
 def open_safetensors(location: Location, choice: LevelChoice) -> StoredArrays:
     """Opens tensors (N, C, H, W), or (C, H, W) of one image.
 
