@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -14,8 +13,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.export.folder import INDEX, whole_folder
-from msroi_cli.io.export.model import FORMAT, FORMAT_VERSION, Export, ExportedImage, image_size, safe_names
+from msroi_cli.io.export.files import write_archives
+from msroi_cli.io.export.model import FORMAT, FORMAT_VERSION, Export, ExportedImage, image_size
 from msroi_cli.io.files.atomic import failures_named, whole_file, write_whole
 from msroi_cli.io.hdf5.write import fixed_texts, hdf5_file, set_texts
 
@@ -29,13 +28,7 @@ def write_bua(path: Path, export: Export, overwrite: bool) -> None:
     Source: `save_roi_features` of bottom-up-attention.pytorch. `info` is an object, as there: NumPy reads it with
     allow_pickle. Names of files as in `npz`.
     """
-    names = [f"{name}.npz" for name in safe_names(export.image_ids)]
-    with whole_folder(path, overwrite) as partial, failures_named(path):
-        for name, image in zip(names, export.images, strict=True):
-            _write_archive(partial / name, image, export)
-        files = [{"image_id": text, "file": name} for text, name in zip(export.image_ids, names, strict=True)]
-        index = {"format": FORMAT, "format_version": FORMAT_VERSION, "attributes": dict(export.attributes)}
-        (partial / INDEX).write_text(json.dumps({**index, "files": files}, indent=1), encoding="utf-8")
+    write_archives(path, export, overwrite, _write_archive)
 
 
 def _write_archive(path: Path, image: ExportedImage, export: Export) -> None:

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,17 @@ def write_npz(path: Path, export: Export, overwrite: bool) -> None:
 
     The names of the files are the ids made safe; `index.json` says which is whose.
     """
+    write_archives(path, export, overwrite, _write_archive)
+
+
+def write_archives(
+    path: Path, export: Export, overwrite: bool, write_one: Callable[[Path, ExportedImage, Export], None]
+) -> None:
+    """A folder with an `.npz` file for each image, written by `write_one`, and `index.json`."""
     names = [f"{name}.npz" for name in safe_names(export.image_ids)]
     with whole_folder(path, overwrite) as partial, failures_named(path):
         for name, image in zip(names, export.images, strict=True):
-            _write_archive(partial / name, image, export)
+            write_one(partial / name, image, export)
         files = [{"image_id": text, "file": name} for text, name in zip(export.image_ids, names, strict=True)]
         index = {"format": FORMAT, "format_version": FORMAT_VERSION, "attributes": dict(export.attributes)}
         (partial / INDEX).write_text(json.dumps({**index, "files": files}, indent=1), encoding="utf-8")
