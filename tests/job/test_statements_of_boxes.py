@@ -154,7 +154,7 @@ def test_numbers_count_members_that_are_no_images(tmp_path):
         file.create_group("0")["n"] = [1, 2]
     boxes = write_json(tmp_path / "boxes.json", [[image, *BOX] for image in (1, 3)])
     command = ("extract", pyramid, boxes, "-o", tmp_path / "o.h5", "--image-key")
-    refused(run(*command, "index"), 3, "/0/p2: expected a dataset")
+    refused(run(*command, "index"), 3, "/0: expected an image, as the boxes count it as number 0, got none")
     assert not (tmp_path / "o.h5").exists()
     write_json(boxes, {key: [BOX] for key in sorted(IDS, key=int)[:2]})
     assert run(*command, "id").exit_code == 0

@@ -110,6 +110,10 @@ class Pyramid(ABC):
         """Checks everything about an image but its values; raises InputError."""
         self.shapes(image)
 
+    def is_image(self, image: int) -> bool:
+        """Whether what has an image's number and name is one; asks far less than `check` does."""
+        return True
+
     def files(self) -> list[Path]:
         """The files that hold the features."""
         return [self.location.path]

@@ -62,8 +62,7 @@ def _of_numbers(table: BoxTable, pyramid: Pyramid, image_key: str | None) -> Num
     if image_key is None:
         _refuse_two_numbers(table, valid, pyramid)
         _refuse_other_ids(table, valid, pyramid)
-    if pyramid.layout == "per image" and not pyramid.sequential:
-        _check_those_before(table.image[valid], pyramid)
+    _check_those_before(table.image[valid], pyramid)
     return np.where(valid, table.image, UNKNOWN)
 
 
@@ -78,8 +77,16 @@ def _by_value(numbers: Numbers, pyramid: Pyramid) -> Numbers:
 
 def _check_those_before(used: Numbers, pyramid: Pyramid) -> None:
     """Raises InputError for what has a number below one that is used and is no image: the numbers count it."""
-    for image in sorted(set(range(int(used.max(initial=0)))) - set(used.tolist())):
-        pyramid.source(image, 0)
+    found = set(used.tolist())
+    if all(pyramid.image_ids[number] == str(number) for number in found):
+        return
+    for number in range(max(found)):
+        if number not in found and not pyramid.is_image(number):
+            levels = ", ".join(level.name for level in pyramid.levels)
+            raise InputError(
+                f"{pyramid.location.at(pyramid.image_ids[number])}: expected an image, as the boxes count it as number "
+                f"{number}, got none of the levels {levels} (--image-key id takes the numbers as ids)"
+            )
 
 
 def _refuse_two_numbers(table: BoxTable, valid: NDArray[np.bool_], pyramid: Pyramid) -> None:

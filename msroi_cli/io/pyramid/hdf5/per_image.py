@@ -135,6 +135,12 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         """Checks everything about an image but its values against the sample image."""
         self._checked([image])
 
+    def is_image(self, image: int) -> bool:
+        """Whether there is a group with one of the levels."""
+        path = self._path(image)
+        group = member(self.root, path, self.location.at(path))
+        return isinstance(group, InputGroup) and any(level.name in group for level in self.levels)
+
     def _checked(self, images: Sequence[int]) -> dict[int, list[MapSource]]:
         """The maps of all levels of images; raises InputError unless they are like the sample image."""
         with self._opening:
