@@ -43,9 +43,7 @@ class Report:
         self.repeat = repeat
         self.threads = threads or default_threads()
         self.absent = absent()
-        self.version = __version__
-        self.backend = " ".join(filter(None, (backend_name(), isa_name())))
-        self.processor = _processor()
+        self.environment = environment()
         self._workloads = workloads
         self._results: list[measure.Result] = []
 
@@ -76,16 +74,23 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "msroi": self.version,
-            "backend": self.backend,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-            "processor": self.processor,
+            **self.environment,
             "threads": self.threads,
             "repeat": self.repeat,
             "absent": self.absent,
             "workloads": [result.as_dict() for result in self._results],
         }
+
+
+def environment() -> dict[str, str]:
+    """What a result depends on beside the workload, for JSON."""
+    return {
+        "msroi": __version__,
+        "backend": " ".join(filter(None, (backend_name(), isa_name()))),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "processor": _processor(),
+    }
 
 
 def _processor() -> str:

@@ -115,11 +115,18 @@ def test_cases_are_what_they_say(name):
     assert case.moved == sum(f.nbytes for f in case.features) + int(np.prod(case.shape)) * case.features[0].itemsize
 
 
-def test_every_option_is_used_here():
+def test_every_option_is_used_in_this_folder():
     assert run("bench", "--quick", "--workload", "1-channel", "--repeat", "2").exit_code == 0
     assert run("bench", "--repeat", "0").exit_code == 2
     assert {name for option in bench.params for name in option.opts} == {
         "--workload",
+        "--jobs",
+        "--images",
+        "--boxes",
+        "--small-images",
+        "--gzip",
+        "--cold",
+        "--folder",
         "--repeat",
         "--threads",
         "--quick",

@@ -1,0 +1,1 @@
+"""Whole jobs from start to end, timed beside what they cannot do without."""
