@@ -161,7 +161,7 @@ def level_table(summary: Summary, width: int | None = None) -> str:
         for name, stride, level in zip(summary.names, summary.strides, summary.levels, strict=True)
     ]
     rows.append(_level_row("all", "", summary.total))
-    timed = math.isfinite(summary.elapsed)
+    timed = math.isfinite(summary.total.seconds)
     return table(header, rows, width) if timed else table(header[:-1], [row[:-1] for row in rows], width)
 
 

@@ -80,7 +80,7 @@ class Summary:
     names and strides (y, x): of the levels. invalid: how many boxes could not be pooled, by reason.
     left_out: how many were not chosen, by what they were left out for.
     elapsed: seconds, all in all. warnings: what is valid but implausible, and crops that are not
-    finite. Times are NaN where nothing was pooled.
+    finite. Times are NaN where they are not known: nothing was pooled, or others pooled it.
     """
 
     names: Sequence[str]

@@ -12,17 +12,22 @@ import pytest
 
 from tests.builders import IDS, extracted
 from tests.hostile.commands import good_files
+from tests.hostile.corpus.damage import deflated_zeros
 from tests.hostile.limits import limited_runs
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs in the child of a fork")
 ROWS = 1 << 25
 # 800 kB that become 768 MB: not too many bytes for a chunk that is meant to have 1 MB.
-BOMB = zlib.compress(bytes(768 << 20), 9)
+BOMB = deflated_zeros(768 << 20)
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
     return good_files(tmp_path_factory.mktemp("good"))
+
+
+def test_a_bomb_is_whole():
+    assert zlib.decompress(deflated_zeros(4 << 20)) == bytes(4 << 20)
 
 
 def refused(*command):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from msroi_cli import open_crops
+from msroi_cli.cli.output import level_table
 from msroi_cli.io.crops import reader as crops_reader
 from msroi_cli.job.stats import distributions, recomputed
 from msroi_cli.preview.drawing.colours import level_colour
@@ -104,6 +106,14 @@ def test_the_table(made):
     assert lines[0].split()[-4:] == ["mean", "std", "zeros", "nonfinite"]
     assert [line.split()[0] for line in lines[1:]] == ["p2", "p3", "p4", "all"]
     assert lines[-1].split()[1] == "70"
+
+
+def test_the_table_of_a_job_whose_workers_told_no_times(made):
+    summary = replace(recomputed(open_crops(made[0])).summary, elapsed=2.0)
+    assert level_table(summary).splitlines()[0].endswith("nonfinite")
+    assert "nan " not in level_table(summary)
+    timed = replace(summary.total, seconds=1.5)
+    assert level_table(replace(summary, total=timed, levels=[timed] * 3)).splitlines()[-1].endswith("1.50 s")
 
 
 def test_bounds_and_distributions(made):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from pathlib import Path
 
 import h5py
@@ -19,7 +20,7 @@ from tests.builders import (
     write_per_image,
 )
 from tests.hostile.corpus.case import case, cases
-from tests.hostile.corpus.damage import bytes_replaced, chunk_record_edited, chunks_written
+from tests.hostile.corpus.damage import bytes_replaced, chunk_record_edited, chunks_written, deflated_zeros
 
 NAN, INF = float("nan"), float("inf")
 READ = ("extract", "verify --against")
@@ -422,14 +423,10 @@ def flipped(content):
 
 
 def bomb(content):
-    import zlib
-
-    return zlib.compress(bytes(400 << 20), 9)
+    return deflated_zeros(400 << 20)
 
 
 def longer(content):
-    import zlib
-
     return zlib.compress(bytes(2 * CHUNK_BYTES))
 
 
@@ -442,7 +439,7 @@ cases(
         "shuffled deflate with a wrong byte": chunk_of(GZIP, 1, flipped),
         "deflate cut short": chunk_of(DEFLATED, 1, lambda content: content[:-9]),
         "no deflate at all": chunk_of(DEFLATED, 1, lambda content: b"\x55" * len(content)),
-        "deflate of too little": chunk_of(DEFLATED, 1, lambda content: __import__("zlib").compress(bytes(100))),
+        "deflate of too little": chunk_of(DEFLATED, 1, lambda content: zlib.compress(bytes(100))),
         "an LZF chunk cut short": chunk_of(LZF, 1, lambda content: content[: len(content) // 2]),
         "fletcher32 that differs": chunk_of(SUMMED, 1, flipped),
         "deflate of 400 MB": chunk_of(DEFLATED, 1, bomb),

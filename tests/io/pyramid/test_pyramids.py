@@ -278,6 +278,20 @@ def test_named_levels_keep_their_own_strides(tmp_path, form, names):
     assert_batch(path, {name: maps[name] for name in names}, choice=LevelChoice(names))
 
 
+@pytest.mark.parametrize("layout", ["batched", "per image", "one image"])
+def test_levels_are_found_however_many_there_are(tmp_path, layout):
+    maps = {f"l{number:02}": np.full((CHANNELS, 4, 6), number, "f4") for number in range(40)}
+    path, strides = tmp_path / "maps.h5", dict.fromkeys(maps, 4)
+    if layout == "per image":
+        write_per_image(path, {"17": maps, "4": maps}, strides=strides)
+    else:
+        lead = (None,) if layout == "batched" else ()
+        write_batched(path, {name: array[lead] for name, array in maps.items()}, strides=strides)
+    _, names, _, _, images = read_all(path)
+    assert names == list(maps)
+    assert [int(array.max()) for array in images[0]] == list(range(40))
+
+
 @pytest.mark.parametrize("form", WRITERS)
 def test_named_levels_in_another_order_keep_their_own_strides(tmp_path, form):
     with open_pyramid(str(WRITERS[form](tmp_path / f"p.{form}")), LevelChoice(("p4", "p3", "p2"))) as pyramid:

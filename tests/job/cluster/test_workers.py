@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import msroi_cli
+from msroi_cli.cli.output import level_table
 from msroi_cli.errors import InputError, RunError, StoppedError, UsageError
 from msroi_cli.io.files.journal import Journal
 from msroi_cli.job.cluster import engine, worker
@@ -297,6 +298,7 @@ def test_extract_on_an_executor(inputs, tmp_path, kind):  # noqa: F811
         summary = msroi_cli.extract(*names, executor=executor, shards=5, progress=done.append, **given)
         assert executor.submit(abs, -1).result() == 1
     assert summary.total.boxes == 46
+    assert "nan s" not in level_table(summary)
     assert sum(done) == 60
     assert datasets(tmp_path / "many.h5") == datasets(tmp_path / "one.h5")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["many.h5", "one.h5"]

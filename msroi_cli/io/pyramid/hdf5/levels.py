@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from msroi_cli.errors import InputError
@@ -13,7 +15,7 @@ from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.checks import FLOATS, MIXED_HINT, check_map
 from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, scale_of, scales_in_order
 
-# A pyramid has a handful of levels: a group with more members than this holds images.
+# Where none of the first members of a group is a level, it holds something else, as a file does that has many images.
 MEMBERS_SAMPLED = 32
 
 
@@ -24,21 +26,29 @@ def level_datasets(
 
     Empty if the group holds none of the user's names at all.
     """
-    found = {}
-    for name in choice.names or names(group, location.at(*inside), MEMBERS_SAMPLED):
-        item = member(group, name, location.at(*inside, name))
-        if isinstance(item, InputDataset):
-            found[name] = item
+    where = location.at(*inside)
     if choice.names is None:
-        fits = {
-            name: item.shape
-            for name, item in found.items()
-            if len(item.shape or ()) in ranks and dtype_of(item, location.at(*inside, name)).name in FLOATS
-        }
-        return {name: found[name] for name in finest_first(fits)}
-    if not found:
+        some = names(group, where, MEMBERS_SAMPLED)
+        found = _fitting(group, some, location, ranks, inside)
+        if found and len(some) == MEMBERS_SAMPLED:
+            found = _fitting(group, names(group, where), location, ranks, inside)
+        return {name: found[name] for name in finest_first({name: item.shape for name, item in found.items()})}
+    if not any(isinstance(member(group, name, location.at(*inside, name)), InputDataset) for name in choice.names):
         return {}
     return {name: dataset_in(group, name, location.at(*inside, name), "a dataset (C, H, W)") for name in choice.names}
+
+
+def _fitting(
+    group: InputGroup, among: Sequence[str], location: Location, ranks: tuple[int, ...], inside: tuple[str, ...]
+) -> dict[str, InputDataset]:
+    """The float datasets of the right rank among the members of a group."""
+    found = {}
+    for name in among:
+        where = location.at(*inside, name)
+        item = member(group, name, where)
+        if isinstance(item, InputDataset) and len(item.shape or ()) in ranks and dtype_of(item, where).name in FLOATS:
+            found[name] = item
+    return found
 
 
 Scales = dict[str, tuple[float, float] | None]
