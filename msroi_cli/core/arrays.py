@@ -1,13 +1,22 @@
-"""Views of array-like arguments as NumPy arrays."""
+"""Views of array-like arguments as NumPy arrays, and long arrays worked on piece by piece."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import ArgumentError
+
+# Boxes that are worked on in one go: what is worked out on the way stays in the cache, and takes little memory.
+AT_ONCE = 1 << 16
+
+
+def slices(count: int) -> Iterator[slice]:
+    """All of `count` rows, some at a time."""
+    return (slice(start, min(start + AT_ONCE, count)) for start in range(0, count, AT_ONCE))
 
 
 def view_array(name: str, value: Any) -> NDArray[Any]:

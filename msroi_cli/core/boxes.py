@@ -7,11 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from msroi_cli.core.arrays import view_array
+from msroi_cli.core.arrays import slices, view_array
 from msroi_cli.errors import ArgumentError
 
 # Beyond this, float32 neighbours lie over 64 pixels apart and sample counts leave the 32-bit integers.
 MAX_COORDINATE = 2.0**30
+
+Numbers = NDArray[np.float32] | NDArray[np.float64]
 
 REASONS = ("not finite", "x2 < x1", "y2 < y1", "too far out")
 
@@ -21,34 +23,42 @@ def invalid_box_reasons(boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
 
     boxes: (K, 4) float32, x1 y1 x2 y2. A box without area is a good box.
     """
-    x1, y1, x2, y2 = boxes.T
-    with np.errstate(invalid="ignore"):
-        checks = (
-            ~np.isfinite(boxes).all(axis=1),
-            x2 < x1,
-            y2 < y1,
-            (boxes > MAX_COORDINATE).any(axis=1) | (boxes < -MAX_COORDINATE).any(axis=1),
-        )
     reasons = np.zeros(len(boxes), np.uint8)
-    for code, bad in reversed(list(enumerate(checks, start=1))):
-        reasons[bad] = code
+    for rows in slices(len(boxes)):
+        some = boxes[rows]
+        x1, y1, x2, y2 = some.T
+        with np.errstate(invalid="ignore"):
+            checks = (
+                ~np.isfinite(some).all(axis=1),
+                x2 < x1,
+                y2 < y1,
+                (some > MAX_COORDINATE).any(axis=1) | (some < -MAX_COORDINATE).any(axis=1),
+            )
+        for code, bad in reversed(list(enumerate(checks, start=1))):
+            reasons[rows][bad] = code
     return reasons
 
 
-def _from_xywh(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+def _from_xyxy(boxes: Numbers) -> NDArray[np.float64]:
+    return boxes.astype(np.float64, copy=False)
+
+
+def _from_xywh(boxes: Numbers) -> NDArray[np.float64]:
+    boxes = _from_xyxy(boxes)
     with np.errstate(over="ignore", invalid="ignore"):
         return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
 
 
-def _from_cxcywh(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+def _from_cxcywh(boxes: Numbers) -> NDArray[np.float64]:
+    boxes = _from_xyxy(boxes)
     half = boxes[:, 2:] / 2
     with np.errstate(over="ignore", invalid="ignore"):
         return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
 
 
 # How four numbers may describe a box, and the way from there to (x1, y1, x2, y2), in float64.
-BOX_FORMATS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
-    "xyxy": lambda boxes: boxes,
+BOX_FORMATS: dict[str, Callable[[Numbers], NDArray[np.float64]]] = {
+    "xyxy": _from_xyxy,
     "xywh": _from_xywh,
     "cxcywh": _from_cxcywh,
 }

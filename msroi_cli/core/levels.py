@@ -58,9 +58,9 @@ def levels_of(boxes: NDArray[np.float32], spec: PoolSpec) -> NDArray[np.int64]:
 
 def box_sizes(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """sqrt(w * h) of boxes (K, 4) float32, in float32 and input pixels."""
-    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    sizes: NDArray[np.float32] = np.sqrt(width * height)
-    return sizes
+    sizes: NDArray[np.float32] = boxes[:, 2] - boxes[:, 0]
+    sizes *= boxes[:, 3] - boxes[:, 1]
+    return np.sqrt(sizes, out=sizes)
 
 
 def level_bounds(spec: PoolSpec) -> NDArray[np.float32]:

@@ -48,11 +48,11 @@ def bounds(work: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def image_work(
-    image: NDArray[np.int64], level: NDArray[np.int64], level_bytes: NDArray[np.int64], row_bytes: int, images: int
+    image: NDArray[np.int64], level: NDArray[np.int8], level_bytes: NDArray[np.int64], row_bytes: int, images: int
 ) -> NDArray[np.int64]:
     """The work of each of `images` images, and of the boxes of unknown images as one more: (images + 1,) bytes.
 
-    image: (K,) int64, -1 for an unknown image. level: (K,) int64, -1 where nothing is pooled. level_bytes: (L,), the
+    image: (K,) int64, -1 for an unknown image. level: (K,) int8, -1 where nothing is pooled. level_bytes: (L,), the
     features of a typical image. Counted are the features of every level that an image uses, and its crops.
     """
     place = np.where(image >= 0, image, images)

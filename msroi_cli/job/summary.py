@@ -135,7 +135,7 @@ def stats_from_records(records: NDArray[Any]) -> CropStats:
 
 
 def summarize(
-    boxes: NDArray[np.float32], level: NDArray[np.int64], stats: CropStats, seconds: NDArray[np.float64]
+    boxes: NDArray[np.float32], level: NDArray[np.integer[Any]], stats: CropStats, seconds: NDArray[np.float64]
 ) -> tuple[list[LevelSummary], LevelSummary]:
     """The summaries of each level and of all together, of pooled boxes (K, 4) and their levels (K,)."""
     sizes = box_sizes(boxes)

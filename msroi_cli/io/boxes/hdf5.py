@@ -15,7 +15,7 @@ from msroi_cli.io.files.access import Access, Links
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.read import InputGroup, dataset_in, member, names, open_group
 from msroi_cli.io.hdf5.values import attribute, dtype_of, read_numbers, texts
-from msroi_cli.io.numbers import as_float64
+from msroi_cli.io.numbers import Floats, as_float64, as_floats
 
 EXPECTED = (
     "boxes: rois (K, 5), or boxes (K, 4) with image_index or image_ids (K,), or one group per image with boxes (k, 4)"
@@ -112,7 +112,7 @@ def _refuse_two_readings(root: InputGroup, where: str, index: NDArray[np.int64],
 
 def _grouped(root: InputGroup, location: Location, known: list[str]) -> BoxTable:
     ids: list[str] = []
-    parts: list[NDArray[np.float64]] = []
+    parts: list[Floats] = []
     columns: list[BoxColumns] = []
     for name in known:
         group = member(root, name, location.at(name))
@@ -128,18 +128,18 @@ def _grouped(root: InputGroup, location: Location, known: list[str]) -> BoxTable
         lacking = [name for name, some in zip(ids, columns, strict=True) if key not in some]
         if lacking:
             raise InputError(f"{location.at(lacking[0])}: expected {key} beside boxes, as in other groups, got none")
-    boxes = np.concatenate(parts)
+    boxes: NDArray[Any] = np.concatenate(parts)
     return BoxTable("HDF5 boxes by image", boxes, image, image_ids=ids, columns=BoxColumns.joined(columns))
 
 
-def _table(group: InputGroup, location: Location, name: str, width: int) -> NDArray[np.float64]:
+def _table(group: InputGroup, location: Location, name: str, width: int) -> Floats:
     where = location.at(name)
     expected = f"(K, {width}) numbers"
     dataset = dataset_in(group, name, where, expected)
     dtype_of(dataset, where)
     if dataset.size == 0 and dataset.ndim in (1, 2):
         return np.empty((0, width))
-    return as_float64(read_numbers(dataset, where, (None, width), expected))
+    return as_floats(read_numbers(dataset, where, (None, width), expected))
 
 
 def _column(group: InputGroup, location: Location, name: str, count: int) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from msroi_cli.errors import InputError
 from msroi_cli.io.columns import BoxColumns
 from msroi_cli.io.files.location import Source
+from msroi_cli.io.numbers import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class BoxTable:
     """K boxes as a file gives them.
 
     kind: the format found, in words. box_format: what the four numbers are unless the options say otherwise.
-    boxes: (K, 4) float64. image: (K,) int64, indices into `image_ids`, or into the pyramid's images if that is None.
+    boxes: (K, 4) float64, or float32 where the file has that.
+    image: (K,) int64, indices into `image_ids`, or into the pyramid's images if that is None.
     columns: what else the file says of each box.
     normalized: whether the numbers are fractions of the image's width and height.
     file_names and image_sizes (width, height): what a COCO data set says of its images, by image id.
@@ -35,7 +37,7 @@ class BoxTable:
     """
 
     kind: str
-    boxes: NDArray[np.float64]
+    boxes: Floats
     image: NDArray[np.int64]
     box_format: str = "xyxy"
     normalized: bool = False
@@ -112,7 +114,7 @@ def whole_numbers(where: str, values: NDArray[Any], what: str) -> NDArray[np.int
         beyond = np.flatnonzero(values > np.iinfo(np.int64).max)
         if beyond.size:
             raise InputError(f"{where}: row {beyond[0]}: expected {what} within 64 bits, got {values[beyond[0]]}")
-        return values.astype(np.int64)
+        return values.astype(np.int64, copy=False)
     bad = np.flatnonzero(~(np.abs(values) < 2.0**53) | (values != np.floor(values)))
     if bad.size:
         raise InputError(f"{where}: row {bad[0]}: expected a whole number as {what}, got {values[bad[0]]:g}")

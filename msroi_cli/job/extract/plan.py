@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.core.arrays import slices
 from msroi_cli.core.levels import levels_of
 from msroi_cli.core.spec import PoolSpec
 
@@ -59,14 +60,14 @@ class BatchSize:
 class Plan:
     """The rows of the output, K of them, in the order of the box file.
 
-    boxes: (K, 4) float32, input pixels. image: (K,) int64, -1 unknown. level: (K,) int64, -1 where nothing is pooled.
+    boxes: (K, 4) float32, input pixels. image: (K,) int64, -1 unknown. level: (K,) int8, -1 where nothing is pooled.
     box_index: (K,) int64, the number of the box. pooled: (K,) bool.
     order: (K,) int64, the rows that are pooled by image and within an image ascending, then the others ascending.
     """
 
     boxes: NDArray[np.float32]
     image: NDArray[np.int64]
-    level: NDArray[np.int64]
+    level: NDArray[np.int8]
     box_index: NDArray[np.int64]
     pooled: NDArray[np.bool_]
     order: NDArray[np.int64]
@@ -78,12 +79,16 @@ class Plan:
         """The rows of the images from `start` to `stop`, and, if asked, of unknown images, in their order."""
         rows = np.flatnonzero(((self.image >= start) & (self.image < stop)) | (unknown & (self.image < 0)))
         image, pooled = self.image[rows], self.pooled[rows]
-        order = _working_order(image, pooled)
+        order = _working_order(image, pooled, np.arange(len(rows)))
         return Plan(self.boxes[rows], image, self.level[rows], self.box_index[rows], pooled, order)
+
+    def has_all_of(self, count: int) -> bool:
+        """Whether the rows are `count` boxes, as they come."""
+        return len(self) == count and bool((self.box_index[1:] > self.box_index[:-1]).all())
 
     def images(self) -> NDArray[np.int64]:
         """The images that have boxes to pool, ascending."""
-        return np.flatnonzero(np.bincount(self.image[self.pooled]))
+        return np.flatnonzero(np.bincount(self.image if self.pooled.all() else self.image[self.pooled]))
 
     def in_order(self) -> bool:
         """Whether rows are worked on in the order in which they are written."""
@@ -96,8 +101,9 @@ class Plan:
         `order`. Every segment has rows of one image only. No batch is empty or has more than `limit` rows. Where
         `multiple` is 1, an image lies in more than one batch only if it has more than `limit` rows or fills up a batch.
         """
-        image = np.where(self.pooled, self.image, NO_IMAGE)[self.order]
-        edges, groups = _ends(image), _ends(image // size.images)
+        image = self._image_in_order()
+        edges = _ends(image)
+        groups = edges if size.images == 1 else _ends(image // size.images)
         start = number = 0
         while start < len(image):
             stop = _stop(start, edges, groups, size)
@@ -109,10 +115,16 @@ class Plan:
             )
             start, number = stop, number + 1
 
+    def _image_in_order(self) -> NDArray[np.int64]:
+        """The images of the rows in working order, NO_IMAGE for those that are not pooled."""
+        if self.pooled.all():
+            return self.image if self.in_order() else self.image[self.order]
+        return np.where(self.pooled, self.image, NO_IMAGE)[self.order]
+
 
 def _ends(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where runs of equal values end."""
-    return np.append(np.flatnonzero(np.diff(values)) + 1, len(values))
+    return np.append(np.flatnonzero(values[1:] != values[:-1]) + 1, len(values))
 
 
 def _last(ends: NDArray[np.int64], limit: int) -> int:
@@ -145,16 +157,24 @@ def make_plan(
     drop: leave such boxes out of the output altogether. by_image: rows image after image, within an image as they
     come, unknown images last; else all as they come.
     """
-    kept = np.flatnonzero(good) if drop else np.arange(len(boxes))
+    every = np.arange(len(boxes))
+    kept = np.flatnonzero(good) if drop and not good.all() else every
     if by_image:
         kept = kept[np.argsort(np.where(image < 0, np.iinfo(np.int64).max, image)[kept], kind="stable")]
-    boxes, image, good = boxes[kept], image[kept], good[kept]
-    level = np.full(len(kept), -1, np.int64)
-    level[good] = levels_of(boxes[good], spec)
-    return Plan(boxes, image, level, kept, good, _working_order(image, good))
+    if kept is not every:
+        boxes, image, good = boxes[kept], image[kept], good[kept]
+    level = np.full(len(kept), -1, np.int8)
+    for rows in slices(len(kept)):
+        level[rows][good[rows]] = levels_of(boxes[rows][good[rows]], spec)
+    return Plan(boxes, image, level, kept, good, _working_order(image, good, every[: len(kept)]))
 
 
-def _working_order(image: NDArray[np.int64], pooled: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The rows that are pooled by image and within an image ascending, then the others ascending; (K,) int64."""
+def _working_order(image: NDArray[np.int64], pooled: NDArray[np.bool_], every: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows that are pooled by image and within an image ascending, then the others ascending; (K,) int64.
+
+    every: all rows, ascending, which it often is.
+    """
+    if pooled.all() and (image[1:] >= image[:-1]).all():
+        return every
     rows = np.flatnonzero(pooled)
     return np.concatenate([rows[np.argsort(image[rows], kind="stable")], np.flatnonzero(~pooled)])

@@ -195,13 +195,14 @@ def _header(
 ) -> CropsHeader:
     first, stop = (0, len(pyramid.image_ids)) if part is None else (part.first_image, part.first_image + part.images)
     dtype = np.dtype(request.dtype) if request.dtype else pyramid.dtype.newbyteorder("=")
+    as_they_are = first == 0 and plan.image.min(initial=0) >= NO_IMAGE
     columns: dict[str, NDArray[Any]] = {
         "boxes": plan.boxes,
-        "image_index": np.where(plan.image >= 0, plan.image - first, NO_IMAGE),
+        "image_index": plan.image if as_they_are else np.where(plan.image >= 0, plan.image - first, NO_IMAGE),
         "level": plan.level,
         "status": _status(joined.invalid_reason[plan.box_index]),
-        "box_index": joined.rows[plan.box_index],
-        **joined.columns.take(plan.box_index),
+        "box_index": plan.box_index if joined.rows is None else joined.rows[plan.box_index],
+        **(joined.columns if plan.has_all_of(len(joined.boxes)) else joined.columns.take(plan.box_index)),
     }
     row_shape = (Assignment.of(request.assign, pyramid).channels, *(() if request.reduce else spec.output_size))
     return CropsHeader(

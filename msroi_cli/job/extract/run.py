@@ -219,7 +219,7 @@ class _Workers:
         pooled = job.plan.pooled[rows]
         moments, checksums = digests_of(crops)
         of_pooled = moments.take(pooled)
-        stats = CropStats.of_moments(of_pooled, job.plan.level[rows][pooled], job.header.levels)
+        stats = CropStats.of_moments(of_pooled, job.plan.level[rows][pooled].astype(np.int64), job.header.levels)
         nonfinite = NonfiniteRows.of(rows[pooled][of_pooled.nonfinite > 0])
         if job.request.reduce:
             crops, checksums = REDUCTIONS[job.request.reduce](crops), None
@@ -243,7 +243,8 @@ def _summary(
     job: Extraction, stats: CropStats, seconds: NDArray[np.float64], about_crops: Sequence[Finding]
 ) -> Summary:
     plan = job.plan
-    levels, total = summarize(plan.boxes[plan.pooled], plan.level[plan.pooled], stats, seconds)
+    pooled = slice(None) if plan.pooled.all() else plan.pooled
+    levels, total = summarize(plan.boxes[pooled], plan.level[pooled], stats, seconds)
     return Summary(
         names=[level.name for level in job.pyramid.levels],
         strides=[(1 / y, 1 / x) for y, x in job.spec.spatial_scales],

@@ -53,6 +53,6 @@ class Assignment:
         """The levels that are read of an image whose boxes have `levels`, ascending."""
         return sorted({level for one in self.passes for level in ((one.level,) if one.level is not None else levels)})
 
-    def of_boxes(self, levels: NDArray[np.int64]) -> NDArray[np.int64]:
+    def of_boxes(self, levels: NDArray[np.int8]) -> NDArray[np.int8]:
         """The levels (K,) of boxes, whose rule says `levels`, negative where a box is not pooled."""
-        return levels if self.level is None else np.where(levels < 0, levels, self.level)
+        return levels if self.level is None else np.where(levels < 0, levels, np.int8(self.level))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.core.arrays import slices
 from msroi_cli.core.boxes import BOX_FORMATS, REASONS, invalid_box_reasons
 from msroi_cli.core.levels import box_sizes
 from msroi_cli.errors import InputError, UsageError
@@ -19,7 +20,7 @@ from msroi_cli.io.columns import BoxColumns
 from msroi_cli.io.files.location import Source
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.job.join.choice import Choosing, known_images
-from msroi_cli.job.join.images import UNUSABLE, advice_on_unknown, images_of
+from msroi_cli.job.join.images import UNUSABLE, advice_on_unknown, images_of, used_images
 from msroi_cli.job.join.sizes import other_sizes
 from msroi_cli.job.request import BoxOptions
 
@@ -36,7 +37,8 @@ class JoinedBoxes:
 
     boxes: (K, 4) float32, x1 y1 x2 y2, input pixels. images: (K,) int64, as `images_of`. invalid_reason: (K,) uint8, as
     `invalid_reasons`. columns: what travels along. box_format, normalized, image_key: how the file was read.
-    source: the file. rows: (K,) int64, the rows in the file. left_out: how many others it has, by reason.
+    source: the file. rows: (K,) int64, the rows in the file, None if they are all of its rows.
+    left_out: how many others it has, by reason.
     unusable: why images that boxes use are left out, by their number. linked: the files that the file leads to.
     """
 
@@ -48,7 +50,7 @@ class JoinedBoxes:
     normalized: bool
     image_key: str
     source: Source
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int64] | None
     left_out: Mapping[str, int]
     unusable: Mapping[int, str]
     linked: Mapping[str, Source]
@@ -69,7 +71,7 @@ def joined_boxes(
 
     examine is called while the table is there.
 
-    Of ten million boxes the file's own numbers take 400 MB; they are let go of when this returns.
+    The file's own numbers are let go of when this returns.
     Raises InputError or UsageError, also for boxes that cannot be pooled unless the options say what to do with them.
     """
     name = boxes_of if isinstance(boxes_of, str) else "boxes"
@@ -88,7 +90,6 @@ def joined_boxes(
     examine(table, images, boxes, reason, left_out)
     key = options.image_key or ("index" if table.image_ids is None else "id")
     box_format, normalized = options.box_format or table.box_format, options.normalized or table.normalized
-    rows = np.arange(len(boxes)) if table.rows is None else table.rows
     return JoinedBoxes(
         boxes,
         images,
@@ -98,7 +99,7 @@ def joined_boxes(
         normalized,
         key,
         source,
-        rows,
+        table.rows,
         left_out,
         unusable,
         table.linked,
@@ -107,8 +108,8 @@ def joined_boxes(
 
 def usable_images(images: NDArray[np.int64], pyramid: Pyramid) -> tuple[NDArray[np.int64], Mapping[int, str]]:
     """The images (K,) of boxes with UNUSABLE in place of those that are left out, and why these are."""
-    unusable = pyramid.unusable(np.flatnonzero(np.bincount(images[images >= 0])).tolist())
-    return np.where(np.isin(images, list(unusable)), UNUSABLE, images), unusable
+    unusable = pyramid.unusable(used_images(images, len(pyramid.image_ids)).tolist())
+    return np.where(np.isin(images, list(unusable)), UNUSABLE, images) if unusable else images, unusable
 
 
 def chosen_boxes(table: BoxTable, pyramid: Pyramid, options: BoxOptions) -> tuple[BoxTable, Mapping[str, int]]:
@@ -137,23 +138,50 @@ def to_input_pixels(
     table: BoxTable, images: NDArray[np.int64], pyramid: Pyramid, options: BoxOptions
 ) -> NDArray[np.float32]:
     """The boxes (K, 4) as x1 y1 x2 y2 in input pixels: computed in float64 and rounded once to float32."""
-    boxes = BOX_FORMATS[options.box_format or table.box_format](table.boxes)
-    space = box_space(pyramid, options)
-    if space == "original" or options.normalized or table.normalized:
-        known = images >= 0
-        used, first, position = np.unique(images[known], return_index=True, return_inverse=True)
-        own = table.image[known][first]
-        factors = [
-            _factor(pyramid, table, image, name, space, options)
-            for image, name in zip(used.tolist(), own.tolist(), strict=True)
-        ]
-        boxes = boxes.copy()
-        boxes[known] *= np.tile(np.array(factors).reshape(-1, 2), 2)[position]
-        if space == "original":
-            offsets = [pyramid.offset(image) for image in used.tolist()]
-            boxes[known] += np.tile(np.array(offsets).reshape(-1, 2), 2)[position]
-    with np.errstate(over="ignore"):
-        return boxes.astype(np.float32)
+    box_format = options.box_format or table.box_format
+    scaling = _scaling(table, images, pyramid, options)
+    if scaling is None and box_format == "xyxy" and table.boxes.dtype == np.float32:
+        return np.ascontiguousarray(table.boxes, np.float32)
+    found = np.empty((len(table.boxes), 4), np.float32)
+    for rows in slices(len(found)):
+        boxes = BOX_FORMATS[box_format](table.boxes[rows])
+        if scaling is not None:
+            factors, offsets = scaling
+            # Boxes of no image have the last row: they stay as they are.
+            place = np.maximum(images[rows], -1)
+            boxes = boxes * factors[place]
+            if offsets is not None:
+                boxes += offsets[place]
+        with np.errstate(over="ignore"):
+            found[rows] = boxes
+    return found
+
+
+def _scaling(
+    table: BoxTable, images: NDArray[np.int64], pyramid: Pyramid, options: BoxOptions
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None] | None:
+    """What x1 y1 x2 y2 of the boxes of each image are multiplied by, and what is then added, (N + 1, 4) each.
+
+    The last row is that of no image. None where nothing is to be done.
+    """
+    space, count = box_space(pyramid, options), len(pyramid.image_ids)
+    if space != "original" and not (options.normalized or table.normalized):
+        return None
+    own = np.zeros(count, np.int64)
+    for rows in reversed(list(slices(len(images)))):
+        known = images[rows] >= 0
+        # Of several boxes of an image the first one counts.
+        own[images[rows][known][::-1]] = table.image[rows][known][::-1]
+    used = used_images(images, count).tolist()
+    # What -0 is added to stays as it is, also where it is -0.
+    factors, offsets = np.ones((count + 1, 4)), np.full((count + 1, 4), -0.0)
+    for image in used:
+        factors[image] = 2 * _factor(pyramid, table, image, int(own[image]), space, options)
+    if space != "original":
+        return factors, None
+    for image in used:
+        offsets[image] = 2 * tuple(pyramid.offset(image))
+    return factors, offsets
 
 
 def box_space(pyramid: Pyramid, options: BoxOptions) -> str:
@@ -222,7 +250,9 @@ def sizes_or_nan(boxes: NDArray[np.float32], reasons: NDArray[np.uint8]) -> NDAr
 
 def reason_counts(reasons: NDArray[np.uint8]) -> dict[str, int]:
     """How many boxes are invalid for each of `reasons` (K,) that occurs."""
-    counts = np.bincount(reasons, minlength=UNUSABLE_IMAGE + 1)
+    counts = np.zeros(UNUSABLE_IMAGE + 1, np.int64)
+    for rows in slices(len(reasons)):
+        counts += np.bincount(reasons[rows], minlength=UNUSABLE_IMAGE + 1)
     return {_reason(code): int(counts[code]) for code in range(1, UNUSABLE_IMAGE + 1) if counts[code]}
 
 

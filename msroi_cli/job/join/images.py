@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.core.arrays import slices
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.base import Pyramid
@@ -62,17 +63,36 @@ def _of_numbers(table: BoxTable, pyramid: Pyramid, image_key: str | None) -> Num
     if image_key is None:
         _refuse_two_numbers(table, valid, pyramid)
         _refuse_other_ids(table, valid, pyramid)
-    _check_those_before(table.image[valid], pyramid)
-    return np.where(valid, table.image, UNKNOWN)
+    images = table.image if valid.all() else np.where(valid, table.image, UNKNOWN)
+    _check_those_before(used_images(images, count), pyramid)
+    return images
 
 
 def _by_value(numbers: Numbers, pyramid: Pyramid) -> Numbers:
     """The images whose ids are these numbers, as text or, where only one has it, by value."""
     known = _index(pyramid)
     values = {value: images[0] for value, images in _values(pyramid).items() if len(images) == 1}
+
+    def image(number: int) -> int:
+        return known.get(str(number), values.get(number, UNKNOWN))
+
+    if len(numbers) and numbers.min() >= 0 and numbers.max() < 2 * len(numbers):
+        # A table of all numbers takes less memory and time than sorting them.
+        found = np.full(int(numbers.max()) + 1, UNKNOWN, np.int64)
+        used = used_images(numbers, len(found))
+        found[used] = [image(number) for number in used.tolist()]
+        return found[numbers]
     used, position = np.unique(numbers, return_inverse=True)
-    found = [known.get(str(number), values.get(number, UNKNOWN)) for number in used.tolist()]
-    return np.array([*found, UNKNOWN], dtype=np.int64)[:-1][position]
+    return np.array([*map(image, used.tolist()), UNKNOWN], dtype=np.int64)[:-1][position]
+
+
+def used_images(images: Numbers, count: int) -> Numbers:
+    """Which of `count` images are those of boxes, `images` (K,), ascending; negative ones are of no image."""
+    used = np.zeros(count, np.bool_)
+    for rows in slices(len(images)):
+        some = images[rows]
+        used[some[some >= 0]] = True
+    return np.flatnonzero(used)
 
 
 def _check_those_before(used: Numbers, pyramid: Pyramid) -> None:
@@ -92,10 +112,8 @@ def _check_those_before(used: Numbers, pyramid: Pyramid) -> None:
 def _refuse_two_numbers(table: BoxTable, valid: NDArray[np.bool_], pyramid: Pyramid) -> None:
     """Raises InputError where a number is the index of one image and the id of another."""
     numbers, ids = table.image, pyramid.image_ids
-    used = np.zeros(len(ids), np.bool_)
-    used[numbers[valid]] = True
     values = _values(pyramid)
-    for number in np.flatnonzero(used).tolist():
+    for number in used_images(np.where(valid, numbers, UNKNOWN), len(ids)).tolist():
         others = [image for image in values.get(number, ()) if image != number]
         if others and ids[number] != str(number):
             row = table.row(int(np.flatnonzero(numbers == number)[0]))

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from msroi_cli.core.arrays import slices
 from msroi_cli.core.boxes import BOX_FORMATS
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.job.request import BoxOptions
 from msroi_cli.job.validate.findings import EXAMPLES, Finding, example
-from msroi_cli.job.validate.reading import Joined, Reading, reading, slices
+from msroi_cli.job.validate.reading import Joined, Reading, reading
 
 # Reported is what at least this share of boxes has, and at most that share of those when read in the other way.
 IMPLAUSIBLE_SHARE, BETTER_BY = 0.05, 0.1
@@ -30,12 +32,14 @@ def plausibility_findings(joined: Joined, read: Reading) -> list[Finding]:
     if found:
         return found
     bad = read.implausible
-    known = np.append(joined.sizes.known, False)[np.maximum(joined.images, -1)]
+    sizes_known = np.append(joined.sizes.known, False)
+    known = np.empty(len(joined.images), np.bool_)
+    for some in slices(len(known)):
+        known[some] = sizes_known[np.maximum(joined.images[some], -1)]
     count, of = int((bad & known).sum()), int(known.sum())
     if not count or count < IMPLAUSIBLE_SHARE * of:
         return []
-    rows = np.flatnonzero(known)
-    rows = rows[:: -(-len(rows) // READ_AGAIN)]
+    rows = _spread(known, -(-of // READ_AGAIN))
     best = _best_alternative(joined.take(rows), int(bad[rows].sum()))
     if best is None:
         return []
@@ -54,6 +58,16 @@ def plausibility_findings(joined: Joined, read: Reading) -> list[Finding]:
             [joined.table.row(row) for row in examples],
         )
     ]
+
+
+def _spread(known: NDArray[np.bool_], step: int) -> NDArray[np.int64]:
+    """The first of the `known` rows (K,) and every `step`-th after it."""
+    picked, first = [], 0
+    for some in slices(len(known)):
+        rows = np.flatnonzero(known[some])
+        picked.append(some.start + rows[first::step])
+        first = (first - len(rows)) % step
+    return np.concatenate(picked)
 
 
 def _best_alternative(joined: Joined, count: int) -> tuple[int, str, str] | None:

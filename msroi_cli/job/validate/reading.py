@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.core.arrays import slices
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.columns import BoxColumns
 from msroi_cli.io.pyramid.base import Pyramid
@@ -17,9 +17,6 @@ from msroi_cli.job.validate.sizes import InputSizes
 
 # Boxes may reach beyond the input by this share of its side, or by so many pixels: rounding, and annotators' hands.
 TOLERANCE, TOLERANCE_PIXELS = 0.02, 8.0
-
-# Boxes looked at in one go: what is worked out on the way stays in the cache.
-AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +84,3 @@ def _any(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Whether x or y has one or the other, (k,), of (k, 2) each."""
     either = one | other
     return either[:, 0] | either[:, 1]
-
-
-def slices(count: int) -> Iterator[slice]:
-    """All of `count` rows, some at a time."""
-    return (slice(start, min(start + AT_ONCE, count)) for start in range(0, count, AT_ONCE))

@@ -12,6 +12,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.job.join.geometry import checked_sizes
+from msroi_cli.job.join.images import used_images
 from msroi_cli.job.request import BoxOptions
 from msroi_cli.job.validate.findings import EXAMPLES, Finding
 
@@ -75,7 +76,7 @@ def size_findings(
     options: those of the boxes, which say in what space they are.
     most: how many images to look at, the first ones that have boxes; None is all of them. Batched images are all alike.
     """
-    used = np.flatnonzero(np.bincount(images[images >= 0], minlength=len(pyramid.image_ids)))
+    used = used_images(images, len(pyramid.image_ids))
     if most is not None and pyramid.layout != "batched":
         used = used[:most]
     sizes = InputSizes(np.full((len(pyramid.image_ids), 2), np.nan), np.zeros(len(pyramid.image_ids), np.bool_))

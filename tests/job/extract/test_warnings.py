@@ -10,8 +10,9 @@ import pytest
 
 from msroi_cli import extract as extract_function
 from msroi_cli import open_crops
+from msroi_cli.core import arrays
 from msroi_cli.errors import InputError
-from msroi_cli.job.validate import reading as reading_module
+from msroi_cli.job.validate.reading import read_boxes
 from tests.builders import (
     IDS,
     STRIDES,
@@ -263,9 +264,9 @@ def test_a_few_boxes_at_a_time_are_read_as_all_at_once(tmp_path, monkeypatch):
     boxes = rng.uniform(-900, 1500, (400, 4)).astype(np.float32)
     images, reasons = rng.integers(-1, 3, 400), rng.integers(0, 3, 400).astype(np.uint8)
     sizes = np.array([[800, 480], [np.nan, np.nan], [300, 300]])
-    whole = reading_module.read_boxes(boxes, reasons, images, sizes)
-    monkeypatch.setattr(reading_module, "AT_ONCE", 7)
-    parts = reading_module.read_boxes(boxes, reasons, images, sizes)
+    whole = read_boxes(boxes, reasons, images, sizes)
+    monkeypatch.setattr(arrays, "AT_ONCE", 7)
+    parts = read_boxes(boxes, reasons, images, sizes)
     for name in whole.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
     assert whole.beyond.any()
