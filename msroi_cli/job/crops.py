@@ -109,7 +109,7 @@ class FolderCrops(Crops):
         row = np.concatenate([np.arange(length) for length in lengths])
         self.places = [PartPlace(file.path, len(file), file.first, file.identity) for file in files]
         self.unchecked = [file.path for file in files if not file.checked]
-        self._rows = self._part_rows = PartRows(self.places, part[order], row[order], self.shape, self.dtype)
+        self._rows = PartRows(self.places, part[order], row[order], self.shape, self.dtype)
         self._ends = np.cumsum(lengths)
         self._place = np.empty(len(order), np.int64)
         self._place[order] = np.arange(len(order))
@@ -117,10 +117,6 @@ class FolderCrops(Crops):
     def rows_of_parts(self) -> list[NDArray[np.int64]]:
         """The rows (k,) of the whole job that each part has, in the part's order."""
         return np.split(self._place, self._ends[:-1])
-
-    def of_part(self, part: int, start: int, stop: int) -> NDArray[Any]:
-        """The crops of one part, from its row `start` to its row `stop`."""
-        return self._part_rows.source(part).slice(start, stop)
 
     def _order(self, files: Sequence[PartFile]) -> NDArray[np.int64]:
         """Where each row of the whole job is among the rows of all parts, (K,) int64."""

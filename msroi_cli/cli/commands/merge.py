@@ -38,8 +38,8 @@ def merge(
     every command reads PARTS as it is.
     """
     from msroi_cli.job.crops import open_parts
-    from msroi_cli.job.merge import MergeRequest
-    from msroi_cli.job.merge import merge as merged
+    from msroi_cli.job.merge.run import MergeRequest
+    from msroi_cli.job.merge.run import merge as merged
 
     with open_parts(parts) as crops, progress(len(crops), bar, quiet) as advance, signals.graceful():
         done = merged(crops, MergeRequest(out, resume, overwrite), advance, signals.received)

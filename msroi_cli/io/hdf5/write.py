@@ -64,7 +64,13 @@ def set_texts(item: h5py.HLObject, values: Mapping[str, str]) -> None:
 
 def fixed_texts(where: object, texts: Sequence[str]) -> NDArray[Any]:
     """Texts (N,) as strings of one length, in UTF-8; raises InputError for those that cannot be such strings."""
-    content = [_fixed(where, text) for text in texts]
+    try:
+        content = [text.encode() for text in texts]
+    except UnicodeEncodeError:
+        content = [_fixed(where, text) for text in texts]
+    if max(map(len, content), default=0) > LONGEST_TEXT or "\0" in "".join(texts):
+        # One by one, to name the text that cannot be.
+        content = [_fixed(where, text) for text in texts]
     return np.array(content, h5py.string_dtype("utf-8", max(1, *map(len, content), 1)))
 
 

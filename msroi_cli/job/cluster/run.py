@@ -32,7 +32,7 @@ from msroi_cli.job.crops import open_parts
 from msroi_cli.job.extract.prepare import Extraction
 from msroi_cli.job.extract.run import check
 from msroi_cli.job.join.geometry import CHECKED_FIRST
-from msroi_cli.job.merge import MergeRequest, merge
+from msroi_cli.job.merge.run import MergeRequest, merge
 from msroi_cli.job.request import ExtractRequest
 from msroi_cli.job.summary import Summary
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from msroi_cli.core.stats import CropStats
 from msroi_cli.errors import InputError, StoppedError, UsageError
@@ -18,15 +16,16 @@ from msroi_cli.io.crops.output import crops_writer, is_done
 from msroi_cli.io.crops.record import BatchRecord
 from msroi_cli.io.crops.schema import CropsHeader, Results
 from msroi_cli.io.crops.writer import CropsWriter, Output
-from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.io.files.location import Source
 from msroi_cli.io.files.target import check_apart, check_suffix
 from msroi_cli.job.crops import FolderCrops
+from msroi_cli.job.merge.copying import Copying
+from msroi_cli.job.merge.pieces import pieces
 from msroi_cli.job.summary import moments_records
 from msroi_cli.job.validate.nonfinite import of_inputs
 
-# Crops are recorded as done so many bytes at a time; what is copied in one call fits in the cache of most machines.
-COMMIT_BYTES, COPY_BYTES = 256 << 20, 16 << 20
+# Crops are put on the disk and recorded as done so many bytes at a time, while further ones are copied.
+COMMIT_BYTES = 128 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +45,6 @@ class Merged:
     crops: int
     size: int
     elapsed: float
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Rows of one part that are copied in one go: `start` to `stop` there, `rows` (k,) int64 in the output."""
-
-    number: int
-    part: int
-    start: int
-    stop: int
-    rows: NDArray[np.int64]
 
 
 def merge(
@@ -89,42 +77,22 @@ def merge(
 
 def _copy(crops: FolderCrops, writer: CropsWriter, progress: Callable[[int], None], stop: Callable[[], int]) -> None:
     """Copies what is not recorded, and records it."""
-    writer.keep_sound((piece.number, piece.rows) for piece in pieces(crops))
+    rows = crops.rows_of_parts()
+    writer.keep_sound((piece.number, piece.rows) for piece in pieces(rows, crops.row_bytes))
     recorded = {record.batch for record in writer.records}
     progress(sum(record.rows for record in writer.records))
+    left = (piece for piece in pieces(rows, crops.row_bytes) if piece.number not in recorded)
     new: list[BatchRecord] = []
-    for piece in pieces(crops):
-        if piece.number not in recorded:
-            new.append(_copy_piece(crops, writer, piece))
-            progress(len(piece.rows))
-        if sum(record.rows for record in new) * crops.row_bytes >= COMMIT_BYTES or stop():
-            writer.commit(new)
-            new = []
-        if stop():
-            raise StoppedError("stopped; --resume continues it", stop())
+    with closing(Copying(crops, writer).copied(left)) as copied:
+        for record in copied:
+            new.append(record)
+            progress(record.rows)
+            if sum(record.rows for record in new) * crops.row_bytes >= COMMIT_BYTES or stop():
+                writer.commit(new)
+                new = []
+            if stop():
+                raise StoppedError("stopped; --resume continues it", stop())
     writer.commit(new)
-
-
-def pieces(crops: FolderCrops) -> Iterator[Piece]:
-    """Every row of every part once, part after part."""
-    step = max(1, COPY_BYTES // max(1, crops.row_bytes))
-    number = 0
-    for part, rows in enumerate(crops.rows_of_parts()):
-        for start in range(0, len(rows), step):
-            stop = min(start + step, len(rows))
-            yield Piece(number, part, start, stop, rows[start:stop])
-            number += 1
-
-
-def _copy_piece(crops: FolderCrops, writer: CropsWriter, piece: Piece) -> BatchRecord:
-    """Writes the rows of a piece; raises InputError if they are not what their checksums say."""
-    values = crops.of_part(piece.part, piece.start, piece.stop)
-    sums = row_checksums(values)
-    other = np.flatnonzero(sums != crops.checksums[piece.rows])
-    if other.size:
-        path, row = crops.paths[piece.part], piece.start + int(other[0])
-        raise InputError(f"{path}:/crops: row {row}: expected the bytes of its checksum, got others")
-    return BatchRecord(piece.number, len(piece.rows), [], writer.write(piece.rows, values, sums))
 
 
 def _header(crops: FolderCrops) -> CropsHeader:

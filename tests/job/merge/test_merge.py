@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -70,19 +71,20 @@ def test_damaged_crops_are_named(inputs, tmp_path):  # noqa: F811
 def test_a_merge_that_was_killed_resumes(inputs, tmp_path, monkeypatch):  # noqa: F811
     extract(inputs, tmp_path / "one.h5")
     shards(inputs, tmp_path / "parts", 3)
-    monkeypatch.setattr("msroi_cli.job.merge.COMMIT_BYTES", 1)
-    monkeypatch.setattr("msroi_cli.job.merge.COPY_BYTES", 2000)
-    from msroi_cli.job import merge
+    monkeypatch.setattr("msroi_cli.job.merge.run.COMMIT_BYTES", 1)
+    monkeypatch.setattr("msroi_cli.job.merge.pieces.PIECE_BYTES", 2000)
+    monkeypatch.setenv("MSROI_NUM_THREADS", "1")
+    from msroi_cli.job.merge.copying import Copying
 
-    copy, copied = merge._copy_piece, []
+    copy, copied = Copying._copy, []
 
-    def until_the_tenth(crops, writer, piece):
+    def until_the_tenth(copying, piece, reader):
         if len(copied) == 10:
             raise KeyboardInterrupt
         copied.append(piece.number)
-        return copy(crops, writer, piece)
+        return copy(copying, piece, reader)
 
-    monkeypatch.setattr(merge, "_copy_piece", until_the_tenth)
+    monkeypatch.setattr(Copying, "_copy", until_the_tenth)
     run("merge", tmp_path / "parts", "-o", tmp_path / "merged.h5")
     assert (tmp_path / ".merged.h5.journal").exists()
     assert not (tmp_path / "merged.h5").exists()
@@ -122,3 +124,17 @@ def test_killed_at_any_time(inputs, tmp_path):  # noqa: F811
         running.communicate(timeout=60)
     good("merge", tmp_path / "parts", "-o", tmp_path / "merged.h5", "--resume")
     assert datasets(tmp_path / "merged.h5") == datasets(tmp_path / "one.h5")
+
+
+def test_a_disk_that_fails_in_one_thread_ends_all(inputs, tmp_path, monkeypatch):  # noqa: F811
+    shards(inputs, tmp_path / "parts", 3)
+    monkeypatch.setenv("MSROI_NUM_THREADS", "4")
+    from msroi_cli.io.crops.contiguous import PlainWriter
+
+    def full(writer, rows, crops, sums):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(PlainWriter, "_put", full)
+    result = run("merge", tmp_path / "parts", "-o", tmp_path / "merged.h5")
+    refused(result, 1, "merged.h5: cannot be written: No space left on device")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["parts"]

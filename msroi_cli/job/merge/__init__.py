@@ -1,0 +1,1 @@
+"""`merge`: the parts of a folder as one crops file."""
