@@ -8,16 +8,19 @@ that was cut short or a server that went away must become an error, not a SIGBUS
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple
+from time import perf_counter
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from msroi_cli.errors import InputError, RunError
 from msroi_cli.io.features.source import MapSource, ReadRequest
+from msroi_cli.io.features.trips import Trips
 
 # The most buffers that a system call takes, on Linux and macOS.
 BUFFERS_AT_ONCE = 1024
@@ -26,13 +29,25 @@ BUFFERS_AT_ONCE = 1024
 # the interpreter's lock cost more than the bytes.
 SMALL_READ, SMALL_GAP = 64 << 10, 16 << 10
 
+# How a system is told what will be read. More than so many bytes in a row it reads ahead by itself.
+ADVISE, MOST_EXPECTED = getattr(os, "posix_fadvise", None), 256 << 10
+
+# So many reads are expected while as many are done.
+READS_AHEAD = 64
+
 
 @dataclass(frozen=True, slots=True)
 class RawFile:
-    """A file open for pread: its descriptor, and its name for messages."""
+    """A file open for pread: its descriptor, its name for messages, and how long reads of it take."""
 
     descriptor: int
     name: str
+    trips: Trips = field(default_factory=Trips, kw_only=True)
+
+    def expect(self, start: int, stop: int) -> None:
+        """Has the system fetch bytes that are about to be read, where it can and would not do so by itself."""
+        if ADVISE is not None and stop - start <= MOST_EXPECTED:
+            ADVISE(self.descriptor, start, stop - start, os.POSIX_FADV_WILLNEED)
 
     def read_into(self, buffers: Sequence[Any], offset: int, where: str) -> None:
         """Fills `buffers` one after the other from `offset` on.
@@ -69,30 +84,121 @@ class ContiguousMap(MapSource):
 
 
 def read_contiguous(requests: Sequence[ReadRequest[ContiguousMap]], channel: int) -> None:
-    """Reads the channels from `channel` on; small maps close together in one file in one call."""
+    """Reads the channels from `channel` on; small maps close together in one file in one call.
+
+    The system is told of some reads while it does those before, so that it need not wait for the disk after each.
+    """
+    waiting: _Reads | None = None
+    for reads in _all_reads(requests, channel):
+        reads.expect()
+        if waiting is not None:
+            waiting.run()
+        waiting = reads
+    if waiting is not None:
+        waiting.run()
+
+
+def _all_reads(requests: Sequence[ReadRequest[ContiguousMap]], channel: int) -> Iterator[_Reads]:
     near: list[_Span] = []
     for span in sorted((_span(request, channel) for request in requests), key=_Span.place):
         if near and not near[-1].is_near(span):
-            _read_spans(near, channel)
+            yield from _reads_of(near, channel)
             near = []
         near.append(span)
-    _read_spans(near, channel)
+    yield from _reads_of(near, channel)
+
+
+def _reads_of(near: list[_Span], channel: int) -> Iterator[_Reads]:
+    if len(near) > 1:
+        yield _SpanReads(near, channel)
+    else:
+        yield from _row_reads(near[0].request, channel)
+
+
+def _row_reads(request: ReadRequest[ContiguousMap], channel: int) -> Iterator[_RowReads]:
+    """The reads of one map: its ranges of rows, and what lies between them where that takes less time than a read."""
+    ranges, trips = byte_ranges(request), request.source.file.trips
+    while ranges:
+        gap = max(SMALL_GAP, trips.worth_reading())
+        some: list[tuple[int, int]] = []
+        while ranges and len(some) < READS_AHEAD:
+            some.append(take_near(ranges, gap))
+        yield _RowReads(request, channel, some)
 
 
 def read_rows(request: ReadRequest[ContiguousMap], channel: int) -> None:
-    """Reads one map: one pread for all of it, or one for each range of rows of each channel."""
-    source = request.source
-    _, height, width = source.shape
-    line = width * source.dtype.itemsize
-    start = source.start_of(channel)
-    flat = request.out.reshape(-1).view(np.uint8)
+    """Reads one map."""
+    for reads in _row_reads(request, channel):
+        reads.run()
+
+
+def byte_ranges(request: ReadRequest[ContiguousMap]) -> deque[tuple[int, int]]:
+    """Where in the bytes of `out` the rows of a request begin and end, those of each channel, ascending."""
+    _, height, width = request.source.shape
+    line = width * request.source.dtype.itemsize
     if request.rows == [(0, height)]:
-        source.file.read_into([flat], start, source.where)
-        return
-    for plane in range(0, len(flat), height * line):
-        for first, last in request.rows:
-            rows = flat[plane + first * line : plane + last * line]
-            source.file.read_into([rows], start + plane + first * line, source.where)
+        return deque([(0, request.out.nbytes)])
+    planes = range(0, request.out.nbytes, height * line)
+    return deque((plane + first * line, plane + last * line) for plane in planes for first, last in request.rows)
+
+
+def take_near(ranges: deque[tuple[int, int]], gap: int) -> tuple[int, int]:
+    """Takes the first of `ranges` and those behind it, at most `gap` bytes apart: where they begin and end together."""
+    start, stop = ranges.popleft()
+    while ranges and ranges[0][0] - stop <= gap:
+        stop = ranges.popleft()[1]
+    return start, stop
+
+
+class _Reads(Protocol):
+    """Reads of one file that are done one after the other."""
+
+    def expect(self) -> None:
+        """Has the system fetch what will be read, where it can."""
+
+    def run(self) -> None:
+        """Reads; raises as `RawFile.read_into` does."""
+
+
+@dataclass(slots=True)
+class _RowReads:
+    """The `ranges` of the bytes of a request's `out`, from `channel` on. seconds: what they have taken so far."""
+
+    request: ReadRequest[ContiguousMap]
+    channel: int
+    ranges: Sequence[tuple[int, int]]
+    seconds: float = 0.0
+
+    def expect(self) -> None:
+        source, started = self.request.source, perf_counter()
+        offset = source.start_of(self.channel)
+        for start, stop in self.ranges:
+            source.file.expect(offset + start, offset + stop)
+        self.seconds += perf_counter() - started
+
+    def run(self) -> None:
+        source = self.request.source
+        flat, offset = self.request.out.reshape(-1).view(np.uint8), source.start_of(self.channel)
+        started = perf_counter()
+        for start, stop in self.ranges:
+            source.file.read_into([flat[start:stop]], offset + start, source.where)
+        total = sum(stop - start for start, stop in self.ranges)
+        self.seconds += perf_counter() - started
+        source.file.trips.add(len(self.ranges), total, self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _SpanReads:
+    """Small maps that are read in one call."""
+
+    spans: Sequence[_Span]
+    channel: int
+
+    def expect(self) -> None:
+        self.spans[0].request.source.file.expect(self.spans[0].start, self.spans[-1].stop)
+
+    def run(self) -> None:
+        _read_spans(self.spans, self.channel)
 
 
 class _Span(NamedTuple):
@@ -121,15 +227,13 @@ def _span(request: ReadRequest[ContiguousMap], channel: int) -> _Span:
 
 
 def _read_spans(spans: Sequence[_Span], channel: int) -> None:
-    first, *others = spans
-    if others:
-        gap = bytearray(SMALL_GAP)
-        buffers: list[Any] = [first.request.out]
-        for before, after in pairwise(spans):
-            buffers += [memoryview(gap)[: after.start - before.stop], after.request.out]
-        with suppress(InputError, RunError):
-            first.request.source.file.read_into(buffers, first.start, first.request.source.where)
-            return
-    # A single map, or one by one to find the map that cannot be read.
+    first, gap = spans[0], bytearray(SMALL_GAP)
+    buffers: list[Any] = [first.request.out]
+    for before, after in pairwise(spans):
+        buffers += [memoryview(gap)[: after.start - before.stop], after.request.out]
+    with suppress(InputError, RunError):
+        first.request.source.file.read_into(buffers, first.start, first.request.source.where)
+        return
+    # One by one to find the map that cannot be read.
     for span in spans:
         read_rows(span.request, channel)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from msroi_cli.errors import InputError, RunError, unreadable
 from msroi_cli.io.features.contiguous import RawFile
+from msroi_cli.io.features.trips import trips_of_device
 from msroi_cli.io.files.access import FileState
 from msroi_cli.io.files.handles import Handles
 
@@ -29,9 +31,15 @@ class OpenedByName(RawFile):
     def of(cls, name: str, descriptors: Handles[str, int]) -> OpenedByName:
         """The file as it is now; raises InputError if there is none."""
         try:
-            return cls(NOT_OPEN, name, FileState.of(os.stat(name)), descriptors)  # noqa: PTH116
+            found = os.stat(name)  # noqa: PTH116
+            return cls(NOT_OPEN, name, FileState.of(found), descriptors, trips=trips_of_device(found.st_dev))
         except OSError as error:
             raise unreadable(name, error) from error
+
+    def expect(self, start: int, stop: int) -> None:
+        """As for an open file; what cannot be opened, whoever reads it says so."""
+        with suppress(RunError), self.descriptors.using(self.name) as descriptor:
+            RawFile(descriptor, self.name).expect(start, stop)
 
     def read_into(self, buffers: Sequence[Any], offset: int, where: str) -> None:
         """As for an open file; raises InputError where it has changed, RunError where it cannot be opened."""
