@@ -16,10 +16,13 @@ from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.crops.folder.alike import AlikeFiles
 from msroi_cli.io.crops.folder.part_file import PartFile
 from msroi_cli.io.crops.folder.part_rows import PartPlace, PartRows
+from msroi_cli.io.crops.folder.virtual import check_parts, checked_folder, named_folder
 from msroi_cli.io.crops.parts import Part, part_name, part_paths
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.record import NonfiniteRows
+from msroi_cli.io.crops.rows import RowSource
 from msroi_cli.io.crops.schema import is_linked, is_linked_to
+from msroi_cli.io.hdf5.read import InputDataset
 from msroi_cli.job.recipe import Recipe
 from msroi_cli.job.summary import Summary, stats_from_records, summarize
 from msroi_cli.job.validate.findings import Finding
@@ -29,9 +32,11 @@ from msroi_cli.job.validate.nonfinite import Rows, nonfinite_findings, nonfinite
 def open_crops(path: str | Path) -> Crops:
     """Opens a crops file, or a folder of parts, for reading: `len`, rows, slices, `by_image(id)`.
 
-    Raises InputError if it is neither, or if parts are missing, doubled or of another job.
+    Raises InputError if it is neither, or if parts are missing, doubled, changed or of another job.
     """
-    return FolderCrops(path) if Path(path).is_dir() else Crops(path)
+    if Path(path).is_dir():
+        return FolderCrops(path)
+    return Crops(path) if named_folder(Path(path)) is None else VirtualCrops(path)
 
 
 def open_parts(path: str | Path) -> FolderCrops:
@@ -44,7 +49,8 @@ def open_parts(path: str | Path) -> FolderCrops:
 class FolderCrops(Crops):
     """The crops of all parts of a folder, in the order in which one job would have written them.
 
-    paths and parts: of the parts, in order, and what each says of itself. places: where their crops are.
+    paths and parts: of the parts, in order, and what each says of itself. places: where their crops are. rows: which
+    part has each row, and where.
     unchecked: the paths of those whose columns have not been compared with their checksums.
     """
 
@@ -109,7 +115,7 @@ class FolderCrops(Crops):
         row = np.concatenate([np.arange(length) for length in lengths])
         self.places = [PartPlace(file.path, len(file), file.first, file.identity) for file in files]
         self.unchecked = [file.path for file in files if not file.checked]
-        self._rows = PartRows(self.places, part[order], row[order], self.shape, self.dtype)
+        self.rows = self._rows = PartRows(self.places, part[order], row[order], self.shape, self.dtype)
         self._ends = np.cumsum(lengths)
         self._place = np.empty(len(order), np.int64)
         self._place[order] = np.arange(len(order))
@@ -160,6 +166,44 @@ class FolderCrops(Crops):
 
     def __enter__(self) -> FolderCrops:
         return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_crops, (self.path.absolute(),)
+
+
+class VirtualCrops(Crops):
+    """The crops of a file that `merge --virtual` made. Rows are read from its parts, which are opened and checked.
+
+    paths: of the file and of the parts.
+    """
+
+    def _open_rows(self, dataset: InputDataset) -> RowSource:
+        """The rows of the parts; raises InputError if these are not those that the file was made of."""
+        name = named_folder(self.path) or ""
+        folder = FolderCrops(checked_folder(self.path, name))
+        self.paths = [self.path, *folder.paths]
+        check_parts(self.path, dataset, name, folder.places)
+        self._check(folder)
+        self.first = None
+        return folder.rows
+
+    def _check(self, folder: FolderCrops) -> None:
+        """Raises InputError, which names the part, where the parts do not say what the file says of them."""
+        own = {**self.columns, "checksums": self.checksums}
+        of_parts = {**folder.columns, "checksums": folder.checksums}
+        if (self.shape, self.dtype, self.parameters) != (folder.shape, folder.dtype, folder.parameters):
+            raise InputError(f"{self.path}: expected the parts of its own job in {folder.path}, got those of another")
+        for column, values in own.items():
+            others = of_parts.get(column)
+            if others is None or values.shape != others.shape or values.dtype != others.dtype:
+                raise InputError(f"{self.path}:/{column}: expected what the parts in {folder.path} say, got others")
+            other = np.flatnonzero((values != others).reshape(len(values), -1).any(axis=1))
+            if other.size:
+                part = folder.paths[folder.rows.part_of(int(other[0]))]
+                raise InputError(
+                    f"{self.path}: expected {part} as it was when the file was made, got one that has changed since: "
+                    f"{column} of row {other[0]}"
+                )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_crops, (self.path.absolute(),)

@@ -128,7 +128,7 @@ def export(request: ExportRequest, progress: Callable[[int], None] = lambda boxe
 
 
 def _check(request: ExportRequest, crops: Crops) -> None:
-    inputs = input_paths(request.crops, request.pyramid)
+    inputs = [*input_paths(request.crops, request.pyramid), *crops.paths]
     if request.layout in FOLDERS:
         check_folder(request.out, request.overwrite)
         check_folder_apart(request.out, inputs)

@@ -14,12 +14,18 @@ EPILOG = """
 \b
 Example:
   msroi merge parts/ -o crops.h5
+  msroi merge parts/ -o crops.h5 --virtual
 """
 
 
 @click.command(epilog=EPILOG)
 @click.argument("parts", type=click.Path(path_type=Path))
 @options.output_option
+@click.option(
+    "--virtual",
+    is_flag=True,
+    help="Make OUT refer to PARTS instead of copying their crops (HDF5 virtual dataset; jobs of --order image only).",
+)
 @options.progress_options
 @click.pass_obj
 def merge(
@@ -29,22 +35,26 @@ def merge(
     out: Path,
     resume: bool,
     overwrite: bool,
+    virtual: bool,
     bar: bool | None,
     quiet: bool,
 ) -> None:
     """Write the crops file OUT that one job would have written, from the folder PARTS that `extract --shard` filled.
 
     Rows are in the order of that job (--order). Checksums are carried over, and checked on the way. Without merging,
-    every command reads PARTS as it is.
+    every command reads PARTS as it is. With --virtual, OUT is for programs that read HDF5 by themselves; PARTS has
+    to lie below its folder, and to stay there.
     """
     from msroi_cli.job.crops import open_parts
     from msroi_cli.job.merge.run import MergeRequest
     from msroi_cli.job.merge.run import merge as merged
 
     with open_parts(parts) as crops, progress(len(crops), bar, quiet) as advance, signals.graceful():
-        done = merged(crops, MergeRequest(out, resume, overwrite), advance, signals.received)
+        done = merged(crops, MergeRequest(out, resume, overwrite, virtual), advance, signals.received)
     if done is None:
         if not quiet:
             say(f"{out}: whole already, nothing to do")
+    elif virtual and not quiet:
+        say(f"{out}: refers to {done.crops:,} crops of {done.parts:,} parts, in {duration(done.elapsed)}")
     elif not quiet:
         say(f"{out}: {done.crops:,} crops of {done.parts:,} parts, {byte_size(done.size)}, in {duration(done.elapsed)}")

@@ -84,6 +84,7 @@ def _texts(header: CropsHeader, warnings: Sequence[Mapping[str, Any]]) -> dict[s
         "parameters": json.dumps(header.parameters),
         "sources": json.dumps(header.sources_as_dict()),
         "warnings": warnings_text(header, warnings),
+        **({} if header.parts is None else {"parts": header.parts}),
     }
 
 
@@ -91,7 +92,8 @@ def _checksum_names(header: CropsHeader) -> list[str]:
     """The datasets that have checksums, and, behind an @, the attributes."""
     moments = [] if header.part is None else ["moments"]
     columns = [name for name in COLUMNS if name in header.columns]
-    return [*columns, "image_ids", "stats", *moments, "@parameters", "@sources", "@warnings"]
+    parts = [] if header.parts is None else ["@parts"]
+    return [*columns, "image_ids", "stats", *moments, "@parameters", "@sources", "@warnings", *parts]
 
 
 def column_checksums(header: CropsHeader, results: Results) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +19,7 @@ from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, LATER_STA
 from msroi_cli.io.files.location import Location, checked_sources
 from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, open_group
-from msroi_cli.io.hdf5.values import attribute, dtype_of, read, texts
+from msroi_cli.io.hdf5.values import attribute, dtype_of, json_value, read, texts
 
 BLOCK_BYTES = 8 << 20
 MOST_LEVELS = 1 << 16
@@ -84,8 +83,13 @@ class Crops:
         self.dtype: np.dtype[Any] = dtype_of(dataset, location.at("crops"))
         self.rows_per_block = _rows_per_block(root, location)
         self.checksums = _values(root, location, "checksums", (-(-len(self) // self.rows_per_block),), "u")
-        self._rows: RowSource | None = open_rows(self.path, dataset)
-        self.first = dataset.id.get_offset() if self._rows.mapped and dataset.input.path == self.path else None
+        self._rows: RowSource | None = self._open_rows(dataset)
+
+    def _open_rows(self, dataset: InputDataset) -> RowSource:
+        """The rows of the crops, when all else has been read; raises InputError."""
+        rows = open_rows(self.path, dataset)
+        self.first = dataset.id.get_offset() if rows.mapped and dataset.input.path == self.path else None
+        return rows
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -213,10 +217,7 @@ class Crops:
 def _json_attribute(root: InputGroup, location: Location, name: str) -> dict[str, Any]:
     """A root attribute that holds a JSON object; raises InputError."""
     text = attribute(root, name, str(location))
-    try:
-        value = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
-        value = None
+    value = json_value(text)
     if not isinstance(value, dict):
         actual = "none" if text is None else repr(text)[:60]
         raise InputError(f"{location}: attribute {name}: expected a JSON object, got {actual}")
@@ -228,10 +229,7 @@ def _warnings(root: InputGroup, location: Location) -> list[dict[str, Any]]:
     text: Any = attribute(root, "warnings", str(location))
     if text is None:
         return []
-    try:
-        found = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
-        found = None
+    found = json_value(text)
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
         raise InputError(f"{location}: attribute warnings: expected a JSON list of objects, got {repr(text)[:60]}")
     return found

@@ -86,7 +86,8 @@ class CropsHeader:
 
     shape: (K, C, Ho, Wo), or (K, C) of crops that were reduced to vectors. columns: arrays (K, ...) by the names of
     `COLUMNS`. levels: how many rows `stats` has. part: which part of a job the file is, if it is one.
-    warnings: what is known of the inputs before the first crop is made, as plain JSON values.
+    warnings: what is known of the inputs before the first crop is made, as plain JSON values. parts: the folder of the
+    parts that have the crops, by its path from the file's folder; None if the file itself has them.
     """
 
     shape: tuple[int, ...]
@@ -99,6 +100,7 @@ class CropsHeader:
     compression: Compression | None = None
     part: Part | None = None
     warnings: Sequence[Mapping[str, Any]] = ()
+    parts: str | None = None
 
     def sources_as_dict(self) -> dict[str, Any]:
         """The sources as plain JSON values."""

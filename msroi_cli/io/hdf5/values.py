@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from typing import Any
@@ -108,6 +109,14 @@ def attribute(item: h5py.HLObject, name: str, where: object) -> Any:
         values = np.empty(stored.shape, stored.dtype)
         stored.read(values)
         return values[()]
+
+
+def json_value(text: Any) -> Any:
+    """The value of an attribute that is JSON; None if it is none."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _input_of(item: h5py.HLObject) -> InputFile:

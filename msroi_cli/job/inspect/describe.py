@@ -19,7 +19,7 @@ from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.hdf5.describe import crops_storage, has_attribute, listing
-from msroi_cli.job.crops import FolderCrops, open_crops
+from msroi_cli.job.crops import open_crops
 from msroi_cli.job.inspect.model import model_facts
 from msroi_cli.job.inspect.pyramid import pyramid_facts
 from msroi_cli.job.join.boxes import invalid_reasons, reason_counts
@@ -150,7 +150,7 @@ def _crops(text: str, location: Location) -> dict[str, Any]:
     if location.group != "/":
         raise InputError(f"{text}: expected a crops file as a whole, got a group inside")
     with open_crops(location.path) as crops:
-        parts = crops.paths if isinstance(crops, FolderCrops) else []
+        parts = [path for path in crops.paths if path != location.path]
         return {
             "file": text,
             "kind": "crops",

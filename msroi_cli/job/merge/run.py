@@ -9,19 +9,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from msroi_cli.core.stats import CropStats
-from msroi_cli.errors import InputError, StoppedError, UsageError
-from msroi_cli.io.crops.header import changed_columns
+from msroi_cli.errors import StoppedError, UsageError
 from msroi_cli.io.crops.output import crops_writer, is_done
 from msroi_cli.io.crops.record import BatchRecord
-from msroi_cli.io.crops.schema import CropsHeader, Results
+from msroi_cli.io.crops.schema import CropsHeader
 from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.location import Source
 from msroi_cli.io.files.target import check_apart, check_suffix
 from msroi_cli.job.crops import FolderCrops
 from msroi_cli.job.merge.copying import Copying
 from msroi_cli.job.merge.pieces import pieces
-from msroi_cli.job.summary import moments_records
+from msroi_cli.job.merge.virtual import check_columns, results_of, write_virtually
 from msroi_cli.job.validate.nonfinite import of_inputs
 
 # Crops are put on the disk and recorded as done so many bytes at a time, while further ones are copied.
@@ -30,11 +28,12 @@ COMMIT_BYTES = 128 << 20
 
 @dataclass(frozen=True, slots=True)
 class MergeRequest:
-    """One `msroi merge`: the crops file to make."""
+    """One `msroi merge`: the crops file to make. virtual: it refers to the parts, and has no crops of its own."""
 
     out: Path
     resume: bool = False
     overwrite: bool = False
+    virtual: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +62,23 @@ def merge(
     if request.out.parent.resolve() == crops.path.resolve():
         raise UsageError(f"{request.out}: expected an output outside the folder of parts, got a file in it")
     check_apart(request.out, crops.paths)
+    if request.virtual:
+        write_virtually(crops, request.out, _header(crops), request.resume, request.overwrite)
+    elif not _merge(crops, request, progress, stop):
+        return None
+    return Merged(len(crops.paths), len(crops), len(crops) * crops.row_bytes, perf_counter() - started)
+
+
+def _merge(crops: FolderCrops, request: MergeRequest, progress: Callable[[int], None], stop: Callable[[], int]) -> bool:
+    """Copies all parts; False if the output was whole already."""
     output = Output(request.out, _header(crops), _identity(crops), request.resume, request.overwrite)
     if is_done(output):
-        return None
-    for path in crops.unchecked:
-        for problem in changed_columns(path) or ():
-            raise InputError(f"{path}: {problem}")
+        return False
+    check_columns(crops)
     with crops_writer(output) as writer:
         _copy(crops, writer, progress, stop)
-        writer.finish(Results(crops.stats, moments_records(CropStats.empty(len(crops.stats))), crops.warnings))
-    return Merged(len(crops.paths), len(crops), len(crops) * crops.row_bytes, perf_counter() - started)
+        writer.finish(results_of(crops))
+    return True
 
 
 def _copy(crops: FolderCrops, writer: CropsWriter, progress: Callable[[int], None], stop: Callable[[], int]) -> None:

@@ -96,6 +96,10 @@ class PartRows(RowSource):
         self._open[part] = place.rows((place.count, *self._shape[1:]), self._dtype)
         return self._open[part]
 
+    def part_of(self, row: int) -> int:
+        """The number of the part that has a row."""
+        return int(self._part[row])
+
     def slice(self, start: int, stop: int) -> NDArray[Any]:
         """A view or a read of one part where the rows follow each other in it, else a copy."""
         if stop > start:
