@@ -13,11 +13,15 @@ import pytest
 from hypothesis import settings
 
 from msroi_cli.io.crops import header as crops_layout
+from msroi_cli.model.session import NO_TELEMETRY
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=20)
 settings.register_profile("dev", deadline=None, max_examples=20)
 settings.register_profile("thorough", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# Tests that load ONNX Runtime themselves have it write nothing below the user's folder either.
+os.environ.setdefault(NO_TELEMETRY, "1")
 
 
 @pytest.hookimpl(tryfirst=True)

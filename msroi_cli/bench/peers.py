@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.bench.cases import COMPAT, Case
 from msroi_cli.core.levels import assign_levels
+from msroi_cli.model.session import without_telemetry
 
 Call = Callable[[], NDArray[Any]]
 LevelCall = Callable[[int, NDArray[np.float32]], NDArray[Any]]
@@ -59,6 +60,7 @@ def torchvision_module(case: Case, threads: int) -> Call:
 
 def onnxruntime(case: Case, threads: int) -> Call:
     """A model of one RoiAlign, made with the onnx package; boxes come scaled."""
+    without_telemetry()
     runtime = import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -136,6 +138,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {
 
 def _why_absent(modules: tuple[str, ...]) -> str:
     try:
+        without_telemetry()
         with quietly():
             if modules[0] == "torch":
                 _import_if_there("torchvision_cpu")

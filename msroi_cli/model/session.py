@@ -146,9 +146,13 @@ def _source(path: Path) -> Source:
     return Source(path.name, size, "sha256:" + digest.hexdigest())
 
 
-def _runtime(path: Path) -> Any:
-    """ONNX Runtime, kept from writing a file of events below the user's folder; it asks when it is loaded."""
+def without_telemetry() -> None:
+    """Keeps ONNX Runtime, which asks when it is loaded, from writing a file of events below the user's folder."""
     os.environ.setdefault(NO_TELEMETRY, "1")
+
+
+def _runtime(path: Path) -> Any:
+    without_telemetry()
     try:
         return importlib.import_module("onnxruntime")
     except ImportError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from msroi_cli.bench import measure, peers
 from msroi_cli.bench.cases import make
 from msroi_cli.bench.workloads import WORKLOADS
 from msroi_cli.cli.commands.bench import bench
+from msroi_cli.model.session import NO_TELEMETRY
 from tests import oracle
 from tests.builders import run
 
@@ -62,6 +64,12 @@ def test_crops_are_checked_before_they_are_timed(stand_in, name):
     assert report["threads"] == report["repeat"] == 1
     assert "nowhere: absent (No module named 'msroi_there_is_no_such_module')" in result.stderr
     assert f"{name}: differs differs by" in result.stderr
+
+
+def test_onnx_runtime_is_loaded_without_telemetry(monkeypatch):
+    monkeypatch.delenv(NO_TELEMETRY)
+    peers.absent()
+    assert os.environ[NO_TELEMETRY] == "1"
 
 
 def test_the_table(stand_in):

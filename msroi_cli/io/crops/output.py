@@ -21,6 +21,7 @@ from msroi_cli.io.crops.compressed import SpoolWriter
 from msroi_cli.io.crops.contiguous import PlainWriter
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.record import BatchRecord
+from msroi_cli.io.crops.schema import is_linked
 from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.atomic import failures_named, resolved
 from msroi_cli.io.files.journal import Journal, recorded_identity
@@ -81,9 +82,9 @@ def _earlier(output: Output, journal: Journal, writer: CropsWriter) -> list[Batc
         return []
     if not output.resume:
         raise UsageError(f"{output.path}: interrupted job found: --resume continues it, --overwrite starts again")
-    different = differences(journal.identity, output.identity)
+    different = difference(journal.identity, output.identity)
     if different:
-        raise UsageError(f"{output.path}: cannot resume: {different[0]}; --overwrite starts again")
+        raise UsageError(f"{output.path}: cannot resume: {different}; --overwrite starts again")
     try:
         records = [BatchRecord.from_json(values) for values in journal.records if "layout" not in values]
     except ValueError as error:
@@ -137,9 +138,9 @@ def is_done(output: Output) -> bool:
         "shape": list(output.header.shape),
         "part": output.header.part and asdict(output.header.part),
     }
-    different = differences(made, _known_to(made, wanted))
+    different = difference(made, _known_to(made, wanted))
     if different:
-        raise UsageError(f"{output.path}: cannot resume: it is whole, but of another job: {different[0]}")
+        raise UsageError(f"{output.path}: cannot resume: it is whole, but of another job: {different}")
     # It is as good as new, and newer than its inputs: `make` does not ask again.
     with failures_named(output.path):
         os.utime(output.target)
@@ -164,9 +165,28 @@ def _known_to(made: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, A
     return {**wanted, "sources": sources}
 
 
-def differences(before: Any, now: Any, name: str = "") -> list[str]:
+def difference(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
+    """The first difference between the values of two runs, in words; empty where there is none."""
+    found = _differences(before, now)
+    earlier, present = _linked_roles(before or {}), _linked_roles(now)
+    alone = sorted(earlier ^ present)
+    if alone and len(found) == len(alone):
+        return (
+            f"{alone[0]} was read by the {'earlier' if alone[0] in earlier else 'present'} run only; "
+            "--strict, which opens more images than are pooled, has to be given in both or in neither"
+        )
+    return found[0] if found else ""
+
+
+def _linked_roles(values: Mapping[str, Any]) -> set[str]:
+    """The roles of the files that the inputs of a run lead to."""
+    inputs = values.get("inputs", values.get("sources"))
+    return set(filter(is_linked, inputs)) if isinstance(inputs, Mapping) else set()
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
     """Where two JSON values differ, in words."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         keys = dict.fromkeys([*before, *now])
-        return [line for key in keys for line in differences(before.get(key), now.get(key), f"{name} {key}".strip())]
+        return [line for key in keys for line in _differences(before.get(key), now.get(key), f"{name} {key}".strip())]
     return [] if before == now else [f"{name} was {before!r}, now {now!r}"]

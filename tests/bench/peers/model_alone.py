@@ -3,12 +3,16 @@
 blank: on zeros as large as the pictures would be, which are not decoded and not resized.
 """
 
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from PIL import Image
+
+# As msroi has it; asked for when ONNX Runtime is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 
 def prepared(path, shortest, longest, blank):

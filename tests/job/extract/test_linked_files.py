@@ -452,16 +452,21 @@ def test_parts_list_their_own_files_and_together_all(tmp_path, boxes, look_at_on
     assert run("verify", tmp_path / "merged.h5").exit_code == 0
 
 
-def test_parts_list_their_own_files(tmp_path, boxes, look_at_one):
+def write_linked_levels(path):
     """A link of each image, whose group is in the file itself."""
-    write_image(tmp_path / "p.h5", ids=IDS)
-    with h5py.File(tmp_path / "p.h5", "a") as file:
+    write_image(path, ids=IDS)
+    with h5py.File(path, "a") as file:
         for seed, key in enumerate(IDS):
-            write_levels(tmp_path / f"{key}.h5", seed)
+            write_levels(path.with_name(f"{key}.h5"), seed)
             del file[f"{key}/p4"]
             file[f"{key}/p4"] = h5py.ExternalLink(f"{key}.h5", "/p4")
-    good(tmp_path / "p.h5", boxes, tmp_path / "one.h5")
-    parts(tmp_path / "p.h5", boxes, tmp_path / "parts")
+    return path
+
+
+def test_parts_list_their_own_files(tmp_path, boxes, look_at_one):
+    pyramid = write_linked_levels(tmp_path / "p.h5")
+    good(pyramid, boxes, tmp_path / "one.h5")
+    parts(pyramid, boxes, tmp_path / "parts")
     listed = []
     for part in sorted((tmp_path / "parts").iterdir()):
         with open_crops(part) as crops:
@@ -469,6 +474,18 @@ def test_parts_list_their_own_files(tmp_path, boxes, look_at_one):
     with open_crops(tmp_path / "one.h5") as one, open_crops(tmp_path / "parts") as together:
         assert together.sources == one.sources
         assert min(map(len, listed)) < len(set.union(*listed)) == len(one.sources) - 2
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut short"])
+def test_a_part_is_not_resumed_by_a_run_that_opens_more_files(tmp_path, boxes, monkeypatch, look_at_one, cut):
+    pyramid = write_linked_levels(tmp_path / "p.h5")
+    boxes = write_json(tmp_path / "c.json", [[number % 3, 1, 1, 30, 30] for number in range(COUNT)])
+    for earlier, again, which in (([], ["--strict"], "present"), (["--strict"], [], "earlier")):
+        command = (pyramid, boxes, tmp_path / "parts", "--shard", "1/3", "--overwrite", *earlier)
+        cut_short(monkeypatch, *command, after=1) if cut else good(*command)
+        result = extract(*command[: -1 - len(earlier)], "--resume", *again)
+        refused(result, 2, rf"17\.h5 was read by the {which} run only; --strict, .* in both or in neither")
+        good(*command[: -1 - len(earlier)], "--resume", *earlier)
 
 
 def test_parts_of_different_files_are_refused(tmp_path, boxes):
