@@ -44,8 +44,10 @@ ROOM_FOR_WARNINGS = 8192
 def lay_out(path: Path, header: CropsHeader) -> None:
     """Makes the new file `path` with all of `header`, and the bytes of crops, checksums and stats set aside."""
     os.close(create(path))
-    with hdf5_file(path, aligned=max(1, header.shape[0] * header.row_bytes)) as file:
+    with hdf5_file(path) as file:
         write_header(file, header, header.warnings)
+    # Of a few small crops: were the rest aligned as they are, it would take as many blocks as it has parts.
+    with hdf5_file(path, aligned=max(1, header.shape[0] * header.row_bytes)) as file:
         reserved_dataset(file, "crops", header.shape, header.dtype)
 
 

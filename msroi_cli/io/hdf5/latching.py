@@ -17,16 +17,17 @@ from msroi_cli.io.files.durability import sync_data, write_all
 
 
 class LatchingFile(io.RawIOBase):
-    """A file that looks empty to h5py at first, whatever is in it. It gets its length when it is closed as whole.
+    """A file that gets its length when it is closed as whole.
 
-    descriptor: of a file open to read and write; it is owned. Large arrays may be `put` beside HDF5, to the places that
-    HDF5 has set aside for them. `put`, `sync` and `close` raise the first OSError of a write.
+    descriptor: of a file open to read and write; it is owned. size: the bytes that h5py finds in it. Large arrays may
+    be `put` beside HDF5, to the places that HDF5 has set aside for them. `put`, `sync` and `close` raise the first
+    OSError of a write.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, size: int = 0) -> None:
         self._descriptor = descriptor
         self._position = 0
-        self._size = 0
+        self._size = size
         self.failure: OSError | None = None
 
     def readable(self) -> bool:

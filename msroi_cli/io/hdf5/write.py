@@ -22,15 +22,16 @@ ALIGNMENT = 4096
 
 @contextmanager
 def hdf5_file(path: Path, aligned: int | None = None) -> Iterator[h5py.File]:
-    """Yields the HDF5 file `path`, a file that is there and is emptied, to write to.
+    """Yields the HDF5 file `path`, a file that is there, to write to: emptied, or, if `aligned`, to go on with.
 
-    aligned: what has so many bytes or more begins at a multiple of ALIGNMENT.
+    aligned: what has so many bytes or more begins at a multiple of ALIGNMENT, metadata of HDF5 too.
     Raises the first OSError of a write, at the end if not before.
     """
-    file = LatchingFile(reopen(path, os.O_TRUNC))
+    again = aligned is not None
+    file = LatchingFile(reopen(path, 0 if again else os.O_TRUNC), path.stat().st_size if again else 0)
     try:
-        alignment = {} if aligned is None else {"alignment_threshold": aligned, "alignment_interval": ALIGNMENT}
-        with h5py.File(file, "w", **alignment) as written:
+        options = {"alignment_threshold": aligned, "alignment_interval": ALIGNMENT} if again else {}
+        with h5py.File(file, "r+" if again else "w", **options) as written:
             yield written
         file.close(whole=True)
     except Exception as error:

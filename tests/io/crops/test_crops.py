@@ -347,4 +347,14 @@ def test_crops_begin_at_a_multiple_of_4096(inputs, tmp_path, options):
         assert file["crops"].id.get_offset() % 4096 == 0
     with open_crops(tmp_path / "o.h5") as crops:
         values = crops[:].nbytes + sum(column.nbytes for column in crops.columns.values())
-    assert (tmp_path / "o.h5").stat().st_size < values + (64 << 10)
+    assert (tmp_path / "o.h5").stat().st_size < values + (24 << 10)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("options", [(), ("--reduce", "mean"), ("--compression", "gzip")])
+def test_files_of_hardly_a_crop_are_small(inputs, tmp_path, count, options):
+    """What is beside the crops, mostly the room for warnings, takes 16 kB and is not aligned."""
+    boxes = write_json(tmp_path / "few.json", [[0, 8, 8, 40, 40]][:count])
+    extracted(tmp_path / "o.h5", inputs[0], boxes, *SPREAD, *options)
+    assert len(open_crops(tmp_path / "o.h5")) == count
+    assert (tmp_path / "o.h5").stat().st_size < 24 << 10
