@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import re
@@ -136,8 +135,7 @@ def coco(boxes, keys, **columns):
 
 def run(*args, stdin=None):
     """Runs `msroi` in this process; the result has exit_code, stdout and stderr."""
-    apart = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
-    return CliRunner(**apart).invoke(main, [str(arg) for arg in args], input=stdin, prog_name="msroi")
+    return CliRunner().invoke(main, [str(arg) for arg in args], input=stdin, prog_name="msroi")
 
 
 def extracted(out, pyramid, boxes, *options, stdin=None):

@@ -17,6 +17,7 @@ def test_dask_in_small(tmp_path):
     assert all(wall > 0 and processor > 0 for wall, processor in spent.values())
 
 
+@pytest.mark.slow
 def test_merge_in_small(tmp_path):
     spent = merge.run(tmp_path, [3, 1, 3, 0, 2], 2)
     assert len(spent) == 4

@@ -199,6 +199,7 @@ def test_from_a_pipe():
     assert lines("-", *STRIDES, stdin="[0, 0, 0, 300, 300]\n[1, 0, 0, 20, 20]\n")[0]["level"] == 2
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_reading(tmp_path):
     path = write_json(tmp_path / "b.json", random_rows(30000).tolist())
     import subprocess

@@ -659,6 +659,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.sampled(3)
 def test_bad_input(tmp_path, case):
     spoil, code, pattern = CASES[case]
     bench = Bench(tmp_path)

@@ -114,6 +114,7 @@ def test_pooling_options_reach_the_library(tmp_path, inputs, case):
 
 
 @pytest.mark.parametrize("case", OPTIONS)
+@pytest.mark.sampled(3)
 def test_pooling_options_make_a_difference(tmp_path, inputs, case):
     options, _ = OPTIONS[case]
     plain = crops_of(tmp_path, inputs, *(("--compat", "mmdet") if case == "--no-aligned" else ()), name="plain.h5")

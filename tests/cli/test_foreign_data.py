@@ -278,6 +278,7 @@ def pooled_elsewhere():
 
 
 @pytest.mark.parametrize("make", DATA_SETS, ids=lambda make: make.__name__)
+@pytest.mark.sampled(3)
 def test_one_command_without_glue(tmp_path, make):
     arguments = make(tmp_path)
     options = ["--compat", "torchvision", "--canonical-scale", CANONICAL, "-o", tmp_path / "crops.h5"]

@@ -209,6 +209,7 @@ def test_nothing_is_written_below_the_users_folder(folder):
     assert list(home.rglob("*")) == []
 
 
+@pytest.mark.slow
 def test_workers_and_shards_give_the_same_crops(folder):
     one = fused(folder, *SPREAD)
     assert np.array_equal(fused(folder, *SPREAD, "--workers", "2", out="workers.h5")[:], one[:])
@@ -245,6 +246,7 @@ def many(folder, count=60, per_image=200):
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.sampled(3)
 def test_killed_at_random_and_resumed_the_model_runs_for_what_was_not_done(folder, seed):
     many(folder)
     whole = fused(folder, *SPREAD)[:]

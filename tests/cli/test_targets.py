@@ -159,7 +159,7 @@ THINGS = {
 
 @pytest.mark.parametrize("thing", THINGS)
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 def test_what_is_no_file_is_refused(at, command, thing):
     out = target(at, command)
     THINGS[thing](out, at)
@@ -330,6 +330,7 @@ WRITER_FILES = ("w.h5", ".w.h5.journal", ".w.h5.partial")
 @pytest.mark.parametrize("mode", ["x", "w", "a"])
 @pytest.mark.parametrize("thing", WORK)
 @pytest.mark.parametrize("name", WRITER_FILES)
+@pytest.mark.sampled(3)
 def test_the_writer_of_pyramids_refuses_them_too(at, name, thing, mode):
     if name == "w.h5" and mode == "w" and "file of the user" in thing:
         pytest.skip("is replaced, as asked for")

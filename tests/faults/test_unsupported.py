@@ -26,7 +26,7 @@ def shim(tmp_path_factory):
 
 
 @pytest.mark.parametrize("flock", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
-@pytest.mark.sampled(3)
+@pytest.mark.slow
 def test_jobs_without_locks(inputs, tmp_path, shim, flock):  # noqa: F811
     extract(inputs, tmp_path / "one.h5")
     answers = f"flock={flock},fallocate={errno.EOPNOTSUPP}"

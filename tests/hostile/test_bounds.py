@@ -58,6 +58,7 @@ BOXES = {
 
 
 @pytest.mark.parametrize("name", BOXES)
+@pytest.mark.sampled(3)
 def test_boxes(name, good, tmp_path):
     with_chunks(tmp_path / "b.h5", "rois", *BOXES[name][:3], **BOXES[name][3])
     refused("assign", tmp_path / "b.h5", "--strides", "4,8,16", "-q")
@@ -107,6 +108,7 @@ def damaged_heap(path, index, size):
 
 
 @pytest.mark.parametrize(("index", "size"), [(0, 0), (1, 2**64 - 16), (1, 2**63), (0, 2**64 - 8)])
+@pytest.mark.sampled(2)
 def test_strings_that_made_hdf5_loop(index, size, good, tmp_path):
     crops = tmp_path / "crops.h5"
     with h5py.File(crops, "w") as file:

@@ -120,6 +120,7 @@ def test_hostile_files_lead_nowhere(tmp_path):
     assert files <= {os.path.normpath(path) for used in uses for _, path in used}
 
 
+@pytest.mark.slow
 def test_what_may_be_read_elsewhere_is_seen(tmp_path):
     named, cwd, trace = tmp_path / "named", tmp_path / "cwd", tmp_path / "trace"
     for each in (named, cwd, trace):

@@ -55,6 +55,7 @@ FORMS = ("rows", "lines", "rois", "image_index")
 
 @pytest.mark.parametrize("track_order", [False, True])
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.sampled(3)
 def test_images_are_numbered_in_natural_order_of_their_ids(tmp_path, form, track_order):
     maps = {key: image_maps(int(key)) for key in TWELVE}
     with h5py.File(tmp_path / "p.h5", "w", track_order=track_order) as file:

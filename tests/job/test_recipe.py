@@ -95,6 +95,7 @@ def picture(inputs):
 @pytest.mark.usefixtures("picture")
 @pytest.mark.parametrize("command", ["stats", "verify", "export", "preview"])
 @pytest.mark.parametrize("key", [*REQUIRED, "levels"])
+@pytest.mark.sampled(3)
 def test_a_missing_key_is_one_line(inputs, spoilt, command, key):
     path = spoilt(lambda parameters: parameters.pop(key))
     refused(commands(inputs)[command](path), 3, f"attribute parameters: expected {key}, got none")
@@ -113,6 +114,7 @@ def test_other_keys_may_come_and_go(inputs, spoilt, command, key):
 
 @pytest.mark.parametrize("key", [*REQUIRED, "levels", "reduce", "order", "box_format", "group"])
 @pytest.mark.parametrize("value", WRONG, ids=str)
+@pytest.mark.sampled(5)
 def test_wrong_values_are_read_or_one_line(inputs, key, value):
     with h5py.File(inputs / "o.h5") as file:
         parameters = {**json.loads(file.attrs["parameters"]), key: value}

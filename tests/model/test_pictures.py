@@ -93,6 +93,7 @@ def test_what_is_no_picture_has_no_size(tmp_path, content):
     [("JPEG", {}), ("JPEG", {"progressive": True}), ("JPEG", {"exif": b"Exif\0\0MM\0*\0\0\0\x08"}), ("PNG", {})],
     ids=["baseline", "progressive", "damaged exif", "png"],
 )
+@pytest.mark.sampled(2)
 def test_a_picture_is_refused_by_its_check_if_it_cannot_be_read(tmp_path, kind, options):
     """Truncated and damaged ones: the check that decodes less finds what reading finds."""
     buffer, chance, path = io.BytesIO(), random.Random(0), tmp_path / "p.png"

@@ -21,6 +21,7 @@ def assert_close(ours, theirs, atol):
 @pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize(("size", "ratio"), [(7, 2), (7, 0), ((3, 5), 1), (1, 0), ((2, 9), 4)])
 @pytest.mark.parametrize("name", MAPS)
+@pytest.mark.sampled(7)
 def test_corpus(isa, name, size, ratio, aligned):
     call = work([MAPS[name]], ROIS, size, ratio, scales=(SCALE,), aligned=aligned)
     ours, theirs = pool(call), pool(call, "numpy")
@@ -32,6 +33,7 @@ def test_corpus(isa, name, size, ratio, aligned):
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4"])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 15, 16, 17, 33])
+@pytest.mark.sampled(5)
 def test_pyramids(isa, channels, dtype):
     call = work(pyramid(channels, dtype=dtype), random_rois(100), 7, 0)
     assert_close(pool(call), pool(call, "numpy"), tolerance(call))

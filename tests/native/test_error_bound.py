@@ -120,6 +120,7 @@ def test_search_numpy(case):
 
 
 @pytest.mark.parametrize("ratio", [0, 1, 2, 7])
+@pytest.mark.sampled(3)
 def test_any_box(isa, ratio):
     maps = [m + np.float32(1000) for m in pyramid(3, height=100, width=168)]
     call = work(maps, random_rois(40, height=400, width=672, high=900, seed=ratio), 7, ratio)

@@ -13,6 +13,8 @@ ALLOWED = ("core/backends/", "io/features/filters.py", "io/files/checksum.py", "
 
 def imports_extension(source):
     """Whether any import statement of `source` names the extension."""
+    if "_native" not in source:
+        return False
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
             names = [f"{node.module or ''}.{alias.name}" for alias in node.names]

@@ -39,6 +39,7 @@ def random_sides(rng, count):
 @pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("ratio", [0, 1, 2, 3, 7])
 @pytest.mark.parametrize("bins", [1, 2, 7, 14, 56])
+@pytest.mark.sampled(3)
 def test_weights(bins, ratio, aligned):
     rng = np.random.default_rng(bins * 100 + ratio)
     random = np.stack(random_sides(rng, 100), axis=1)

@@ -172,8 +172,8 @@ def difference(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
     alone = sorted(earlier ^ present)
     if alone and len(found) == len(alone):
         return (
-            f"{alone[0]} was read by the {'earlier' if alone[0] in earlier else 'present'} run only; "
-            "--strict, which opens more images than are pooled, has to be given in both or in neither"
+            f"{alone[0]} was read by the {'earlier' if alone[0] in earlier else 'present'} run only: it came or went, "
+            "or one of the two had --strict, which opens more images than are pooled"
         )
     return found[0] if found else ""
 

@@ -99,6 +99,7 @@ def close(got, wanted):
 
 @pytest.mark.usefixtures("parts")
 @pytest.mark.parametrize("reduce", REDUCED)
+@pytest.mark.sampled(4)
 def test_padded(files, tmp_path, reduce):
     exported(files, tmp_path / "e.h5", "padded", *arguments(reduce))
     expected = expected_of(files, reduce)
@@ -119,6 +120,7 @@ def test_padded(files, tmp_path, reduce):
 
 @pytest.mark.usefixtures("parts")
 @pytest.mark.parametrize("reduce", REDUCED)
+@pytest.mark.sampled(4)
 def test_ragged(files, tmp_path, reduce):
     exported(files, tmp_path / "e.h5", "ragged", *arguments(reduce))
     expected = expected_of(files, reduce)
@@ -132,6 +134,7 @@ def test_ragged(files, tmp_path, reduce):
 
 @pytest.mark.usefixtures("parts")
 @pytest.mark.parametrize("reduce", REDUCED)
+@pytest.mark.sampled(4)
 def test_groups(files, tmp_path, reduce):
     exported(files, tmp_path / "e.h5", "groups", *arguments(reduce))
     with h5py.File(tmp_path / "e.h5") as file:
@@ -147,6 +150,7 @@ def test_groups(files, tmp_path, reduce):
 
 @pytest.mark.usefixtures("parts")
 @pytest.mark.parametrize("reduce", REDUCED)
+@pytest.mark.sampled(4)
 def test_npz(files, tmp_path, reduce):
     exported(files, tmp_path / "e", "npz", *arguments(reduce))
     assert {path.name for path in (tmp_path / "e").iterdir()} == {*(f"{key}.npz" for key in IDS), "index.json"}
@@ -163,6 +167,7 @@ def test_npz(files, tmp_path, reduce):
 
 @pytest.mark.usefixtures("parts")
 @pytest.mark.parametrize("reduce", REDUCED)
+@pytest.mark.sampled(4)
 def test_tsv(files, tmp_path, reduce):
     exported(files, tmp_path / "e.tsv", "tsv", *arguments(reduce))
     csv.field_size_limit(sys.maxsize)
@@ -237,6 +242,7 @@ def test_the_first_boxes_where_there_are_no_scores(tmp_path):
 
 
 @pytest.mark.parametrize("layout", INSTALLED)
+@pytest.mark.sampled(3)
 def test_only_images_with_boxes(files, tmp_path, layout):
     assert "39 boxes of 2 images" in exported(files, tmp_path / "e", layout, "--used-only")
     if layout in ("padded", "ragged"):
@@ -247,6 +253,7 @@ def test_only_images_with_boxes(files, tmp_path, layout):
 
 
 @pytest.mark.parametrize("layout", INSTALLED)
+@pytest.mark.sampled(3)
 def test_no_boxes(tmp_path, layout):
     pyramid = write_batched(tmp_path / "p.h5")
     extracted(tmp_path / "o.h5", pyramid, write_json(tmp_path / "b.json", []))
@@ -359,6 +366,7 @@ def test_a_mean_of_float16_does_not_overflow(tmp_path):
         assert (file["features"][:] == np.float16(60000)).all()
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_lost(files, tmp_path):
     for layout in INSTALLED:
         out = tmp_path / layout
@@ -442,7 +450,7 @@ def test_the_sample_data(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of the shell")
 @pytest.mark.parametrize("layout", INSTALLED)
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 def test_a_disk_that_is_full(files, tmp_path, layout):
     pyramid = write_batched(tmp_path / "p.h5")
     boxes = write_json(tmp_path / "b.json", [[0, *box] for box in random_boxes(2000).tolist()])

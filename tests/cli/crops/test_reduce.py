@@ -23,6 +23,7 @@ def inputs(tmp_path):
 
 @pytest.mark.parametrize("compression", [(), ("--compression", "gzip"), ("--compression", "lzf")])
 @pytest.mark.parametrize("reduce", list(REDUCTIONS))
+@pytest.mark.sampled(2)
 def test_vectors_are_those_of_the_crops(tmp_path, inputs, reduce, compression):
     options = (*SPREAD, *SKIP, "--on-bad-box", "nan", "--output-size", "3x4")
     whole = extracted(tmp_path / "w.h5", *inputs, *options, "--stats", tmp_path / "w.json")

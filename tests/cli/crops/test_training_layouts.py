@@ -82,6 +82,7 @@ def close(got, wanted):
 @pytest.mark.usefixtures("parts")
 @pytest.mark.parametrize("reduce", [False, True], ids=["crops", "vectors"])
 @pytest.mark.parametrize("shard_bytes", [1, 5_000, 1 << 30])
+@pytest.mark.sampled(5)
 def test_webdataset_read_by_tarfile(files, tmp_path, monkeypatch, reduce, shard_bytes):
     monkeypatch.setattr(webdataset_module, "SHARD_BYTES", shard_bytes)
     more = ("--reduce", "mean") if reduce else ()

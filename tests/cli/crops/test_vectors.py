@@ -87,6 +87,7 @@ def same(got, expected, reduce, dtype=None):
 
 @FORMS
 @pytest.mark.usefixtures("parts")
+@pytest.mark.sampled(5)
 def test_npy_read_by_numpy(crops, tmp_path, reduce):
     expected = exported(crops, tmp_path / "e", "npy", reduce)
     features = np.load(tmp_path / "e" / "features.npy", mmap_mode="r")
@@ -115,6 +116,7 @@ def test_vectors_searched_by_faiss(crops, tmp_path):
 
 @FORMS
 @pytest.mark.usefixtures("parts")
+@pytest.mark.sampled(5)
 def test_safetensors_read_by_its_library(crops, tmp_path, reduce):
     safetensors = pytest.importorskip("safetensors", reason="safetensors is not installed")
     from safetensors.numpy import load_file
@@ -136,6 +138,7 @@ def test_safetensors_read_by_its_library(crops, tmp_path, reduce):
 
 @FORMS
 @pytest.mark.usefixtures("parts")
+@pytest.mark.sampled(5)
 def test_parquet_read_by_pyarrow(crops, tmp_path, reduce):
     pytest.importorskip("pyarrow", reason="pyarrow is an optional extra")
     from pyarrow import parquet
@@ -155,6 +158,7 @@ def test_parquet_read_by_pyarrow(crops, tmp_path, reduce):
         assert table[name].to_pylist() == expected[name].tolist()
 
 
+@pytest.mark.sampled(3)
 def test_parquet_read_by_pandas_and_datasets(crops, tmp_path):
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
     pytest.importorskip("pyarrow", reason="pyarrow is an optional extra")

@@ -56,6 +56,7 @@ TROUBLES = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.sampled(3)
 def test_trouble_is_found(crops, trouble):
     change, pattern = TROUBLES[trouble]
     with h5py.File(crops, "a") as file:

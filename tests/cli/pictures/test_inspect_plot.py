@@ -84,6 +84,7 @@ def test_a_chart_of_crops(tmp_path, crops):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+@pytest.mark.sampled(3)
 def test_a_chart_of_boxes(tmp_path, crops, suffix):
     first = run("inspect", "--json", tmp_path / "b.json", "--plot", tmp_path / f"x{suffix}")
     assert (first.exit_code, first.stderr) == (0, ""), first.exception
@@ -94,6 +95,7 @@ def test_a_chart_of_boxes(tmp_path, crops, suffix):
 
 
 @pytest.mark.parametrize("boxes", [[], [[0, 9, 9, 1, 1]], [[0, 1, 1, 1.00001, 1.00001]], [[0, 0, 0, 3e38, 3e38]]])
+@pytest.mark.sampled(3)
 def test_no_boxes_and_strange_ones(tmp_path, boxes):
     file = write_json(tmp_path / "b.json", boxes)
     result = run("inspect", file, "--plot", tmp_path / "x.png")

@@ -199,6 +199,7 @@ def test_pictures_of_all_kinds(tmp_path, make):
 
 
 @pytest.mark.parametrize("size", [(380, 500), (250, 190), (501, 380), (500, 382), (1, 1)])
+@pytest.mark.sampled(2)
 def test_a_picture_of_another_size_is_refused(tmp_path, size):
     picture = plain_picture(tmp_path / "p.png", *size)
     crops = tmp_path / "c.h5"
@@ -325,6 +326,7 @@ def test_crops_of_reduced_files_are_refused(tmp_path, crops):
 
 @pytest.mark.parametrize("show", ["mean", "0", "pca"])
 @pytest.mark.parametrize("size", [1e300, 1.7e308, 1e-310])
+@pytest.mark.sampled(4)
 def test_features_of_any_size_are_drawn_without_a_warning(tmp_path, show, size):
     rng = np.random.default_rng(0)
     maps = {"p2": rng.uniform(-1, 1, (1, 4, 16, 24)) * size, "p3": rng.uniform(-1, 1, (1, 4, 8, 12)) * size}

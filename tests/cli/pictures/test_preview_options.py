@@ -180,6 +180,7 @@ ORDERS = {
 
 @pytest.mark.parametrize("sort", ORDERS)
 @pytest.mark.parametrize("count", [COUNT, 5])
+@pytest.mark.sampled(2)
 def test_crops_are_sorted(tmp_path, crops, monkeypatch, sort, count):
     rows, _, explanation = tiles_of(tmp_path, crops, monkeypatch, "--sort", sort, "--count", count)
     with open_crops(crops) as file:
@@ -312,6 +313,7 @@ def test_without_a_desktop_nothing_is_opened(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems open files in other ways")
 @pytest.mark.parametrize("name", ["DISPLAY", "WAYLAND_DISPLAY"])
+@pytest.mark.sampled(2)
 def test_the_desktop_opens_the_picture(tmp_path, name):
     bin_ = tmp_path / "bin"
     bin_.mkdir()

@@ -118,6 +118,7 @@ def test_a_job_imports_what_it_needs(tmp_path, inputs):
         ({"MSROI_BACKEND": "numpy"}, ""),
     ],
 )
+@pytest.mark.sampled(3)
 def test_openblas_starts_no_threads_that_nobody_uses(environment, expected):
     if not NATIVE:
         pytest.skip("NumPy's own backend uses them")
@@ -293,6 +294,7 @@ def test_name_means_a_whole_file(tmp_path, large):
 
 
 @pytest.mark.parametrize("options", [("--dry-run",), ("--stats", "-")])
+@pytest.mark.sampled(2)
 def test_reader_that_has_gone(tmp_path, inputs, options):
     reading, writing = os.pipe()
     os.close(reading)
@@ -347,6 +349,7 @@ def test_standard_output_that_is_full(tmp_path, inputs):
 
 
 @pytest.mark.parametrize("where", ["--dry-run", "-v"])
+@pytest.mark.sampled(2)
 def test_names_that_are_not_unicode(tmp_path, inputs, where):
     name = os.fsencode(tmp_path) + b"/caf\xe9.h5"
     try:

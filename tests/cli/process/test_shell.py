@@ -98,6 +98,7 @@ def test_a_reader_that_leaves_makes_no_noise(tmp_path, command, reader):
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
 @pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
 @pytest.mark.parametrize("command", [("inspect", PYRAMID), ("assign", WORDS, "--strides", "4,8"), ("--help",)])
+@pytest.mark.sampled(4)
 def test_no_colours_on_a_terminal(command, environment):
     ours, theirs = os.openpty()
     child = subprocess.Popen(

@@ -48,6 +48,7 @@ def test_channel_by_channel(size, ratio, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.sampled(3)
 def test_the_same_nan_wherever_the_features_lie(dtype):
     maps = spoilt_pyramid(5, dtype)
     rois = random_rois(30)

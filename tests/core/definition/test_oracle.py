@@ -98,6 +98,7 @@ def test_many_bins_and_many_samples():
 
 @pytest.mark.parametrize("kind", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("cell", [(0, 0), (0, WIDTH - 1), (4, 6), (HEIGHT - 1, 3), (HEIGHT - 1, WIDTH - 1)])
+@pytest.mark.sampled(3)
 def test_a_bad_cell_reaches_only_the_bins_whose_samples_touch_it(kind, cell):
     feature = MAPS["plain"].copy()
     clean = multi_scale_roi_align([feature], rois(boxes()), [SCALE], 7)

@@ -127,6 +127,7 @@ def onnx_session(size, ratio, scale, aligned):
 
 
 @pytest.mark.parametrize("part", range(CASES // 3 // PER_TEST))
+@pytest.mark.sampled(4)
 def test_one_level_against_onnxruntime(part):
     framework("onnxruntime")
     for case in range(PER_TEST):

@@ -65,6 +65,7 @@ DOCUMENTS = {
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.sampled(3)
 def test_box_files(name):
     once, twice = (lines_run(parse_boxes, name, DOCUMENTS[name](count).encode()) for count in (500, 1000))
     assert twice < GROWTH * once
@@ -89,6 +90,7 @@ def test_box_files_in_c(name):
         lambda count: [text for number in range(count // 2) for text in ("A", f"a%{number}")],
     ],
 )
+@pytest.mark.sampled(3)
 def test_names_of_exported_files(ids):
     once, twice = (lines_run(safe_names, ids(count)) for count in (400, 800))
     assert twice < GROWTH * once

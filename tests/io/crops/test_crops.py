@@ -269,6 +269,7 @@ def test_no_boxes_make_a_whole_file(tmp_path, boxes, options):
 
 @pytest.mark.parametrize("stored", ["float16", "float32", ">f4", "float64"])
 @pytest.mark.parametrize("dtype", [None, "float16", "float32", "float64"])
+@pytest.mark.sampled(5)
 def test_dtype(tmp_path, inputs, stored, dtype):
     pyramid = write_batched(tmp_path / "q.h5", batch_maps(dtype=stored), ids=IDS)
     options = ("--dtype", dtype) if dtype else ()

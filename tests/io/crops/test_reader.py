@@ -89,6 +89,7 @@ INDICES = [
 
 
 @pytest.mark.parametrize("index", INDICES, ids=repr)
+@pytest.mark.sampled(3)
 def test_every_index_is_numpys(opened, index):
     crops, expected = opened
     wanted = expected[list(index) if isinstance(index, range) else index]
@@ -133,6 +134,7 @@ NO_ROWS = [
 
 
 @pytest.mark.parametrize("index", NO_ROWS, ids=repr)
+@pytest.mark.sampled(3)
 def test_what_is_no_index(opened, index):
     with pytest.raises(IndexError):
         opened[0][index]

@@ -57,6 +57,7 @@ def read_together(path, images, channels, runs, fill=False):
 @pytest.mark.parametrize("channels", [range(7), range(3, 6), range(2, 7), range(6, 7)])
 @pytest.mark.parametrize("images", [[0], [1], [4], [0, 1], [1, 2], [0, 1, 2, 3, 4]])
 @pytest.mark.parametrize("options", [{}, {"compression": "lzf"}, {"compression": None, "shuffle": None}])
+@pytest.mark.sampled(5)
 def test_images_that_share_chunks(tmp_path, images, channels, options):
     path = write(tmp_path / "p.h5", **options)
     outs = read_together(path, images, channels, [[(0, 20)]] * len(images))

@@ -58,6 +58,7 @@ def fetched(path, wanted, channels=range(3), runs=None):
 @pytest.mark.parametrize("channels", [range(3), range(1, 3), range(2, 3)])
 @pytest.mark.parametrize("dtype", ["<f4", ">f2"])
 @pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.sampled(5)
 def test_small_maps_are_read_in_one_go(tmp_path, reads, channels, dtype, order):
     images = write(tmp_path / "p.h5", dtype=dtype)
     wanted = list(images)[::order]

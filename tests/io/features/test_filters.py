@@ -96,6 +96,7 @@ def test_windows_beyond_the_chunk_are_refused(shape, start):
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("fletcher32", [False, True])
 @pytest.mark.parametrize("compression", [None, "gzip", "lzf"])
+@pytest.mark.sampled(7)
 def test_chunks_that_hdf5_made(tmp_path, kind, count, shuffle, fletcher32, compression):
     if compression == "lzf" and not filters.NATIVE:
         pytest.skip("LZF is decoded by the native extension or by h5py")

@@ -119,6 +119,7 @@ def test_scale_factors_that_a_late_image_lacks(tmp_path, stored):
 
 
 @pytest.mark.parametrize("storage", ["contiguous", "latest", "gzip"])
+@pytest.mark.sampled(2)
 def test_maps_known_by_their_headers_are_those_that_hdf5_opens(tmp_path, stored, storage, monkeypatch):
     """The twin: the same maps where no header is known."""
     path = tmp_path / "p.h5"

@@ -246,6 +246,7 @@ SPOILED = {
 
 
 @pytest.mark.parametrize("case", SPOILED)
+@pytest.mark.sampled(3)
 def test_a_file_unlike_the_others_is_refused_when_it_is_used(tmp_path, case):
     spoil, pattern = SPOILED[case]
     path = others(tmp_path / "x")
@@ -548,6 +549,7 @@ def vars_of(source):
 
 @pytest.mark.parametrize("alike", [True, False])
 @pytest.mark.parametrize("storage", [{"compression": "gzip"}, {"chunks": (1, 8, 8)}, {"chunks": (3, 16, 24)}])
+@pytest.mark.sampled(2)
 def test_chunked_images_of_one_of_many_files_are_their_own(tmp_path, storage, alike):
     images = {name: image_maps(NAMES.index(name)) if alike else maps_of(name) for name in ("7", "10", "a2")}
     chunks = storage.get("chunks", ())

@@ -82,6 +82,7 @@ def storage_of(name, shape):
 
 @pytest.mark.parametrize("storage", STORAGE)
 @pytest.mark.parametrize("dtype", ["<f2", ">f2", "<f4", ">f4", "<f8", ">f8"])
+@pytest.mark.sampled(5)
 def test_batched_hdf5_reads_alike_in_every_storage(tmp_path, storage, dtype):
     maps = batch_maps(dtype=dtype)
     path = write_batched(tmp_path / "p.h5", maps, storage=storage_of(storage, (3, 3, 1, 1)))
@@ -91,6 +92,7 @@ def test_batched_hdf5_reads_alike_in_every_storage(tmp_path, storage, dtype):
 @pytest.mark.parametrize("storage", STORAGE)
 @pytest.mark.parametrize("lead", [False, True], ids=["(C, H, W)", "(1, C, H, W)"])
 @pytest.mark.parametrize("dtype", ["<f2", ">f4", "<f8"])
+@pytest.mark.sampled(5)
 def test_per_image_hdf5_reads_alike_in_every_storage(tmp_path, storage, lead, dtype):
     images = differing_maps(dtype)
     options = storage_of(storage, (3, 1, 1) if not lead else (1, 3, 1, 1))

@@ -57,6 +57,7 @@ def same(out, one):
 
 
 @pytest.mark.parametrize("options", [(), ("--shards", "5", "--order", "image")])
+@pytest.mark.sampled(2)
 def test_the_file_of_one_process(inputs, one, cluster, tmp_path, options):  # noqa: F811
     """Names of files are relative: the current folder of workers is another one."""
     if options:
@@ -72,6 +73,7 @@ def test_the_file_of_one_process(inputs, one, cluster, tmp_path, options):  # no
     assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["many.h5"]
 
 
+@pytest.mark.slow
 def test_the_executor_of_a_client(inputs, one, cluster, tmp_path):  # noqa: F811
     script = f"""
 import msroi_cli
@@ -131,12 +133,17 @@ def test_what_is_refused(inputs, cluster, tmp_path):  # noqa: F811
     refused(run(*given, "--scheduler", cluster.address, "--workers", "2"), 2, "expected one of workers, scheduler")
     refused(run(*given, "--scheduler", cluster.address, "--shard", "1/2"), 2, "scheduler: expected without shard")
     refused(run(*given, "--shards", "2"), 2, "shards: expected with workers or a scheduler, got neither")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["tcp://127.0.0.1:9", "none.json", "nonsense://x"])
+@pytest.mark.sampled(3)
+def test_where_no_scheduler_is(inputs, tmp_path, place):  # noqa: F811
+    place = str(tmp_path / place) if place.endswith("json") else place
     short = {**ENVIRONMENT, "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "1s"}
-    for place in ("tcp://127.0.0.1:9", str(tmp_path / "none.json"), "nonsense://x"):
-        done = subprocess.run(
-            command(inputs, tmp_path / "o.h5", "-q", "--scheduler", place), env=short, capture_output=True, text=True
-        )
-        assert done.returncode == 1, done.stderr
-        assert f"--scheduler {place}: expected a Dask scheduler, got none" in done.stderr.splitlines()[-1]
-        assert len(done.stderr.splitlines()) == 1, done.stderr
+    given = command(inputs, tmp_path / "o.h5", "-q", "--scheduler", place)
+    done = subprocess.run(given, env=short, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert f"--scheduler {place}: expected a Dask scheduler, got none" in done.stderr.splitlines()[-1]
+    assert len(done.stderr.splitlines()) == 1, done.stderr
     assert not list(tmp_path.iterdir())

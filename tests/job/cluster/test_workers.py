@@ -316,6 +316,7 @@ def test_an_executor_whose_workers_die_ends_the_job_and_a_new_one_resumes(inputs
     assert datasets(tmp_path / "many.h5") == datasets(tmp_path / "one.h5")
 
 
+@pytest.mark.slow
 def test_a_stop_ends_the_workers_of_an_executor(inputs, tmp_path):  # noqa: F811
     stop, done = threading.Event(), []
 

@@ -61,6 +61,7 @@ def files(tmp_path):
 
 @pytest.mark.parametrize("assign", ["all", "p2", "p3", "p4"])
 @pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.sampled(3)
 def test_crops_are_those_of_the_levels_one_by_one(files, monkeypatch, assign, backend):
     folder, boxes = files
     if backend == "native":
@@ -102,6 +103,7 @@ def test_the_level_is_the_canonical_one_of_all_and_the_named_one_of_a_name(files
     assert set(one.level.tolist()) == {1}
 
 
+@pytest.mark.slow
 def test_vectors_shards_compression_and_filled_rows(files):
     folder, _ = files
     some = {**{key: boxes.tolist() for key, boxes in BOXES.items()}, "17": [*BOXES["17"].tolist(), [9, 9, 1, 1]]}

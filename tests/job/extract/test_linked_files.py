@@ -179,6 +179,7 @@ def change_an_end(path):
 
 
 @LAYOUT
+@pytest.mark.sampled(3)
 def test_sources_list_what_was_read(tmp_path, boxes, layout):
     pyramid, file, name = layout(tmp_path)
     good(pyramid, boxes, tmp_path / "o.h5")
@@ -226,6 +227,7 @@ def test_unchanged_files_are_resumed(tmp_path, boxes, monkeypatch, layout):
 
 
 @pytest.mark.parametrize("layout", [images_linked, link_to_link, virtual, raw])
+@pytest.mark.sampled(2)
 def test_removed_files_are_named(tmp_path, boxes, monkeypatch, layout):
     pyramid, file, _ = layout(tmp_path)
     cut_short(monkeypatch, pyramid, boxes, tmp_path / "o.h5")
@@ -242,7 +244,7 @@ def test_a_missing_source_that_appears(tmp_path, boxes):
     good(pyramid, boxes, tmp_path / "o.h5", "--allow-fill")
     (tmp_path / "away").rename(file)
     result = extract(pyramid, boxes, tmp_path / "o.h5", "--allow-fill", "--resume")
-    refused(result, 2, rf"sources pyramid linked {name} was None, now ")
+    refused(result, 2, rf"pyramid linked {name} was read by the present run only: it came or went")
 
 
 # More than are opened to see what levels there are.
@@ -279,6 +281,7 @@ def look_at_one(monkeypatch):
 
 @pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("options", [(), ("--compression", "gzip:1")])
+@pytest.mark.sampled(3)
 def test_links_that_are_met_late(tmp_path, late_boxes, monkeypatch, look_at_one, inside, options):
     """The work is done again with the file listed, and progress counts each box once."""
     pyramid = write_late(tmp_path, inside)
@@ -386,6 +389,7 @@ def write_linked_boxes(folder, source, name="b.h5"):
 
 
 @pytest.mark.parametrize("change", [touch, change_in_the_middle, grow, change_an_end], ids=lambda make: make.__name__)
+@pytest.mark.sampled(2)
 def test_linked_boxes(tmp_path, boxes, monkeypatch, change):
     pyramid = write_image(tmp_path / "p.h5", ids=IDS)
     boxes = write_linked_boxes(tmp_path, "values.h5")
@@ -484,7 +488,7 @@ def test_a_part_is_not_resumed_by_a_run_that_opens_more_files(tmp_path, boxes, m
         command = (pyramid, boxes, tmp_path / "parts", "--shard", "1/3", "--overwrite", *earlier)
         cut_short(monkeypatch, *command, after=1) if cut else good(*command)
         result = extract(*command[: -1 - len(earlier)], "--resume", *again)
-        refused(result, 2, rf"17\.h5 was read by the {which} run only; --strict, .* in both or in neither")
+        refused(result, 2, rf"17\.h5 was read by the {which} run only: .* one of the two had --strict")
         good(*command[: -1 - len(earlier)], "--resume", *earlier)
 
 

@@ -62,6 +62,7 @@ def assert_pooled(crops, images):
 
 @pytest.mark.parametrize("dtype", ["float32", ">f4", "float64"])
 @pytest.mark.parametrize("each", [1, 4])
+@pytest.mark.sampled(2)
 def test_small_images_are_pooled_in_one_call(tmp_path, calls, each, dtype):
     images = many_images(dtype=dtype)
     boxes = write_json(tmp_path / "b.json", boxes_of(images, each))

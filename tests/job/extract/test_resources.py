@@ -61,6 +61,7 @@ def runs_keep_nothing(inputs, folder, count):
     assert after[2] < before[2] + MEMORY
 
 
+@pytest.mark.slow
 def test_runs_keep_nothing(inputs, tmp_path):
     runs_keep_nothing(inputs, tmp_path, 12)
 
@@ -104,6 +105,7 @@ def test_after_a_fork(inputs, tmp_path):
     assert crops_of(tmp_path / "child.h5") == crops_of(tmp_path / "parent.h5")
 
 
+@pytest.mark.slow
 def test_a_hundred_files_with_64_descriptors(tmp_path):
     folder = tmp_path / "maps"
     folder.mkdir()

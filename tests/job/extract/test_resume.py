@@ -66,6 +66,7 @@ def contents(path):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("after", [1, 2])
+@pytest.mark.sampled(3)
 def test_resumed_output_is_that_of_an_undisturbed_job(tmp_path, job, monkeypatch, way, after):
     options, writer = WAYS[way]
     assert extract(tmp_path, job, *options, name="whole.h5").exit_code == 0
@@ -230,6 +231,7 @@ def test_second_job_is_refused_while_the_first_lives(tmp_path, job):
 @pytest.mark.parametrize(
     "tail", [b"0", b"00000000 {}\n", b"00000000 \n", b"deadbeef " + json.dumps({"batch": 1}).encode(), b"\0" * 50]
 )
+@pytest.mark.sampled(2)
 def test_torn_end_of_a_journal_does_not_count(tmp_path, job, monkeypatch, tail):
     assert extract(tmp_path, job, name="whole.h5").exit_code == 0
     cut_short(tmp_path, job, monkeypatch)

@@ -173,6 +173,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+@pytest.mark.sampled(3)
 def test_same_words_in_every_place(tmp_path, case):
     pyramid, boxes, options = case(tmp_path)
     inputs = (pyramid, write_json(tmp_path / "b.json", boxes), *options)
@@ -193,6 +194,7 @@ def test_same_words_in_every_place(tmp_path, case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+@pytest.mark.sampled(3)
 def test_strict(tmp_path, case):
     pyramid, boxes, options = case(tmp_path)
     inputs = (pyramid, write_json(tmp_path / "b.json", boxes), *options)
@@ -231,7 +233,7 @@ def test_function(tmp_path):
     assert [warning.as_dict() for warning in again.warnings] == [warning.as_dict() for warning in summary.warnings]
 
 
-@pytest.mark.parametrize("ways", ["shards", "workers", "threads", "gzip"])
+@pytest.mark.parametrize("ways", ["shards", pytest.param("workers", marks=pytest.mark.slow), "threads", "gzip"])
 def test_same_warnings_however_the_file_is_made(tmp_path, ways):
     pyramid, boxes, _ = one_box_outside(tmp_path)
     inputs = pyramid, write_json(tmp_path / "b.json", boxes)

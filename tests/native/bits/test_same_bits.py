@@ -35,6 +35,7 @@ def test_threads(isa, dtype, size, ratio):
 
 @pytest.mark.parametrize(("size", "ratio"), SIZES)
 @pytest.mark.parametrize("channels", [1, 3, 16, 20])
+@pytest.mark.sampled(5)
 def test_box_by_box(isa, dtype, size, ratio, channels):
     """Many boxes share packed rows, one packs its window or none at all."""
     call = work(pyramid(channels, dtype=dtype), random_rois(200), size, ratio)

@@ -44,6 +44,7 @@ def test_what_hdf5_reads(parts):
 
 
 @pytest.mark.parametrize("name", ["boxes", "image_index", "checksums", "stats", "moments", "image_ids", "box_index"])
+@pytest.mark.sampled(3)
 def test_a_changed_value_goes_by_way_of_hdf5(parts, name):
     with h5py.File(parts[1]) as file:
         place = file[name].id.get_offset()
