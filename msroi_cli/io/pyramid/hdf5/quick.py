@@ -6,7 +6,8 @@ The slow twin is `open_hdf5_pyramid`, which also says what is wrong with a file;
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import stat
+from dataclasses import dataclass, field
 from typing import Any
 
 import h5py
@@ -16,6 +17,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.hdf5.errors import H5PY_ERRORS
 from msroi_cli.io.hdf5.links import WITHIN_ONE_FILE
 from msroi_cli.io.pyramid.hdf5.batched import BatchedHdf5Pyramid
+from msroi_cli.io.pyramid.hdf5.stencils import LocatedImage, Pair, Stencil, Stencils
 from msroi_cli.io.pyramid.levels import Level, LevelChoice, pair_of
 
 BESIDE = (b"image_ids", b"scale_factors", b"image_sizes", b"offsets")
@@ -24,18 +26,6 @@ BESIDE = (b"image_ids", b"scale_factors", b"image_sizes", b"offsets")
 NUMBERS = (h5py.h5t.INTEGER, h5py.h5t.FLOAT)
 LARGEST = 64
 """Bytes of an attribute of one or two numbers, at most."""
-
-Pair = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class LocatedImage:
-    """Where the levels lie: their offsets in the file and shapes (C, H, W); scale factor and image size, or None."""
-
-    offsets: tuple[int, ...]
-    shapes: tuple[tuple[int, int, int], ...]
-    factor: Pair | None
-    size: Pair | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +41,8 @@ class QuickLocator:
     kind: h5py.h5t.TypeID
     own_scales: bool
     members: frozenset[bytes] | None
+    itemsize: int
+    stencils: Stencils = field(default_factory=Stencils)
 
     @classmethod
     def like(cls, sample: object, choice: LevelChoice) -> QuickLocator | None:
@@ -62,22 +54,40 @@ class QuickLocator:
             return None
         own_scales = choice.strides is None and choice.scales is None
         members = frozenset(h5py.h5g.open(sample.root.id, b"/")) if choice.only else None
-        return cls(sample.levels, sample.level_channels, kind, own_scales, members)
+        return cls(sample.levels, sample.level_channels, kind, own_scales, members, sample.dtype.itemsize)
 
     def locate(self, path: str) -> LocatedImage | None:
         """Where the image of a file lies; None for what the slow way should look at."""
         try:
-            file = h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY)
-        except H5PY_ERRORS:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
             return None
         try:
-            return self._locate(file)
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            size = status.st_size
+            return self.stencils.locate(descriptor, size) or self._opened(path, descriptor, size)
         except (*H5PY_ERRORS, InputError):
             return None
         finally:
+            os.close(descriptor)
+
+    def _opened(self, path: str, descriptor: int, size: int) -> LocatedImage | None:
+        """The same by HDF5; what it finds is remembered for other files that have the same bytes beside their maps."""
+        file = h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY)
+        try:
+            found = self._located(file)
+            if found is not None and self.stencils.wants(size):
+                pairs = {"factor": _attribute(file, b"scale_factor"), "size": _attribute(file, b"image_size")}
+                stencil = Stencil.of(descriptor, size, found, self.itemsize, pairs)
+                if stencil is not None:
+                    self.stencils.add(size, stencil)
+            return found
+        finally:
             file.close()
 
-    def _locate(self, file: h5py.h5f.FileID) -> LocatedImage | None:
+    def _located(self, file: h5py.h5f.FileID) -> LocatedImage | None:
         root = h5py.h5g.open(file, b"/")
         links = root.links
         if file.get_create_plist().get_userblock() or any(links.exists(name) for name in BESIDE):

@@ -43,13 +43,17 @@ class Locator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """What is known of an image once its file has been open: its sources last longer than the file is open."""
+    """What is known of an image once its file has been open: its sources last longer than the file is open.
+
+    checked: whether that was all there is to check.
+    """
 
     shapes: tuple[tuple[int, int], ...]
     factor: tuple[float, float] | None
     size: tuple[float, float] | None
     offset: tuple[float, float]
     sources: tuple[MapSource, ...]
+    checked: bool = False
 
 
 class JoinedPyramid(Pyramid):
@@ -213,7 +217,7 @@ class JoinedPyramid(Pyramid):
             for level, shape, offset in zip(self.levels, located.shapes, located.offsets, strict=True)
         ]
         shapes = tuple((height, width) for _, height, width in located.shapes)
-        record = ImageRecord(shapes, located.factor, located.size, (0.0, 0.0), tuple(sources))
+        record = ImageRecord(shapes, located.factor, located.size, (0.0, 0.0), tuple(sources), checked=True)
         if len(self._records) < MOST_REMEMBERED:
             self._records[image] = record
         return record
@@ -278,8 +282,7 @@ class JoinedPyramid(Pyramid):
 
     def check(self, image: int) -> None:
         """As the image's file checks it; what was located quickly was checked then."""
-        self._record(image)
-        if self._quick_record(image) is not None:
+        if self._record(image).checked:
             return
         with self._open.using(self._owner[image]) as pyramid:
             pyramid.check(self._entry[image])
