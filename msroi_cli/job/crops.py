@@ -113,7 +113,7 @@ class FolderCrops(Crops):
         self.checksums = np.concatenate([file.checksums for file in files])[order]
         part = np.repeat(np.arange(len(files), dtype=np.int32), lengths)
         row = np.concatenate([np.arange(length) for length in lengths])
-        self.places = [PartPlace(file.path, len(file), file.first, file.identity) for file in files]
+        self.places = [PartPlace(file.path, len(file), file.first, file.identity, file.compression) for file in files]
         self.unchecked = [file.path for file in files if not file.checked]
         self.rows = self._rows = PartRows(self.places, part[order], row[order], self.shape, self.dtype)
         self._ends = np.cumsum(lengths)
@@ -199,7 +199,7 @@ class VirtualCrops(Crops):
                 raise InputError(f"{self.path}:/{column}: expected what the parts in {folder.path} say, got others")
             other = np.flatnonzero((values != others).reshape(len(values), -1).any(axis=1))
             if other.size:
-                part = folder.paths[folder.rows.part_of(int(other[0]))]
+                part = folder.paths[int(folder.rows.places_of(other[:1])[0][0])]
                 raise InputError(
                     f"{self.path}: expected {part} as it was when the file was made, got one that has changed since: "
                     f"{column} of row {other[0]}"

@@ -41,9 +41,10 @@ def merge(
 ) -> None:
     """Write the crops file OUT that one job would have written, from the folder PARTS that `extract --shard` filled.
 
-    Rows are in the order of that job (--order). Checksums are carried over, and checked on the way. Without merging,
-    every command reads PARTS as it is. With --virtual, OUT is for programs that read HDF5 by themselves; PARTS has
-    to lie below its folder, and to stay there.
+    Rows are in the order of that job (--order). Checksums are carried over, and checked on the way, but for those of
+    compressed crops whose chunks are copied as they are. Without merging, every command reads PARTS.
+
+    With --virtual, OUT is for programs that read HDF5 by themselves; PARTS lies below its folder, and stays there.
     """
     from msroi_cli.job.crops import open_parts
     from msroi_cli.job.merge.run import MergeRequest

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import h5py
@@ -102,17 +102,22 @@ class SpoolWriter(CropsWriter):
     def write(self, rows: NDArray[np.int64], crops: NDArray[Any], sums: NDArray[np.uint32]) -> Written:
         """Compresses and appends the chunks of `rows`, which begin and end with one or at the end of the file."""
         step = self._compression.rows
-        encode = ENCODERS[self._compression.name]
-        index = np.zeros(-(-len(rows) // step), INDEX)
-        chunks = []
-        for number, start in enumerate(range(0, len(rows), step)):
-            chunk = crops[start : start + step]
-            if len(chunk) < step:
-                chunk = np.concatenate([chunk, np.zeros((step - len(chunk), *chunk.shape[1:]), chunk.dtype)])
-            content, mask = encode(chunk, self._compression.level)
-            index[number] = rows[start] // step, len(content), mask
-            chunks.append(content)
-        block = b"".join([index.tobytes(), sums.tobytes(), *chunks])
+        return self.append(rows, [self.encoded(crops[at : at + step]) for at in range(0, len(rows), step)], sums)
+
+    def encoded(self, chunk: NDArray[Any]) -> tuple[bytes, int]:
+        """The rows of one chunk, or of the last one, compressed, and the filter mask."""
+        missing = self._compression.rows - len(chunk)
+        if missing:
+            chunk = np.concatenate([chunk, np.zeros((missing, *chunk.shape[1:]), chunk.dtype)])
+        return ENCODERS[self._compression.name](chunk, self._compression.level)
+
+    def append(self, rows: NDArray[np.int64], chunks: Sequence[tuple[bytes, int]], sums: NDArray[np.uint32]) -> Written:
+        """Appends the chunks of `rows`, with their filter masks, as they are; else as `write`."""
+        step = self._compression.rows
+        index = np.zeros(len(chunks), INDEX)
+        for number, (content, mask) in enumerate(chunks):
+            index[number] = rows[number * step] // step, len(content), mask
+        block = b"".join([index.tobytes(), sums.tobytes(), *(content for content, _ in chunks)])
         with self._lock:
             offset, self._end = self._end, self._end + len(block)
         with failures_named(self._output.path):

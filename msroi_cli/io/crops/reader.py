@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from msroi_cli.errors import InputError
 from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.crops.parts import Part
-from msroi_cli.io.crops.rows import RowSource, open_rows, selected_rows
+from msroi_cli.io.crops.rows import RowSource, compression_of, open_rows, selected_rows
 from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, LATER_STATS, MOMENTS_DTYPE, STATS_DTYPE
 from msroi_cli.io.files.location import Location, checked_sources
 from msroi_cli.io.files.refusal import refusing
@@ -35,6 +35,7 @@ class Crops:
     parameters, sources, warnings: what the file says of how it was made. stats: one record a level. checksums: the
     CRC32 of every `rows_per_block` rows. part: which part of a job the file is, None if it is none; a part has moments,
     one record a level, from which the statistics of the job are made. first: the byte where crops in one run begin.
+    compression: of crops that are compressed as `extract` does it.
 
     A pickle holds the path alone: loading it opens the file again. After a fork both processes can go on reading.
     """
@@ -89,6 +90,7 @@ class Crops:
         """The rows of the crops, when all else has been read; raises InputError."""
         rows = open_rows(self.path, dataset)
         self.first = dataset.id.get_offset() if rows.mapped and dataset.input.path == self.path else None
+        self.compression = compression_of(dataset)
         return rows
 
     def __len__(self) -> int:

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.crops.schema import Compression
 from msroi_cli.io.features.filters import UndecodableError, decodable, decoded, elements_into, is_shuffled
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.chunk_index import ChunkIndex
 from msroi_cli.io.hdf5.errors import guarded
+from msroi_cli.io.hdf5.pipeline import DEFLATE, LZF, SHUFFLE
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, open_group
 from msroi_cli.io.hdf5.storage import check_storage
 
@@ -64,6 +66,19 @@ def open_rows(path: Path, dataset: InputDataset) -> RowSource:
 def is_plain(dataset: InputDataset) -> bool:
     """Whether values are in the file as they are in memory."""
     return bool(dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype)))
+
+
+def compression_of(dataset: InputDataset) -> Compression | None:
+    """How crops are compressed, as `extract --compression` does it; None where they are stored in another way."""
+    plist = dataset.id.get_create_plist()
+    inside = tuple(dataset.shape[1:])
+    filters = [plist.get_filter(number) for number in range(plist.get_nfilters())]
+    codes = [code for code, *_ in filters]
+    names = {DEFLATE: "gzip", LZF: "lzf"}
+    if len(codes) != 2 or codes[0] != SHUFFLE or codes[1] not in names or dataset.chunks[1:] != inside:
+        return None
+    level = filters[1][2][0] if codes[1] == DEFLATE else 0
+    return Compression(names[codes[1]], int(level), int(dataset.chunks[0])) if is_plain(dataset) else None
 
 
 class MappedRows(RowSource):
@@ -162,6 +177,18 @@ class ChunkedRows(RowSource):
             into = flat[begin - start : end - start]
             elements_into(into, content, is_shuffled(applied), (begin - first) * side, (1, side))
         return out
+
+    def stored_chunk(self, start: int) -> tuple[bytes, int]:
+        """The chunk that begins with row `start`, as it is stored, and its filter mask; raises InputError."""
+        with guarded(self._where):
+            dataset, index = self._opened(), self._index
+            if index is None:
+                raise InputError(f"{self._where}: expected crops in chunks, got others")
+            origin = (start, *(0,) * (len(self._shape) - 1))
+            if index.find(origin).offset is None:
+                raise InputError(f"{self._where}: expected a chunk of row {start}, got none")
+            mask, content = dataset.id.read_direct_chunk(origin)
+            return content, mask
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Reads every chunk that is needed once, in the order of the file."""

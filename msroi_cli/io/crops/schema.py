@@ -47,6 +47,9 @@ MOMENTS_DTYPE = np.dtype(
     + [(name, "i8") for name in ("zeros", "nonfinite")]
 )
 
+# Chunks that are smaller than this have a cost of their own.
+SMALL_CHUNK = 64 << 10
+
 # The CRC32 of each dataset but the crops and their checksums; behind an @, of attributes, as UTF-8.
 CHECKSUMS = "column_checksums"
 CHECKSUMS_DTYPE = np.dtype([("name", "S32"), ("crc32", "u4")])
@@ -78,6 +81,17 @@ class Compression:
     name: str
     level: int
     rows: int
+
+    @classmethod
+    def of(cls, name: str, level: int, shape: tuple[int, ...], row_bytes: int, in_order: bool) -> Compression | None:
+        """Chunks of one crop, or of some small ones if they are made in the order in which they are written.
+
+        None without crops: HDF5 has no chunks of no rows.
+        """
+        if not shape[0]:
+            return None
+        rows = min(SMALL_CHUNK // max(1, row_bytes), shape[0]) if in_order else 1
+        return cls(name, level, max(1, rows))
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,10 +41,6 @@ from msroi_cli.job.validate.warnings import Examiner
 BAD_BOX_POLICIES: dict[str, float | None] = {"error": None, "drop": None, "zero": 0.0, "nan": float("nan")}
 
 
-# Chunks that are smaller than this have a cost of their own.
-SMALL_CHUNK = 64 << 10
-
-
 @dataclass(frozen=True, slots=True)
 class Extraction:
     """A job that can run: its inputs are open, and everything about its output but the crops is known.
@@ -228,14 +224,9 @@ def _status(reasons: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _compression(request: ExtractRequest, row_bytes: int, plan: Plan) -> Compression | None:
-    """Chunks of one crop, or of some small ones if they are made in the order in which they are written.
-
-    None without crops: HDF5 has no chunks of no rows.
-    """
-    if request.compression is None or not len(plan):
+    if request.compression is None:
         return None
-    rows = min(SMALL_CHUNK // max(1, row_bytes), len(plan)) if plan.in_order() else 1
-    return Compression(*request.compression, rows=max(1, rows))
+    return Compression.of(*request.compression, (len(plan),), row_bytes, plan.in_order())
 
 
 def _boxes_modified(boxes: Any) -> str | int | None:

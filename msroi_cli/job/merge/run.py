@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from msroi_cli.errors import StoppedError, UsageError
+from msroi_cli.io.crops.compressed import SpoolWriter
 from msroi_cli.io.crops.output import crops_writer, is_done
 from msroi_cli.io.crops.record import BatchRecord
 from msroi_cli.io.crops.schema import CropsHeader
@@ -17,8 +20,10 @@ from msroi_cli.io.crops.writer import CropsWriter, Output
 from msroi_cli.io.files.location import Source
 from msroi_cli.io.files.target import check_apart, check_suffix
 from msroi_cli.job.crops import FolderCrops
-from msroi_cli.job.merge.copying import Copying
-from msroi_cli.job.merge.pieces import pieces
+from msroi_cli.job.merge.chunks import ChunkCopier, compression_of_one_run
+from msroi_cli.job.merge.copying import BlockCopier
+from msroi_cli.job.merge.pieces import Piece, chunk_pieces, pieces
+from msroi_cli.job.merge.threads import Copier, copied
 from msroi_cli.job.merge.virtual import check_columns, results_of, write_virtually
 from msroi_cli.job.validate.nonfinite import of_inputs
 
@@ -83,14 +88,13 @@ def _merge(crops: FolderCrops, request: MergeRequest, progress: Callable[[int], 
 
 def _copy(crops: FolderCrops, writer: CropsWriter, progress: Callable[[int], None], stop: Callable[[], int]) -> None:
     """Copies what is not recorded, and records it."""
-    rows = crops.rows_of_parts()
-    writer.keep_sound((piece.number, piece.rows) for piece in pieces(rows, crops.row_bytes))
+    plan, copier = _ways(crops, writer)
+    writer.keep_sound((piece.number, piece.rows) for piece in plan())
     recorded = {record.batch for record in writer.records}
     progress(sum(record.rows for record in writer.records))
-    left = (piece for piece in pieces(rows, crops.row_bytes) if piece.number not in recorded)
     new: list[BatchRecord] = []
-    with closing(Copying(crops, writer).copied(left)) as copied:
-        for record in copied:
+    with closing(copied((piece for piece in plan() if piece.number not in recorded), copier)) as records:
+        for record in records:
             new.append(record)
             progress(record.rows)
             if sum(record.rows for record in new) * crops.row_bytes >= COMMIT_BYTES or stop():
@@ -99,6 +103,20 @@ def _copy(crops: FolderCrops, writer: CropsWriter, progress: Callable[[int], Non
             if stop():
                 raise StoppedError("stopped; --resume continues it", stop())
     writer.commit(new)
+
+
+def _ways(crops: FolderCrops, writer: CropsWriter) -> tuple[Callable[[], Iterator[Piece]], Callable[[], Copier]]:
+    """The pieces, and what copies them in a thread: as they are, or, of compressed crops, in chunks of the output."""
+    rows = crops.rows_of_parts()
+    compression = compression_of_one_run(crops)
+    if compression is None or not isinstance(writer, SpoolWriter):
+        return lambda: pieces(rows, crops.row_bytes), lambda: BlockCopier(crops, writer)
+    # Chunks of several rows are in the order of the images, as parts are; those of one row are taken part after part.
+    order = np.concatenate(rows) if compression.rows == 1 else np.arange(len(crops))
+    return (
+        lambda: chunk_pieces(order, compression.rows, crops.row_bytes),
+        lambda: ChunkCopier(crops, writer, compression),
+    )
 
 
 def _header(crops: FolderCrops) -> CropsHeader:
@@ -112,6 +130,7 @@ def _header(crops: FolderCrops) -> CropsHeader:
         len(crops.stats),
         crops.parameters,
         sources,
+        compression_of_one_run(crops),
         warnings=of_inputs(crops.warnings),
     )
 

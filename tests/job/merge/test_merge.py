@@ -74,17 +74,17 @@ def test_a_merge_that_was_killed_resumes(inputs, tmp_path, monkeypatch):  # noqa
     monkeypatch.setattr("msroi_cli.job.merge.run.COMMIT_BYTES", 1)
     monkeypatch.setattr("msroi_cli.job.merge.pieces.PIECE_BYTES", 2000)
     monkeypatch.setenv("MSROI_NUM_THREADS", "1")
-    from msroi_cli.job.merge.copying import Copying
+    from msroi_cli.job.merge.copying import BlockCopier
 
-    copy, copied = Copying._copy, []
+    copy, copied = BlockCopier.copy, []
 
-    def until_the_tenth(copying, piece, reader):
+    def until_the_tenth(copier, piece):
         if len(copied) == 10:
             raise KeyboardInterrupt
         copied.append(piece.number)
-        return copy(copying, piece, reader)
+        return copy(copier, piece)
 
-    monkeypatch.setattr(Copying, "_copy", until_the_tenth)
+    monkeypatch.setattr(BlockCopier, "copy", until_the_tenth)
     run("merge", tmp_path / "parts", "-o", tmp_path / "merged.h5")
     assert (tmp_path / ".merged.h5.journal").exists()
     assert not (tmp_path / "merged.h5").exists()

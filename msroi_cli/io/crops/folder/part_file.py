@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.io.crops.parts import Part
 from msroi_cli.io.crops.reader import Crops
+from msroi_cli.io.crops.schema import Compression
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class PartFile:
 
     identity: of the file, see `identity_of`.
     first: the byte of the file where its crops begin, if they are one run; None: they are read by way of HDF5.
+    compression: of the crops, None if they are not compressed.
     checked: whether all but the crops has been compared with its checksums.
     """
 
@@ -39,6 +41,7 @@ class PartFile:
     sources: Mapping[str, Any]
     warnings: Sequence[Mapping[str, Any]]
     first: int | None = None
+    compression: Compression | None = None
     checked: bool = False
 
     def __len__(self) -> int:
@@ -68,6 +71,7 @@ class PartFile:
                 crops.sources,
                 crops.warnings,
                 crops.first,
+                crops.compression,
             )
 
 

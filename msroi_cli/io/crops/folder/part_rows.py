@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from msroi_cli.errors import InputError, unreadable
 from msroi_cli.io.crops.folder.part_file import identity_of
 from msroi_cli.io.crops.rows import MappedRows, RowSource, open_rows
+from msroi_cli.io.crops.schema import Compression
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.read import dataset_in, open_group
 from msroi_cli.io.hdf5.values import dtype_of
@@ -25,13 +26,15 @@ OPEN_AT_ONCE = 64
 class PartPlace:
     """The crops of a part: how many, and the byte where they begin, None if they are read by way of HDF5.
 
-    identity: of the file when this was found out, None if that is not known.
+    identity: of the file when this was found out, None if that is not known. compression: of the crops, None
+    if they are not compressed.
     """
 
     path: Path
     count: int
     first: int | None = None
     identity: tuple[int, ...] | None = None
+    compression: Compression | None = None
 
     def rows(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> RowSource:
         """Opens the rows, of this shape and dtype; raises InputError if the file is not what it was."""
@@ -67,7 +70,7 @@ class PartRows(RowSource):
     """Rows (K, ...) of several files.
 
     places: the crops of each part. part: (K,) int32, the part of each row. row: (K,) int64, its row there. shape and
-    dtype: of all rows together.
+    dtype: of all rows together. most_open: how many parts are open at a time.
     """
 
     mapped = False
@@ -79,8 +82,9 @@ class PartRows(RowSource):
         row: NDArray[np.int64],
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
+        most_open: int = OPEN_AT_ONCE,
     ) -> None:
-        self._places = places
+        self._places, self._most_open = places, most_open
         self._part, self._row = part, row
         self._shape, self._dtype = shape, dtype
         self._open: OrderedDict[int, RowSource] = OrderedDict()
@@ -90,15 +94,19 @@ class PartRows(RowSource):
         if part in self._open:
             self._open.move_to_end(part)
             return self._open[part]
-        if len(self._open) >= OPEN_AT_ONCE:
+        if len(self._open) >= self._most_open:
             self._open.popitem(last=False)[1].close()
         place = self._places[part]
         self._open[part] = place.rows((place.count, *self._shape[1:]), self._dtype)
         return self._open[part]
 
-    def part_of(self, row: int) -> int:
-        """The number of the part that has a row."""
-        return int(self._part[row])
+    def alone(self, most_open: int) -> PartRows:
+        """The same rows for another thread, with parts that it opens for itself."""
+        return PartRows(self._places, self._part, self._row, self._shape, self._dtype, most_open)
+
+    def places_of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The number of the part that has each of `rows` (k,), and the row there."""
+        return self._part[rows], self._row[rows]
 
     def slice(self, start: int, stop: int) -> NDArray[Any]:
         """A view or a read of one part where the rows follow each other in it, else a copy."""
