@@ -20,7 +20,7 @@ LARGEST_SIDE = 1e9
 def parse_data_set(name: str, data: dict[str, Any]) -> BoxTable:
     """The annotations of a COCO data set, in the order of the file; ids of annotations travel along."""
     records = _records(f"{name}: annotations", data["annotations"])
-    return _table(f"{name}: annotations", "COCO data set", records, **_of_images(name, data))
+    return _table(f"{name}: annotations", "COCO data set", records, **images_of(name, data))
 
 
 def with_images(table: BoxTable, name: str, content: bytes) -> BoxTable:
@@ -37,10 +37,10 @@ def with_images(table: BoxTable, name: str, content: bytes) -> BoxTable:
     unknown = next((image for image in table.image_ids or () if image not in known), None)
     if unknown is not None:
         raise InputError(f"{name}: images: expected the images of the boxes, got none with the id {unknown!r}")
-    return replace(table, **_of_images(name, data))
+    return replace(table, **images_of(name, data))
 
 
-def _of_images(name: str, data: dict[str, Any]) -> dict[str, Any]:
+def images_of(name: str, data: dict[str, Any]) -> dict[str, Any]:
     """What a data set says of its images and categories: fields of BoxTable."""
     images = _records(f"{name}: images", data.get("images", []))
     ids = _image_ids(f"{name}: images", images, "id")
