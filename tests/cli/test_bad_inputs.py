@@ -675,7 +675,7 @@ READ_LATE = {"pyramid: spoilt chunks"}
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(11)
 def test_dry_run_tells_the_same(tmp_path, case):
     """What a run refuses before it reads any features, a dry run refuses too."""
     spoil, _, _ = CASES[case]

@@ -82,6 +82,7 @@ def test_fused_and_two_step_give_the_same_crops(folder, rule):
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.sampled(2)
 def test_crops_are_roi_align_of_the_outputs_of_the_runtime(folder, rule):
     """The pictures resized, padded and pooled by hand, boxes taken along; torchvision's own where it is installed."""
     crops = fused(folder, *rule, "--compat", "torchvision", "--canonical-scale", "16", "--canonical-level", "3")

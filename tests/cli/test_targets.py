@@ -159,7 +159,7 @@ THINGS = {
 
 @pytest.mark.parametrize("thing", THINGS)
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(7)
 def test_what_is_no_file_is_refused(at, command, thing):
     out = target(at, command)
     THINGS[thing](out, at)
@@ -196,7 +196,7 @@ SPELLINGS = {
 @pytest.mark.parametrize(
     ("command", "name"), [(command, name) for command, names in INPUTS.items() for name in names], ids=str
 )
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(7)
 def test_an_input_is_refused(at, command, name, spelling):
     """`--plot` and the like know formats by suffixes: inputs have theirs here."""
     path = at / name
@@ -226,7 +226,7 @@ CASES.append(("extract --workers", "parts"))
 @pytest.mark.parametrize("options", [(), ("--overwrite",), ("--resume",)], ids=str)
 @pytest.mark.parametrize("thing", WORK)
 @pytest.mark.parametrize(("command", "kind"), CASES, ids=str)
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(11)
 def test_a_work_file_of_somebody_else_is_refused(at, command, kind, thing, options):
     out = target(at, command)
     WORK[thing](at / f".{out.name}.{kind}", at)

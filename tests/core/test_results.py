@@ -140,6 +140,7 @@ def test_threads_get_memory_of_their_own():
 
 @native
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.slow
 def test_after_a_fork():
     """The child has results and unused memory of its own, also while a thread of the parent takes and gives back."""
     code = """

@@ -26,7 +26,7 @@ def good(tmp_path_factory):
     CASES,
     ids=str,
 )
-@pytest.mark.sampled(15)
+@pytest.mark.sampled(25)
 def test_refused(case, good, tmp_path):
     assert {name: text for name, text in wrong_with(case, good, tmp_path).items() if text} == {}
 

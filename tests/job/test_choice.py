@@ -88,7 +88,7 @@ def inputs(tmp_path_factory):
 
 @pytest.mark.parametrize(("options", "choice"), CHOICES.values(), ids=CHOICES)
 @pytest.mark.parametrize("more", [[], ["--order", "image"], ["--shard", "1,2,3/3"]], ids=["input", "image", "shards"])
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(11)
 def test_rows_and_crops_are_those_of_the_selection(inputs, tmp_path, options, choice, more):
     command, everything = inputs
     result = run(*command, *options, *more, "-o", tmp_path / "o.h5")

@@ -91,7 +91,7 @@ TWO_MEANINGS = {
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("pyramid", PYRAMIDS)
 @pytest.mark.parametrize("case", TWO_MEANINGS)
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(7)
 def test_a_number_that_is_an_index_and_another_images_id(tmp_path, case, pyramid, form):
     ids, numbers = TWO_MEANINGS[case]
     path = PYRAMIDS[pyramid](tmp_path / "p.h5", ids)

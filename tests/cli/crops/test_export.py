@@ -343,7 +343,7 @@ def test_quotes_and_tabs_in_ids(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("layout", INSTALLED)
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(7)
 def test_dtypes(tmp_path, dtype, layout):
     pyramid = write_batched(tmp_path / "p.h5", batch_maps(dtype=dtype))
     crops = extracted(tmp_path / "o.h5", pyramid, write_json(tmp_path / "b.json", [[0, 1, 1, 30, 40]]))
@@ -450,7 +450,7 @@ def test_the_sample_data(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of the shell")
 @pytest.mark.parametrize("layout", INSTALLED)
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(11)
 def test_a_disk_that_is_full(files, tmp_path, layout):
     pyramid = write_batched(tmp_path / "p.h5")
     boxes = write_json(tmp_path / "b.json", [[0, *box] for box in random_boxes(2000).tolist()])

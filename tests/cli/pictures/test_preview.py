@@ -112,6 +112,7 @@ def test_rules_change_colours(tmp_path):
 
 
 @pytest.mark.parametrize("image", IDS)
+@pytest.mark.sampled(3)
 def test_the_sample_data(tmp_path, image):
     name = {"17": "page.png", "4": "sign.png", "230": "receipt.png"}[image]
     options = ("--box-space", "original", "--image", image)

@@ -116,6 +116,7 @@ def test_a_picture_with_labels_is_larger_and_says_how_boxes_were_chosen(tmp_path
 
 
 @pytest.mark.parametrize("count", [5, 60, 600])
+@pytest.mark.sampled(2)
 def test_any_number_of_labels(tmp_path, count):
     pyramid = write_per_image(tmp_path / "p.h5", {"17": image_maps(0)})
     boxes = write_json(tmp_path / "b.json", coco(random_boxes(count), ["17"] * count, score=[0.5] * count))
@@ -247,6 +248,7 @@ def test_levels_side_by_side(tmp_path, monkeypatch, show):
 
 
 @pytest.mark.parametrize("image", IDS)
+@pytest.mark.sampled(3)
 def test_the_picture_lies_where_the_input_has_it(tmp_path, monkeypatch, image):
     name = {"17": "page.png", "4": "sign.png", "230": "receipt.png"}[image]
     options = (PYRAMID, "--image", image, "--picture", SAMPLE_DATA / name)

@@ -47,7 +47,7 @@ def shell(folder, line, redirected):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="has /dev/full")  # noqa: PTH110
 @pytest.mark.parametrize("name", PRINTING)
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(11)
 def test_a_full_output_is_an_error(folder, name):
     done = shell(folder, PRINTING[name], "> /dev/full")
     assert done.returncode == 1
@@ -55,7 +55,7 @@ def test_a_full_output_is_an_error(folder, name):
 
 
 @pytest.mark.parametrize("name", PRINTING)
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(11)
 def test_a_closed_output_is_an_error(folder, name):
     done = shell(folder, PRINTING[name], ">&-")
     assert done.returncode == 1
@@ -64,7 +64,7 @@ def test_a_closed_output_is_an_error(folder, name):
 
 
 @pytest.mark.parametrize("name", PRINTING)
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(11)
 def test_a_closed_pipe_is_quiet(folder, name):
     reading, writing = os.pipe()
     os.close(reading)

@@ -38,7 +38,7 @@ def test_box_by_box():
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
 @pytest.mark.parametrize(("size", "ratio"), [(7, 2), (7, 0), (1, 0), ((2, 5), 9)])
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 def test_channel_by_channel(size, ratio, dtype):
     call = work(spoilt_pyramid(12, dtype), random_rois(30), size, ratio)
     together = pool(call, "numpy")

@@ -42,7 +42,7 @@ def check(feature, named_boxes, output_size, sampling_ratio, aligned):
 @pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("sampling_ratio", RATIOS)
 @pytest.mark.parametrize("output_size", SIZES)
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(7)
 def test_awkward_boxes(output_size, sampling_ratio, aligned):
     check(MAPS["plain"], boxes(), output_size, sampling_ratio, aligned)
 
@@ -50,7 +50,7 @@ def test_awkward_boxes(output_size, sampling_ratio, aligned):
 @pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("sampling_ratio", [0, 2])
 @pytest.mark.parametrize("name", MAPS)
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(7)
 def test_awkward_maps(name, sampling_ratio, aligned):
     feature = MAPS[name]
     check(feature, boxes(*feature.shape[2:]), (3, 5), sampling_ratio, aligned)
@@ -70,7 +70,7 @@ def test_far_boxes_with_an_adaptive_grid(aligned):
 
 @pytest.mark.parametrize("output_size", SIZES)
 @pytest.mark.parametrize("compat", PRESETS)
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 def test_presets_on_a_pyramid(compat, output_size):
     scales = [(0.25, 0.25), (0.125, 0.125), (0.0625, 0.0625)]
     features = [random(2, 3, 64 >> level, 96 >> level, seed=level) for level in range(3)]
@@ -132,6 +132,7 @@ def test_a_cell_whose_weight_is_zero_is_touched_all_the_same():
 @pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("sampling_ratio", [0, 1, 3])
 @pytest.mark.parametrize("scale", [1 / 64, 0.25, 0.3, 1, 8])
+@pytest.mark.sampled(3)
 def test_weights(scale, sampling_ratio, aligned):
     ends = np.array([box[:3:2] for box in (boxes() | FAR_BOXES).values()], np.float32)
     if not sampling_ratio:

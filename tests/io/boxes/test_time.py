@@ -72,7 +72,7 @@ def test_box_files(name):
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(9)
 def test_box_files_in_c(name):
     """What Python does in C does not count as lines: a few seconds are enough, where a square would take minutes."""
     content = DOCUMENTS[name](60_000).encode()

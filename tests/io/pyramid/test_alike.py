@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import h5py
 import numpy as np
 import pytest
@@ -71,13 +73,10 @@ ODD = {
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    """The same images, contiguous and compressed, and in the newest version of the format."""
+    """The bytes of the same images, contiguous or compressed, or in the newest version of the format: by name."""
     folder = tmp_path_factory.mktemp("alike")
-    return {
-        "contiguous": write(folder / "c.h5").read_bytes(),
-        "gzip": write(folder / "g.h5", **GZIP).read_bytes(),
-        "latest": write(folder / "l.h5", libver="latest").read_bytes(),
-    }
+    options = {"contiguous": {}, "gzip": GZIP, "latest": {"libver": "latest"}}
+    return cache(lambda name: write(folder / f"{name}.h5", **options[name]).read_bytes())
 
 
 @pytest.mark.slow
@@ -87,7 +86,7 @@ def stored(tmp_path_factory):
 def test_an_image_that_is_not_like_the_first(tmp_path, stored, case, storage):
     edit, pattern = ODD[case]
     path = tmp_path / "p.h5"
-    path.write_bytes(stored[storage])
+    path.write_bytes(stored(storage))
     change(path, edit)
     boxes = write_json(tmp_path / "b.json", [[image, *BOX] for image in range(COUNT)])
     refused(run("extract", path, boxes, "-o", tmp_path / "o.h5", "-q"), 3, pattern)
@@ -102,7 +101,7 @@ def test_an_image_that_is_not_like_the_first(tmp_path, stored, case, storage):
 @pytest.mark.sampled(3)
 def test_an_option_settles_it(tmp_path, stored, case):
     path = tmp_path / "p.h5"
-    path.write_bytes(stored["contiguous"])
+    path.write_bytes(stored("contiguous"))
     change(path, ODD[case][0])
     boxes = write_json(tmp_path / "b.json", [[280, *BOX]])
     option = {"scale factor": ("--box-space", "input"), "level more": ("--levels", "p2,p3,p4")}[case]
@@ -111,7 +110,7 @@ def test_an_option_settles_it(tmp_path, stored, case):
 
 def test_scale_factors_that_a_late_image_lacks(tmp_path, stored):
     path = tmp_path / "p.h5"
-    path.write_bytes(stored["contiguous"])
+    path.write_bytes(stored("contiguous"))
     change(path, lambda file: [file[str(n)].attrs.__setitem__("scale_factor", 2.0) for n in range(COUNT) if n != 280])
     boxes = write_json(tmp_path / "b.json", [[280, *BOX]])
     result = run("extract", path, boxes, "-o", tmp_path / "o.h5", "--box-space", "original")
@@ -123,7 +122,7 @@ def test_scale_factors_that_a_late_image_lacks(tmp_path, stored):
 def test_maps_known_by_their_headers_are_those_that_hdf5_opens(tmp_path, stored, storage, monkeypatch):
     """The twin: the same maps where no header is known."""
     path = tmp_path / "p.h5"
-    path.write_bytes(stored[storage])
+    path.write_bytes(stored(storage))
     change(path, replaced("7/p2", MAPS["p2"] * 7, 4))
     with open_pyramid(str(path)) as pyramid:
         fast = [pyramid.source(image, level) for image in range(20) for level in range(3)]
@@ -145,7 +144,7 @@ def test_maps_known_by_their_headers_are_those_that_hdf5_opens(tmp_path, stored,
 def test_contiguous_images_are_known_by_their_headers(tmp_path, stored, monkeypatch, storage):
     """Few datasets are opened: this is what keeps many small images quick."""
     path = tmp_path / "p.h5"
-    path.write_bytes(stored[storage])
+    path.write_bytes(stored(storage))
     opened = []
     monkeypatch.setattr(
         "msroi_cli.io.pyramid.hdf5.alike.open_dataset",

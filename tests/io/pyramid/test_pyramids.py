@@ -289,9 +289,9 @@ def test_levels_are_found_however_many_there_are(tmp_path, layout):
     else:
         lead = (None,) if layout == "batched" else ()
         write_batched(path, {name: array[lead] for name, array in maps.items()}, strides=strides)
-    _, names, _, _, images = read_all(path)
-    assert names == list(maps)
-    assert [int(array.max()) for array in images[0]] == list(range(40))
+    with open_pyramid(str(path)) as pyramid:
+        assert [level.name for level in pyramid.levels] == list(maps)
+        assert [int(array.max()) for array in pyramid.read(0)] == list(range(40))
 
 
 @pytest.mark.parametrize("form", WRITERS)

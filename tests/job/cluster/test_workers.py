@@ -194,6 +194,7 @@ def test_workers_beside_a_dead_one_are_ended(request_of):
 @pytest.mark.parametrize(
     "error", [OSError("handle is closed"), ValueError("bad value(s) in fds_to_keep"), BrokenExecutor("a worker died")]
 )
+@pytest.mark.sampled(3)
 def test_an_executor_that_breaks_while_shards_are_given_to_it(inputs, request_of, tmp_path, error):  # noqa: F811
     left = [2]
 

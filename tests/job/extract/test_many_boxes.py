@@ -57,6 +57,7 @@ def test_memory_of_a_box(tmp_path, in_order, box_format):
 
 @pytest.mark.parametrize("normalized", [False, True], ids=["pixels", "fractions"])
 @pytest.mark.parametrize("box_format", ["xyxy", "cxcywh"])
+@pytest.mark.sampled(2)
 def test_piece_by_piece(tmp_path, monkeypatch, normalized, box_format):
     beside = {"scale_factors": FACTORS, "image_sizes": SIZES, "offsets": OFFSETS}
     pyramid = write_batched(tmp_path / "maps.h5", ids=IDS, **beside)
