@@ -1,5 +1,5 @@
 // A message is a polynomial over GF(2), and its checksum the remainder of a division by POLYNOMIAL. Bits are reflected: the
-// lowest bit of a byte is the highest power of x. `state` is the checksum without the final complement.
+// lowest bit of a byte is the highest power of x. `state` is the checksum without the complements.
 
 #include "checksum/crc32.h"
 
@@ -83,7 +83,15 @@ MSROI_CLMUL inline __m128i loaded(const uint8_t* bytes) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
 }
 
-// Folds 64 bytes at a time into 64, those into 16, and takes the remainder of these by tables.
+// Folds the rest 16 bytes at a time, and takes the remainder by tables.
+MSROI_CLMUL uint32_t add_rest(__m128i state, const uint8_t* bytes, int64_t length) {
+    for (; length >= 16; bytes += 16, length -= 16) state = _mm_xor_si128(moved<128>(state), loaded(bytes));
+    uint8_t folded[16];
+    memcpy(folded, &state, sizeof folded);
+    return add_by_tables(add_by_tables(0, folded, sizeof folded), bytes, length);
+}
+
+// Folds 64 bytes at a time into 64, and those into 16.
 // Source: Gopal et al., "Fast CRC computation for generic polynomials using PCLMULQDQ instruction" (2009).
 MSROI_CLMUL uint32_t add_by_clmul(uint32_t state, const uint8_t* bytes, int64_t length) {
     if (length < 64) return add_by_tables(state, bytes, length);
@@ -98,18 +106,48 @@ MSROI_CLMUL uint32_t add_by_clmul(uint32_t state, const uint8_t* bytes, int64_t 
     b = _mm_xor_si128(moved<128>(a), b);
     c = _mm_xor_si128(moved<128>(b), c);
     d = _mm_xor_si128(moved<128>(c), d);
-    for (; length >= 16; bytes += 16, length -= 16) d = _mm_xor_si128(moved<128>(d), loaded(bytes));
-    uint8_t folded[16];
-    memcpy(folded, &d, sizeof folded);
-    return add_by_tables(add_by_tables(0, folded, sizeof folded), bytes, length);
+    return add_rest(d, bytes, length);
 }
 
-bool has_instruction() {
+#define MSROI_WIDE __attribute__((target("vpclmulqdq,avx2,pclmul,sse4.1")))
+
+// The same for two numbers of 128 bits side by side,
+template <int DISTANCE>
+MSROI_WIDE inline __m256i moved(__m256i value) {
+    const __m256i factors = _mm256_set_epi64x(int64_t(factor(DISTANCE - 32)), int64_t(factor(DISTANCE + 32)),
+                                              int64_t(factor(DISTANCE - 32)), int64_t(factor(DISTANCE + 32)));
+    return _mm256_xor_si256(_mm256_clmulepi64_epi128(value, factors, 0x00),
+                            _mm256_clmulepi64_epi128(value, factors, 0x11));
+}
+
+MSROI_WIDE inline __m256i loaded_wide(const uint8_t* bytes) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes));
+}
+
+// and 128 bytes at a time.
+MSROI_WIDE uint32_t add_by_wide_clmul(uint32_t state, const uint8_t* bytes, int64_t length) {
+    if (length < 128) return add_by_clmul(state, bytes, length);
+    __m256i a = _mm256_xor_si256(loaded_wide(bytes), _mm256_set_epi32(0, 0, 0, 0, 0, 0, 0, int(state)));
+    __m256i b = loaded_wide(bytes + 32), c = loaded_wide(bytes + 64), d = loaded_wide(bytes + 96);
+    for (bytes += 128, length -= 128; length >= 128; bytes += 128, length -= 128) {
+        a = _mm256_xor_si256(moved<1024>(a), loaded_wide(bytes));
+        b = _mm256_xor_si256(moved<1024>(b), loaded_wide(bytes + 32));
+        c = _mm256_xor_si256(moved<1024>(c), loaded_wide(bytes + 64));
+        d = _mm256_xor_si256(moved<1024>(d), loaded_wide(bytes + 96));
+    }
+    b = _mm256_xor_si256(moved<256>(a), b);
+    c = _mm256_xor_si256(moved<256>(b), c);
+    d = _mm256_xor_si256(moved<256>(c), d);
+    const __m128i low = _mm256_castsi256_si128(d), high = _mm256_extracti128_si256(d, 1);
+    return add_rest(_mm_xor_si128(moved<128>(low), high), bytes, length);
+}
+
+void add_instructions(std::vector<Crc32State>& ways) {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1");
+    if (!__builtin_cpu_supports("pclmul") || !__builtin_cpu_supports("sse4.1")) return;
+    ways.push_back(add_by_clmul);
+    if (__builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("avx2")) ways.push_back(add_by_wide_clmul);
 }
-
-constexpr auto add_by_instruction = add_by_clmul;
 
 #elif defined(__aarch64__) && (defined(__linux__) || defined(__APPLE__))
 
@@ -129,30 +167,31 @@ MSROI_CRC uint32_t add_by_instruction(uint32_t state, const uint8_t* bytes, int6
     return state;
 }
 
-bool has_instruction() {
+void add_instructions(std::vector<Crc32State>& ways) {
 #if defined(__APPLE__)
-    return true;
+    ways.push_back(add_by_instruction);
 #else
-    return getauxval(AT_HWCAP) & HWCAP_CRC32;
+    if (getauxval(AT_HWCAP) & HWCAP_CRC32) ways.push_back(add_by_instruction);
 #endif
 }
 
 #else
 
-constexpr auto add_by_instruction = add_by_tables;
-bool has_instruction() { return false; }
+void add_instructions(std::vector<Crc32State>&) {}
 
 #endif
 
 }  // namespace
 
-uint32_t crc32(const void* bytes, int64_t length) {
-    static const auto add = has_instruction() ? &*add_by_instruction : &add_by_tables;
-    return ~add(~uint32_t(0), static_cast<const uint8_t*>(bytes), length);
+std::vector<Crc32State> crc32_ways() {
+    std::vector<Crc32State> ways{add_by_tables};
+    add_instructions(ways);
+    return ways;
 }
 
-uint32_t crc32_by_tables(const void* bytes, int64_t length) {
-    return ~add_by_tables(~uint32_t(0), static_cast<const uint8_t*>(bytes), length);
+uint32_t crc32(const void* bytes, int64_t length) {
+    static const Crc32State best = crc32_ways().back();
+    return ~best(~uint32_t(0), static_cast<const uint8_t*>(bytes), length);
 }
 
 }  // namespace msroi

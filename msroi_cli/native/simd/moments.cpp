@@ -11,12 +11,40 @@ namespace MSROI_ISA_NAMESPACE {
 
 constexpr int LANES = 16;
 
-typedef float FloatsOfDoubles __attribute__((vector_size(MSROI_VECTOR / 2)));
-
+// Half as many floats as a register holds. By name, as GCC takes a conversion of vectors to pieces.
 MSROI_INLINE Doubles doubles(const float* from) {
-    return __builtin_convertvector(load<FloatsOfDoubles>(from), Doubles);
+#if MSROI_VECTOR == 64
+    return _mm512_maskz_cvtps_pd(0xff, _mm256_loadu_ps(from));  // all of them: GCC warns of the plain one's header
+#elif MSROI_VECTOR == 32
+    return _mm256_cvtps_pd(_mm_loadu_ps(from));
+#elif defined(__SSE2__)
+    return _mm_cvtps_pd(_mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(from))));
+#else
+    typedef float Float2 __attribute__((vector_size(8)));
+    return __builtin_convertvector(load<Float2>(from), Doubles);
+#endif
 }
 MSROI_INLINE Doubles doubles(const double* from) { return load<Doubles>(from); }
+
+// value < low ? value : low, NaN and zeros included: what the instruction gives, but no compiler takes it for.
+template <class V>
+MSROI_INLINE V lower(V value, V low) {
+    return value < low ? value : low;
+}
+template <class V>
+MSROI_INLINE V higher(V value, V high) {
+    return value > high ? value : high;
+}
+#if MSROI_VECTOR == 64
+MSROI_INLINE Floats lower(Floats value, Floats low) { return _mm512_maskz_min_ps(0xffff, value, low); }
+MSROI_INLINE Floats higher(Floats value, Floats high) { return _mm512_maskz_max_ps(0xffff, value, high); }
+#elif MSROI_VECTOR == 32
+MSROI_INLINE Floats lower(Floats value, Floats low) { return _mm256_min_ps(value, low); }
+MSROI_INLINE Floats higher(Floats value, Floats high) { return _mm256_max_ps(value, high); }
+#elif defined(__SSE2__)
+MSROI_INLINE Floats lower(Floats value, Floats low) { return _mm_min_ps(value, low); }
+MSROI_INLINE Floats higher(Floats value, Floats high) { return _mm_max_ps(value, high); }
+#endif
 
 // LANES values as numbers of type T: where they lie, or in `room`.
 template <class T>
@@ -84,8 +112,8 @@ static int64_t add_blocks(LaneSums<T>& lanes, const Stored* values, int64_t leng
         }
         for (int r = 0; r < NARROW; ++r) {
             const Vector value = load<Vector>(block + r * WIDTH<T>);
-            low[r] = value < low[r] ? value : low[r];
-            high[r] = value > high[r] ? value : high[r];
+            low[r] = lower(value, low[r]);
+            high[r] = higher(value, high[r]);
             zeros[r] -= value == T(0) - Vector{};
         }
     }

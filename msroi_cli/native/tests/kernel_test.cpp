@@ -235,13 +235,14 @@ uint32_t crc32_by_bits(const uint8_t* bytes, int64_t length) {
 
 void check_checksums() {
     std::mt19937 random(3);
-    for (int64_t length = 0; length < 400; ++length) {
+    for (int64_t length = 0; length < 600; ++length) {
         const std::unique_ptr<uint8_t[]> bytes(new uint8_t[size_t(length)]);
         for (int64_t i = 0; i < length; ++i) bytes[size_t(i)] = uint8_t(random());
         const uint32_t expected = crc32_by_bits(bytes.get(), length);
         expect(crc32(bytes.get(), length) == expected, "crc32 of " + std::to_string(length) + " bytes");
-        expect(crc32_by_tables(bytes.get(), length) == expected,
-               "crc32 by tables of " + std::to_string(length) + " bytes");
+        for (size_t way = 0; way < crc32_ways().size(); ++way)
+            expect(~crc32_ways()[way](~uint32_t(0), bytes.get(), length) == expected,
+                   "crc32 of " + std::to_string(length) + " bytes, way " + std::to_string(way));
         const uint32_t sum = lookup3(bytes.get(), length);
         if (length) bytes[size_t(length - 1)] ^= 1;
         expect((lookup3(bytes.get(), length) != sum) == (length > 0), "lookup3: the last byte counts");
