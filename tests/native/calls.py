@@ -38,6 +38,8 @@ def random_call(rng):
     height, width = rng.integers(1, 40, 2)
     dtype = rng.choice(["f2", "f4", "f4", "f8", ">f4"])
     maps = [random_map(rng, channels, max(height >> k, 1), max(width >> k, 1), dtype) for k in range(levels)]
+    if rng.integers(3) == 0:
+        maps = [np.ascontiguousarray(m.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for m in maps]  # channels last
     count = int(rng.choice([0, 1, 2, 12, 70]))
     side = np.exp(rng.uniform(-2, 7, (count, 2)))
     centre = rng.uniform(-0.1, 1.1, (count, 2)) * (4 * width, 4 * height)

@@ -42,7 +42,7 @@ public:
         Scratch scratch;
         scratch.lines = memory_;
         scratch.tile = scratch.lines + LINES_BYTES;
-        scratch.stage = scratch.tile + TILE_BYTES;
+        scratch.stage = scratch.tile + CELLS_TILE_BYTES;
         scratch.held = reinterpret_cast<int32_t*>(scratch.stage + STAGE_BYTES);
         scratch.table = reinterpret_cast<const char**>(scratch.stage + STAGE_BYTES + HELD_BYTES);
         scratch.cells = scratch.stage + STAGE_BYTES + HELD_BYTES + TABLE_BYTES;
@@ -78,6 +78,7 @@ int64_t cells_bytes(const Unit& unit) {
     const int64_t line = LANE_BYTES / (unit.type == Type::f64 ? 8 : 4);
     const int64_t cell = std::min<int64_t>((unit.lanes + line - 1) / line, unit.together) * LANE_BYTES;
     if (unit.mode == Mode::rows) return int64_t(unit.rows) * unit.columns * cell;
+    if (unit.mode == Mode::cells) return 0;
     int64_t most = 0;
     for (int64_t i = 0; i < unit.count; ++i) {
         const Box& box = unit.boxes[i];

@@ -10,7 +10,7 @@ namespace {
 
 // What things cost, in cycles, about: measured once on one machine; only their proportions matter.
 constexpr double PACK_CELL = 9;    // interleaving one cell of a block of channels
-constexpr double PACK_LAST = 6;    // copying one, where channels come last,
+constexpr double PACK_LAST = 6;    // converting one, where channels of float16 come last,
 constexpr double PACK_APART = 44;  // and reading what lies apart: once for all blocks that are packed together
 constexpr double BLOCK_TAP = 1.1;  // one multiply-add of a block
 constexpr double BLOCK_BIN = 6;    // transposing and writing a bin of a block
@@ -37,6 +37,9 @@ struct Costs {
         : call(given), block(int32_t(LANE_BYTES) / (given.type == Type::f64 ? 8 : 4)), lines(lines_a_unit(given)) {}
 
     bool last(const Box& box) const { return channels_last(call.maps[call.level[box.row]], call.type); }
+    // Whether cells are read where they lie.
+    bool in_place(const Box& box) const { return last(box) && call.type != Type::f16; }
+    Mode by_block(const Box& box) const { return in_place(box) ? Mode::cells : Mode::window; }
 
     // How many blocks of `cells` cells there is room for, of those of a unit.
     int32_t fitting(int64_t cells) const {
@@ -57,6 +60,7 @@ struct Costs {
     }
 
     double window(const Box& box) const {
+        if (in_place(box)) return 0;
         const int64_t cells = int64_t(box.y.count) * box.x.count;
         return pack_cell(box, fitting(cells)) * double(cells);
     }
@@ -80,7 +84,8 @@ struct Costs {
         return box.x.count <= MOST_COLUMNS && box.y.count <= MOST_ROWS && call.bins_x <= MOST_BINS;
     }
     bool fits_window(const Box& box) const {
-        return fits_block(box) && int64_t(box.y.count) * box.x.count * LANE_BYTES <= CELLS_BYTES;
+        const int64_t cells = in_place(box) ? 0 : int64_t(box.y.count) * box.x.count;
+        return fits_block(box) && cells * LANE_BYTES <= CELLS_BYTES;
     }
 
     // How to pool a box that shares nothing with others, and what that costs.
@@ -88,7 +93,7 @@ struct Costs {
         const double plane_cost = plane(box), window_cost = window(box) + pool(box);
         const bool packed = fits_window(box) && window_cost <= plane_cost;
         cost = packed ? window_cost : plane_cost;
-        return packed ? Mode::window : Mode::plane;
+        return packed ? by_block(box) : Mode::plane;
     }
 };
 
@@ -104,7 +109,9 @@ public:
         const int64_t ring = int64_t(tallest_) * job.columns;
         job.together = costs_.fitting(ring);
         const double packing = costs_.pack_cell(boxes_[first_], job.together) * rows_ * job.columns;
-        const bool ring_fits = fits_ && tallest_ <= MOST_ROWS && ring * LANE_BYTES <= CELLS_BYTES;
+        const Mode by_block = costs_.by_block(boxes_[first_]);
+        const bool ring_fits =
+            by_block == Mode::window && fits_ && tallest_ <= MOST_ROWS && ring * LANE_BYTES <= CELLS_BYTES;
         if (ring_fits && tallest_ > 0 && packing + pooling_ < alone_) {
             job.cost = packing + pooling_;
             jobs.push_back(job);
@@ -113,9 +120,9 @@ public:
         const auto begin = boxes_.begin() + first_, end = boxes_.begin() + last_;
         const auto middle = std::stable_partition(begin, end, [this](const Box& box) {
             double cost;
-            return costs_.alone(box, cost) == Mode::window;
+            return costs_.alone(box, cost) != Mode::plane;
         });
-        add(job, Mode::window, first_, middle - boxes_.begin(), jobs);
+        add(job, by_block, first_, middle - boxes_.begin(), jobs);
         add(job, Mode::plane, middle - boxes_.begin(), last_, jobs);
     }
 
@@ -235,7 +242,7 @@ int64_t channel_lines(const Call& call) {
 int64_t lines_a_unit(const Call& call) {
     for (int64_t level = 0; level < call.levels; ++level)
         if (!channels_last(call.maps[level], call.type)) return 1;
-    return LINES_A_UNIT;
+    return call.type == Type::f16 ? HALF_LINES_A_UNIT : LINES_A_UNIT;
 }
 
 std::vector<ChannelBlock> blocks_of(const Call& call) {

@@ -27,7 +27,7 @@ struct Box {
 };
 
 // How the boxes of a unit get at their cells; see sweep.cpp.
-enum class Mode : int32_t { rows, window, plane };
+enum class Mode : int32_t { rows, window, cells, plane };
 
 // Where scratch memory lies; 64-byte aligned, sizes in `scratch.h`.
 struct Scratch {

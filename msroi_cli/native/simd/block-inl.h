@@ -1,5 +1,5 @@
-// Boxes on blocks of channels, channels in the lanes: Mode::rows and Mode::window. Where channels come last, a unit has
-// several blocks, which are packed from the same cells.
+// Boxes on blocks of channels, channels in the lanes: Mode::rows and Mode::window. Where channels of float16
+// come last, a unit has several blocks, which are packed from the same cells.
 // Included in this folder alone, as lanes-inl.h is.
 #pragma once
 
@@ -102,7 +102,7 @@ struct Block {
         for (int64_t q = 0; q < unit.bins_x; ++q) {
             const int64_t tap = box.x.begin[q];
             weigh<T, typename Lanes<T>::Vector, REGISTERS>(to + q * CELL, unit.bins_x * CELL, lines(),
-                                                           box.x.count * CELL, count, box.x.slot + tap, 0,
+                                                           box.x.count * CELL, count, box.x.slot + tap, 0, CELL,
                                                            weights<T>(box.x, tap), box.x.begin[q + 1] - tap);
         }
     }

@@ -32,10 +32,8 @@ MSROI_INLINE void fetch(const Source&, const char* const* channel, int64_t offse
 }
 
 // Or the cell, all of whose channels lie together.
-template <class Word>
-MSROI_INLINE void fetch(const Interleaved<Word>& source, const char* const* channel, int64_t offset) {
-    const int64_t bytes = source.lanes * int64_t(sizeof(Word));
-    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(channel[0] + offset + line, 0, 2);
+MSROI_INLINE void fetch(const HalfCells& source, const char* const* channel, int64_t offset) {
+    for (int64_t line = 0; line < 2 * source.lanes; line += 64) __builtin_prefetch(channel[0] + offset + line, 0, 2);
 }
 
 // `n` neighbouring columns that begin `offset` bytes into each plane. While they are packed, those `ahead` bytes further
@@ -59,17 +57,6 @@ static void pack_run(T* to, int64_t, const Source& source, const char* const* ch
 }
 
 // The channels of a cell, of which there are fewer than lanes in the last block.
-template <class T>
-MSROI_INLINE void pack_cell(T* to, const char* from, int64_t lanes) {
-    if (lanes == BLOCK<T>) {
-        for (int r = 0; r < REGISTERS; ++r)
-            store(to + r * WIDTH<T>, load<typename Lanes<T>::Vector>(from + r * MSROI_VECTOR));
-        return;
-    }
-    for (int64_t lane = 0; lane < BLOCK<T>; ++lane)
-        to[lane] = lane < lanes ? load<T>(from + lane * int64_t(sizeof(T))) : T(0);
-}
-
 MSROI_INLINE void pack_half_cell(float* to, const char* from, int64_t lanes) {
     if (lanes == BLOCK<float>) {
         for (int i = 0; i < BLOCK<float>; i += 4) store(to + i, widen4(from + 2 * i));
@@ -80,20 +67,16 @@ MSROI_INLINE void pack_half_cell(float* to, const char* from, int64_t lanes) {
 }
 
 // All blocks of the unit, each `pitch` elements behind the one before.
-template <class Word, class T>
-static void pack_run(T* to, int64_t pitch, const Interleaved<Word>& source, const char* const* channel, int64_t offset,
+static void pack_run(float* to, int64_t pitch, const HalfCells& source, const char* const* channel, int64_t offset,
                      int64_t n, int64_t ahead) {
-    constexpr int64_t BLOCK_BYTES = BLOCK<T> * int64_t(sizeof(Word));
+    constexpr int64_t CELL = BLOCK<float>;
     const char* cell = channel[0] + offset;
-    for (int64_t x = 0; x < n; ++x, cell += source.step(), to += BLOCK<T>) {
+    for (int64_t x = 0; x < n; ++x, cell += source.step(), to += CELL) {
         const char* from = cell;
-        T* block = to;
-        for (int64_t lanes = source.lanes; lanes > 0; lanes -= BLOCK<T>, from += BLOCK_BYTES, block += pitch) {
+        float* block = to;
+        for (int64_t lanes = source.lanes; lanes > 0; lanes -= CELL, from += 2 * CELL, block += pitch) {
             if (ahead) __builtin_prefetch(from + ahead, 0, 2);
-            if constexpr (sizeof(Word) == 2)
-                pack_half_cell(block, from, smaller(lanes, BLOCK<T>));
-            else
-                pack_cell(block, from, smaller(lanes, BLOCK<T>));
+            pack_half_cell(block, from, smaller(lanes, CELL));
         }
     }
 }

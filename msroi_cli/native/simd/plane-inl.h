@@ -94,7 +94,7 @@ struct Plane {
             for (int64_t q = part.x0; q < part.x1; ++q) {
                 const int64_t tap = box.x.begin[q];
                 weigh<T, T, 1>(sums() + (y - part.y0) * bins + (q - part.x0), bins, lines(), columns, end - y,
-                               box.x.slot + tap, x0, weights<T>(box.x, tap), box.x.begin[q + 1] - tap);
+                               box.x.slot + tap, x0, 1, weights<T>(box.x, tap), box.x.begin[q + 1] - tap);
             }
         }
     }

@@ -72,19 +72,17 @@ struct Scattered {
     }
 };
 
-// Channels last, (N, H, W, C): the channels of a cell lie one after the other, as cells are packed. Word: the bits of an
-// element, in native order.
-template <class Word>
-struct Interleaved {
-    typedef decltype(number(Word())) Sum;
+// float16 and channels last, (N, H, W, C): the channels of a cell lie one after the other, as cells are packed.
+struct HalfCells {
+    typedef float Sum;
     int64_t distance;
     int64_t lanes = 0;  // that are packed together
 
-    explicit Interleaved(const Unit& unit) : distance(unit.column_stride) {}
+    explicit HalfCells(const Unit& unit) : distance(unit.column_stride) {}
     void select(int64_t left, int64_t most) { lanes = left < most ? left : most; }
     int64_t step() const { return distance; }
     int64_t columns_a_line() const { return 1; }
-    int64_t columns_a_step() const { return 64 / int64_t(sizeof(Sum)); }
+    int64_t columns_a_step() const { return 16; }
 };
 
 }  // namespace MSROI_ISA_NAMESPACE

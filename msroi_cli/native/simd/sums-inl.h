@@ -58,15 +58,15 @@ MSROI_INLINE void blend(T* line, const char* const* rows, const int32_t* slot, c
     (add ? further : first)[taps](line, rows, slot, weight, offset, n);
 }
 
-// For `count` lines: to = (ADD ? to : 0) + sum of weight[t] * line[slot[t] - x0]. A column of a line is COUNT times V:
-// the registers of a block of channels, or one number.
+// For `count` lines: to = (ADD ? to : 0) + sum of weight[t] * line[slot[t] - x0]. What is summed is COUNT times V: the
+// registers of a block of channels, or one number. A column of a line is `column` elements.
 template <class T, class V, int COUNT, int TAPS, bool ADD>
 void weigh_group(T* to, int64_t pitch, const T* lines, int64_t line_pitch, int64_t count, const int32_t* slot,
-                 int64_t x0, const T* weight) {
+                 int64_t x0, int64_t column, const T* weight) {
     constexpr int64_t ELEMENTS = sizeof(V) / sizeof(T);
     V w[TAPS + 1];
     int64_t at[TAPS + 1];
-    for (int t = 0; t < TAPS; ++t) w[t] = weight[t] - V{}, at[t] = (slot[t] - x0) * COUNT * ELEMENTS;
+    for (int t = 0; t < TAPS; ++t) w[t] = weight[t] - V{}, at[t] = (slot[t] - x0) * column;
     for (int64_t p = 0; p < count; ++p, to += pitch, lines += line_pitch) {
         V sum[COUNT] = {};
         for (int t = 0; t < TAPS; ++t)
@@ -81,8 +81,8 @@ void weigh_group(T* to, int64_t pitch, const T* lines, int64_t line_pitch, int64
 // The x axis of one bin column, for `count` lines, with any number of taps.
 template <class T, class V, int COUNT>
 MSROI_INLINE void weigh(T* to, int64_t pitch, const T* lines, int64_t line_pitch, int64_t count, const int32_t* slot,
-                        int64_t x0, const T* weight, int64_t taps) {
-    typedef void (*Group)(T*, int64_t, const T*, int64_t, int64_t, const int32_t*, int64_t, const T*);
+                        int64_t x0, int64_t column, const T* weight, int64_t taps) {
+    typedef void (*Group)(T*, int64_t, const T*, int64_t, int64_t, const int32_t*, int64_t, int64_t, const T*);
     static constexpr Group first[] = {
         weigh_group<T, V, COUNT, 0, false>, weigh_group<T, V, COUNT, 1, false>, weigh_group<T, V, COUNT, 2, false>,
         weigh_group<T, V, COUNT, 3, false>, weigh_group<T, V, COUNT, 4, false>, weigh_group<T, V, COUNT, 5, false>,
@@ -92,10 +92,10 @@ MSROI_INLINE void weigh(T* to, int64_t pitch, const T* lines, int64_t line_pitch
         weigh_group<T, V, COUNT, 3, true>, weigh_group<T, V, COUNT, 4, true>, weigh_group<T, V, COUNT, 5, true>,
         weigh_group<T, V, COUNT, 6, true>, weigh_group<T, V, COUNT, 7, true>, weigh_group<T, V, COUNT, 8, true>};
     const int64_t start = taps < MOST_TAPS ? taps : MOST_TAPS;
-    first[start](to, pitch, lines, line_pitch, count, slot, x0, weight);
+    first[start](to, pitch, lines, line_pitch, count, slot, x0, column, weight);
     for (int64_t t = start; t < taps; t += MOST_TAPS) {
         const int64_t group = taps - t < MOST_TAPS ? taps - t : MOST_TAPS;
-        further[group](to, pitch, lines, line_pitch, count, slot + t, x0, weight + t);
+        further[group](to, pitch, lines, line_pitch, count, slot + t, x0, column, weight + t);
     }
 }
 

@@ -26,24 +26,35 @@
 //           outgrow the scratch memory: it needs room for one line only.
 //
 // Channels last, (N, H, W, C), are cells already, but those of one block lie far apart. So a unit has up to LINES_A_UNIT
-// blocks, and packs as many of them together as there is room for, from memory that lies together.
+// blocks, and
 //
-// All three end in the sums of sums-inl.h, and so give the same bits. Cells that no sample touches are never multiplied:
+//   cells   reads them where they lie, many channels of a cell at once: a row of cells is one run of memory. float16 is
+//           converted as it is packed, as many blocks together as there is room for.
+//
+// All of them end in the sums of sums-inl.h, and so give the same bits. Cells that no sample touches are never multiplied:
 // a NaN there must not reach the crop.
 
 #include "simd/block-inl.h"
+#include "simd/cells-inl.h"
 #include "simd/plane-inl.h"
 
 namespace msroi {
 namespace MSROI_ISA_NAMESPACE {
 
-// Blocks of channels from cells, one channel from what is scattered.
+// Channels last: from cells where they lie, one channel from what is scattered.
 template <class Word>
-static void sweep_interleaved(const Unit& unit) {
+static void sweep_cells(const Unit& unit) {
     if (unit.mode == Mode::plane)
         Plane<Scattered<Word>>(unit).run();
     else
-        Block<Interleaved<Word>>(unit).run();
+        Cells<decltype(number(Word()))>(unit).run();
+}
+
+static void sweep_half_cells(const Unit& unit) {
+    if (unit.mode == Mode::plane)
+        Plane<Scattered<uint16_t>>(unit).run();
+    else
+        Block<HalfCells>(unit).run();
 }
 
 template <class Source>
@@ -56,22 +67,16 @@ static void sweep_from(const Unit& unit) {
 
 void sweep(const Unit& unit) {
     const bool plain = !unit.swapped && unit.column_stride == bytes_of(unit.type);
-    const bool interleaved = !plain && !unit.swapped && unit.channel_stride == bytes_of(unit.type);
+    const bool last = !plain && !unit.swapped && unit.channel_stride == bytes_of(unit.type);
     switch (unit.type) {
         case Type::f16:
-            (plain         ? sweep_from<HalfRows>
-             : interleaved ? sweep_interleaved<uint16_t>
-                           : sweep_from<Scattered<uint16_t>>)(unit);
+            (plain ? sweep_from<HalfRows> : last ? sweep_half_cells : sweep_from<Scattered<uint16_t>>)(unit);
             break;
         case Type::f32:
-            (plain         ? sweep_from<Rows<float>>
-             : interleaved ? sweep_interleaved<uint32_t>
-                           : sweep_from<Scattered<uint32_t>>)(unit);
+            (plain ? sweep_from<Rows<float>> : last ? sweep_cells<uint32_t> : sweep_from<Scattered<uint32_t>>)(unit);
             break;
         case Type::f64:
-            (plain         ? sweep_from<Rows<double>>
-             : interleaved ? sweep_interleaved<uint64_t>
-                           : sweep_from<Scattered<uint64_t>>)(unit);
+            (plain ? sweep_from<Rows<double>> : last ? sweep_cells<uint64_t> : sweep_from<Scattered<uint64_t>>)(unit);
             break;
     }
     stream_end();

@@ -83,7 +83,7 @@ def channels_last(maps):
 @pytest.mark.parametrize("channels", [1, 2, 15, 16, 17, 33, 64, 100, 257, 300])
 @pytest.mark.parametrize("count", [1, 40, 200])
 def test_channels_last(isa, dtype, channels, count):
-    """Cells are packed for many channels at once, as many as fit."""
+    """Cells are read where they lie, or packed, for many channels at once, as many as fit."""
     maps = pyramid(channels, dtype=dtype)
     for size, ratio in ((7, 2), ((3, 5), 0)):
         call, last = (work(levels, random_rois(count), size, ratio) for levels in (maps, channels_last(maps)))
@@ -116,6 +116,17 @@ def test_windows_of_channels_last_too_large_for_all_channels(isa):
             pool(work(channels_last(maps), rois, size, ratio)).tobytes()
             == pool(work(maps, rois, size, ratio)).tobytes()
         )
+
+
+@pytest.mark.parametrize("out", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("size", [56, (30, 400), (2, 1000), (2, 1030)])
+def test_many_bins_of_channels_last(isa, size, out):
+    """Crops of which the scratch memory holds some bin rows of some channels at a time, or none."""
+    maps = pyramid(70, images=1, height=40, width=90, levels=1)
+    rois = [[0, 0, 0, 360, 160], [0, 3, 5, 35, 190], [0, -90, -90, -50, -50]]
+    crops = (pool(work(levels, rois, size, 2), dtype=out) for levels in (maps, channels_last(maps)))
+    expected, last = (crop.tobytes() for crop in crops)
+    assert last == expected
 
 
 def test_windows_too_large_to_pack(isa):
