@@ -51,6 +51,11 @@ def different_ids(where: str, ids: Any, count: int) -> list[str]:
     if not isinstance(values, list):
         raise InputError(f"{where}: expected a list, got {values!r}")
     values = [value.decode(errors="replace") if isinstance(value, bytes) else value for value in values]
+    if set(map(type, values)) <= {int, str} and len(values) == count:
+        texts = list(map(str, values))
+        if _storable("".join(texts)) and len(set(texts)) == count:
+            return texts
+    # One by one, to name the id that is wrong.
     for index, value in enumerate(values):
         if type(value) not in (int, str) or not _storable(str(value)):
             raise InputError(f"{where}: id {index}: expected a whole number or a string, got {value!r}")

@@ -46,34 +46,43 @@ NEEDED = {*KNOWN, "image_ids"} - {column.name for column in BOX_COLUMNS}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The values of a dataset, in bytes from the start of a file without its crops."""
+    """`count` values of a dataset, in bytes from the start of a file without its crops."""
 
     first: int
+    stop: int
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+    count: int
 
-    @property
-    def stop(self) -> int:
-        """The byte behind the last."""
-        return self.first + math.prod(self.shape) * self.dtype.itemsize
+    @classmethod
+    def at(cls, first: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Place:
+        """The place of values that begin with the byte `first`."""
+        count = math.prod(shape)
+        return cls(first, first + count * dtype.itemsize, dtype, shape, count)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """Files that are alike. crops: where these are. datasets and texts (first, stop): where all else is that differs.
 
-    same: the first byte of each run that all have in common, and the run.
+    same: the first byte of each run that all have in common, and the run. names: of all that has a checksum, as the
+    file has them; checked: where each of it is, (first, stop).
     """
 
     crops: Place
     datasets: Mapping[str, Place]
     texts: Mapping[str, tuple[int, int]]
     same: tuple[tuple[int, bytes], ...]
+    names: bytes
+    checked: tuple[tuple[int, int], ...]
     rows_per_block: int
 
     def has(self, content: bytes) -> bool:
         """Whether a file, without its crops, is one of them."""
-        return all(content.startswith(run, first) for first, run in self.same)
+        for first, run in self.same:  # noqa: SIM110 a generator takes longer than the rest
+            if not content.startswith(run, first):
+                return False
+        return True
 
 
 class AlikeFiles:
@@ -96,9 +105,14 @@ class AlikeFiles:
     def _known(self, path: Path, descriptor: int) -> PartFile | None:
         """A file of a kind that is known and whose checksums are right; None for any other."""
         status = os.fstat(descriptor)
-        for kind in self._kinds.get(status.st_size, ()):
-            content = _without(descriptor, status.st_size, kind.crops)
+        kinds = self._kinds[status.st_size]
+        crops, content = None, b""
+        for number, kind in enumerate(kinds):
+            if kind.crops != crops:
+                crops, content = kind.crops, _without(descriptor, status.st_size, kind.crops)
             if kind.has(content):
+                # Files that follow each other are alike: the next one is compared with this kind first.
+                kinds.insert(0, kinds.pop(number))
                 return _read(path, identity_of(status), kind, content)
         return None
 
@@ -125,7 +139,7 @@ def _without(descriptor: int, size: int, crops: Place) -> bytes:
 
 def _kind(path: Path, found: PartFile, descriptor: int, size: int) -> Kind | None:
     """The kind of a file that HDF5 has opened; None where it cannot be told what differs between files."""
-    crops = Place(found.first or 0, found.dtype, found.shape)
+    crops = Place.at(found.first or 0, found.dtype, found.shape)
     content = _without(descriptor, size, crops)
     try:
         with opened(path) as file:
@@ -138,7 +152,13 @@ def _kind(path: Path, found: PartFile, descriptor: int, size: int) -> Kind | Non
     if any(datasets[name].dtype != dtype for name, dtype in KNOWN.items() if name in datasets):
         return None
     same = _between(content, sorted([*((place.first, place.stop) for place in datasets.values()), *texts.values()]))
-    return None if same is None else Kind(crops, datasets, texts, same, found.rows_per_block)
+    names = _array(datasets[CHECKSUMS], content)["name"]
+    places = {name.encode(): (place.first, place.stop) for name, place in datasets.items()}
+    places |= {b"@" + name.encode(): place for name, place in texts.items()}
+    if same is None or not places.keys() >= set(names.tolist()):
+        return None
+    checked = tuple(places[name] for name in names.tolist())
+    return Kind(crops, datasets, texts, same, names.tobytes(), checked, found.rows_per_block)
 
 
 def _place(file: h5py.File, name: str, crops: Place) -> Place:
@@ -151,7 +171,7 @@ def _place(file: h5py.File, name: str, crops: Place) -> Place:
     if not isinstance(link, h5py.HardLink) or first is None or not plain or kept.get_external_count():
         raise ValueError(f"{name}: expected a run of bytes")
     cut = crops.stop - crops.first if first >= crops.stop else 0
-    return Place(first - cut, dataset.dtype, dataset.shape)
+    return Place.at(first - cut, dataset.dtype, dataset.shape)
 
 
 def _text_place(text: str | bytes, content: bytes) -> tuple[int, int]:
@@ -213,23 +233,18 @@ def _read(path: Path, identity: tuple[int, ...], kind: Kind, content: bytes) -> 
 
 
 def _array(place: Place, content: bytes) -> NDArray[Any]:
-    count = math.prod(place.shape)
     # A copy, which does not keep all of the file.
-    return np.frombuffer(content, place.dtype, count, place.first).reshape(place.shape).copy()
+    return np.frombuffer(content, place.dtype, place.count, place.first).reshape(place.shape).copy()
 
 
 def _is_sound(kind: Kind, content: bytes) -> bool:
     """Whether all that has a checksum is what it is of."""
-    for name, crc in _array(kind.datasets[CHECKSUMS], content).tolist():
-        key = name.decode(errors="replace")
-        if key.startswith("@"):
-            first, stop = kind.texts.get(key[1:], (0, 0))
-        else:
-            place = kind.datasets.get(key)
-            first, stop = (0, 0) if place is None else (place.first, place.stop)
-        if zlib.crc32(memoryview(content)[first:stop]) != crc:
-            return False
-    return True
+    table = _array(kind.datasets[CHECKSUMS], content)
+    if table["name"].tobytes() != kind.names:
+        return False
+    view = memoryview(content)
+    pairs = zip(kind.checked, table["crc32"].tolist(), strict=True)
+    return all(zlib.crc32(view[first:stop]) == crc for (first, stop), crc in pairs)
 
 
 @lru_cache(maxsize=64)
