@@ -20,5 +20,5 @@ def test_dask_in_small(tmp_path):
 @pytest.mark.slow
 def test_merge_in_small(tmp_path):
     spent = merge.run(tmp_path, [3, 1, 3, 0, 2], 2)
-    assert len(spent) == 4
+    assert len(spent) == 5
     assert all(wall > 0 for wall, _ in spent.values())
