@@ -102,15 +102,23 @@ def column_checksums(header: CropsHeader, results: Results) -> NDArray[Any]:
     """The CRC32 of all that a crops file says besides crops and their checksums, of CHECKSUMS_DTYPE."""
     texts = {f"@{name}": text.encode() for name, text in _texts(header, results.warnings).items()}
     arrays = {**_columns(header), "stats": results.stats, "moments": results.moments}
-    content = {**{name: stored_bytes(values) for name, values in arrays.items()}, **texts}
     return np.array(
-        [(name.encode(), zlib.crc32(content[name])) for name in _checksum_names(header)], dtype=CHECKSUMS_DTYPE
+        [
+            (name.encode(), zlib.crc32(texts[name] if name in texts else _stored(arrays[name]).view(np.uint8).data))
+            for name in _checksum_names(header)
+        ],
+        dtype=CHECKSUMS_DTYPE,
     )
 
 
 def stored_bytes(values: NDArray[Any]) -> bytes:
     """The bytes of an array as a file has them: little-endian, in C order."""
-    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+    return _stored(values).tobytes()
+
+
+def _stored(values: NDArray[Any]) -> NDArray[Any]:
+    """The elements as a file has them, one after the other."""
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).reshape(-1)
 
 
 def warnings_text(header: CropsHeader, warnings: Sequence[Mapping[str, Any]]) -> str:

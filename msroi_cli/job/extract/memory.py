@@ -13,6 +13,9 @@ from msroi_cli.job.extract.plan import BatchSize, Plan
 # Batches are so large that records and fsyncs do not count, and so small that there are some to share out.
 SMALLEST_BATCH, LARGEST_BATCH, BATCHES_AT_LEAST = 4 << 20, 16 << 20, 32
 
+# Of crops of a few bytes a batch is no larger: what is worked out for a row takes more than they.
+MOST_ROWS = 1 << 16
+
 # Of maps that a model makes, a batch of crops is some images: what a kill loses is made again by the model.
 SEQUENTIAL_BATCH = 1 << 20
 
@@ -53,6 +56,7 @@ class Budget:
         limit = max(1, share // row // multiple) * multiple
         total = row * len(plan)
         target_rows = min(max(total // BATCHES_AT_LEAST, SMALLEST_BATCH), LARGEST_BATCH) // row
+        target_rows = min(target_rows, MOST_ROWS)
         block = min(max(LARGEST_BLOCK, group_bytes), share)
         workers = memory // (min(limit * row, max(total, 1)) + block)
         return cls(BatchSize(max(1, min(target_rows, limit)), limit, multiple, images), block, max(1, workers))
