@@ -92,14 +92,7 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
             part, plan = shard_of(plan, pyramid, request)
         linked = linked_sources(pyramid, plan.images().tolist(), request.resume and were_met(output_path(request)))
         _check_links_apart(request, pyramid)
-        sources = {
-            PYRAMID: replace(pyramid.fingerprint(), modified=pyramid.modified()),
-            **linked,
-            **used,
-            BOXES: replace(joined.source, modified=_boxes_modified(request.boxes)),
-            **linked_sources_of_boxes(joined),
-            **_coco_images(request.box.coco_images),
-        }
+        sources = _sources(request, pyramid, {**linked, **used}, joined)
         header = _header(request, pyramid, spec, plan, joined, sources, part)
         header = replace(header, warnings=[finding.as_dict() for finding in examiner.found])
         budget = Budget.of(request.memory, header, plan, spec, pyramid)
@@ -119,6 +112,19 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
             joined.unusable,
             assignment,
         )
+
+
+def _sources(
+    request: ExtractRequest, pyramid: Pyramid, others: Mapping[str, Source], joined: JoinedBoxes
+) -> dict[str, Source]:
+    """All that the job reads, by role; others: what the pyramid leads to."""
+    return {
+        PYRAMID: replace(pyramid.fingerprint(), modified=pyramid.modified()),
+        **others,
+        BOXES: replace(joined.source, modified=_boxes_modified(request.boxes)),
+        **linked_sources_of_boxes(joined),
+        **_coco_images(request.box.coco_images),
+    }
 
 
 def relisted(job: Extraction) -> Extraction:

@@ -140,7 +140,6 @@ class JoinedPyramid(Pyramid):
         if self._one_each:
             with self._open.using(0) as first:
                 self._locator = self._locator_like(first, self._choice)
-        if self._one_each:
             contents = [(False, [member.path.stem]) for member in self._members]
         else:
             contents = [self._contents(number) for number in range(count)]
