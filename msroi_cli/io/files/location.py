@@ -7,6 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -94,7 +95,10 @@ class Location:
 
 def last_modified(paths: Sequence[Path]) -> str | int | None:
     """When a file was modified, ns; of several, what changes when one of them is; None if there is none."""
-    times = [path.stat().st_mtime_ns for path in paths if path.exists()]
+    times = []
+    for path in paths:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            times.append(path.stat().st_mtime_ns)
     if len(times) < 2:
         return times[0] if times else None
     return hashlib.sha256(json.dumps(times).encode()).hexdigest()
@@ -159,20 +163,16 @@ class Source:
         each, at least LEAST_FINGERPRINT_BYTES at each end.
         """
         share = min(FINGERPRINT_BYTES, max(LEAST_FINGERPRINT_BYTES, TOTAL_FINGERPRINT_BYTES // max(1, len(paths))))
-        folder = os.path.commonpath([path.absolute().parent for path in paths])
+        texts = [os.path.join(Path.cwd(), path) for path in paths]  # noqa: PTH118
+        folder = os.path.commonpath([os.path.dirname(text) for text in texts])  # noqa: PTH120
+        start = len(os.path.join(folder, ""))  # noqa: PTH118
         digest, total = hashlib.sha256(), 0
-        for path in paths:
+        for path, text in zip(paths, texts, strict=True):
             try:
-                with path.open("rb") as file:
-                    size = file.seek(0, 2)
-                    file.seek(0)
-                    start = file.read(share)
-                    file.seek(max(0, size - share))
-                    end = file.read(share)
+                size, *ends = _both_ends(text, share)
             except OSError as error:
                 raise unreadable(path, error) from error
-            inside = os.fsencode(path.absolute().relative_to(folder))
-            for content in (inside, str(size).encode(), start, end):
+            for content in (os.fsencode(text[start:]), str(size).encode(), *ends):
                 digest.update(len(content).to_bytes(8, "little") + content)
             total += size
         return cls(name, total, "sha256-files:" + digest.hexdigest(), last_modified(paths))
@@ -187,6 +187,16 @@ def checked_sources(where: object, sources: Mapping[str, Any]) -> dict[str, Any]
                 f"{where}: attribute sources: {role:.60}: expected a name, a size and a fingerprint, got {source!s:.60}"
             )
     return dict(sources)
+
+
+def _both_ends(path: str, share: int) -> tuple[int, bytes, bytes]:
+    """The size of a file, and up to `share` bytes at each end; raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        size = os.fstat(descriptor).st_size
+        return size, os.pread(descriptor, share, 0), os.pread(descriptor, share, max(0, size - share))
+    finally:
+        os.close(descriptor)
 
 
 def _ends(path: Path, share: int) -> tuple[int, str]:
