@@ -67,3 +67,25 @@ def test_within_4_ulp_on_ordinary_features(isa, size, ratio, channels):
             exact, largest = oracle(call, k)
             worst = max(worst, float((np.abs(crops[k] - exact) / np.spacing(largest.astype(np.float32))).max()))
     assert worst <= 4
+
+
+FREED = """
+from pathlib import Path
+from msroi_cli.core.backends.environment import give_back_freed_memory, keep_freed_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 >> 20
+
+keep_freed_memory()
+blocks = [b"x" * 2**20 for _ in range(128)]
+del blocks
+kept = resident()
+give_back_freed_memory()
+print(kept - resident())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc; only glibc keeps memory")
+def test_freed_memory_is_kept_and_given_back(native):
+    run = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert int(run.stdout) > 100

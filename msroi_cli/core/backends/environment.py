@@ -61,6 +61,12 @@ def keep_freed_memory() -> None:
         _native.keep_freed_memory()
 
 
+def give_back_freed_memory() -> None:
+    """Ends `keep_freed_memory`, for a process that goes on with other work."""
+    if NATIVE:
+        _native.give_back_freed_memory()
+
+
 def spare_blas_threads() -> None:
     """Has NumPy's OpenBLAS start no threads, which spin and which the native backend does not use; for programs.
 

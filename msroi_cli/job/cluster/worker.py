@@ -13,6 +13,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from types import FrameType
 
+from msroi_cli.core.backends.environment import give_back_freed_memory, keep_freed_memory
 from msroi_cli.errors import LockedError, StoppedError
 from msroi_cli.job.extract.prepare import prepared
 from msroi_cli.job.extract.run import extract
@@ -38,6 +39,7 @@ def make_part(request: ExtractRequest, stop_file: Path | None = None) -> int:
     stop = _stop_signal(stop_file)
     request = replace(request, resume=True, threads=request.threads or _threads_of_task())
     deadline = monotonic() + LOCK_SECONDS
+    keep_freed_memory()
     try:
         _stop_if(stop)
         while True:
@@ -54,6 +56,8 @@ def make_part(request: ExtractRequest, stop_file: Path | None = None) -> int:
         _working = False
         if _stopped:
             os._exit(1)
+        if stop_file is not None:  # a process of another engine, which has other tasks too
+            give_back_freed_memory()
 
 
 def _stop_if(stop: Callable[[], int]) -> None:

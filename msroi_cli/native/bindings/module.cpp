@@ -2,6 +2,8 @@
 
 #include <nanobind/nanobind.h>
 
+#include <cstdlib>
+
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
@@ -25,6 +27,16 @@ void keep_freed_memory() {
 #endif
 }
 
+// Has the C library free memory as it does by itself, and gives back what it has kept.
+void give_back_freed_memory() {
+#if defined(__GLIBC__)
+    const char* most = std::getenv("MALLOC_TRIM_THRESHOLD_");  // glibc's own variable; Dask sets it for its workers
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    mallopt(M_TRIM_THRESHOLD, most ? std::atoi(most) : 128 << 10);
+    malloc_trim(0);
+#endif
+}
+
 }  // namespace
 
 NB_MODULE(_native, module) {
@@ -38,6 +50,7 @@ NB_MODULE(_native, module) {
     module.def("leave_at_second_signal", leave_at_second_signal, nb::arg("number"),
                "Has the second signal end the process at once, whatever it is doing.");
     module.def("keep_freed_memory", keep_freed_memory, "For programs that get and free large blocks all the time.");
+    module.def("give_back_freed_memory", give_back_freed_memory, "For programs that do so no longer.");
     block_threads_at_exit();
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 
 import h5py
@@ -12,6 +13,7 @@ from msroi_cli.io.features.contiguous import ContiguousMap
 from msroi_cli.io.features.headers import Headers
 from msroi_cli.io.hdf5.read import open_dataset
 from msroi_cli.io.hdf5.structure.lookup3 import checksums
+from msroi_cli.io.pyramid.hdf5.alike import ImageReader
 from msroi_cli.io.pyramid.open import open_pyramid
 from tests.builders import refused, run, write_json
 
@@ -239,3 +241,20 @@ class TestHeadersOfVersion2:
         damaged[byte] ^= 1
         assert self.found(tmp_path, _second(4096), bytes(damaged)) == ((4096, "map"), None)
         assert self.found(tmp_path, bytes(damaged), _second(8192)) == (None, None)
+
+
+def test_images_are_opened_once_before_the_work(tmp_path, monkeypatch):
+    """Every check before the work asks for the levels of the first images that have boxes."""
+    write(tmp_path / "p.h5", **GZIP)
+    write_json(tmp_path / "b.json", {str(image): [BOX] for image in range(0, COUNT, 10)})
+    opened = Counter()
+    open_images = ImageReader.open
+
+    def counted(reader, paths):
+        opened.update(paths)
+        return open_images(reader, paths)
+
+    monkeypatch.setattr(ImageReader, "open", counted)
+    assert run("extract", tmp_path / "p.h5", tmp_path / "b.json", "-o", tmp_path / "o.h5", "--dry-run").exit_code == 0
+    del opened["0"]  # that which all are compared with
+    assert opened == Counter(str(image) for image in range(10, COUNT, 10))

@@ -289,6 +289,16 @@ def test_a_worker_that_waits_is_stopped(request_of, tmp_path, monkeypatch):
     assert not list(request_of.out.glob("part-*"))
 
 
+@pytest.mark.parametrize(("foreign", "expected"), [(True, ["keep", "give back"]), (False, ["keep"])])
+def test_only_processes_of_other_engines_give_back_freed_memory(request_of, tmp_path, monkeypatch, foreign, expected):
+    calls = []
+    monkeypatch.setattr(worker, "keep_freed_memory", lambda: calls.append("keep"))
+    monkeypatch.setattr(worker, "give_back_freed_memory", lambda: calls.append("give back"))
+    request = replace(prepare_folder(request_of), shard=Shard(1, 1))
+    assert worker.make_part(request, tmp_path / "stop" if foreign else None) == 60
+    assert calls == expected
+
+
 @pytest.mark.parametrize("kind", [ThreadPoolExecutor, ProcessPoolExecutor])
 def test_extract_on_an_executor(inputs, tmp_path, kind):  # noqa: F811
     extract(inputs, tmp_path / "one.h5")

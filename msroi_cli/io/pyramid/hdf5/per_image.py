@@ -27,6 +27,9 @@ EXPECTED = "a pyramid: float datasets (N, C, H, W), one group per image with dat
 # The levels are found from the first images that have any, this many of them.
 IMAGES_SAMPLED = 8
 
+# The sizes of so many images are remembered: several checks before the work ask for those of the first images.
+SIZES_KEPT = 1024
+
 
 class PerImageHdf5Pyramid(Hdf5Pyramid):
     """One group an image, named by its id, with one dataset (C, H, W) or (1, C, H, W) a level.
@@ -40,6 +43,7 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
     def __init__(self, file: OpenFile, location: Location, choice: LevelChoice) -> None:
         super().__init__(file, location)
         self._opening = threading.Lock()
+        self._sizes: dict[int, list[tuple[int, int]]] = {}
         self._template = PLAIN if choice.group is None else GroupTemplate.parse(choice.group)
         self.image_ids = self._find_images()
         samples = self._samples(choice)
@@ -123,17 +127,18 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         return self._checked([image])[image][level]
 
     def shapes(self, image: int) -> list[tuple[int, int]]:
-        """The size (H, W) of each level of an image."""
-        return [source.shape[1:] for source in self._checked([image])[image]]
+        """The size (H, W) of each level of an image, which is checked against the sample image in everything but values."""
+        sizes = self._sizes.get(image)
+        if sizes is None:
+            sizes = [source.shape[1:] for source in self._checked([image])[image]]
+            if len(self._sizes) < SIZES_KEPT:
+                self._sizes[image] = sizes
+        return sizes
 
     def sources(self, wanted: Sequence[tuple[int, int]]) -> list[MapSource]:
         """Opened by one thread at a time: HDF5 lets no two work, and taking turns costs them more than waiting."""
         opened = self._checked(list(dict.fromkeys(image for image, _ in wanted)))
         return [opened[image][level] for image, level in wanted]
-
-    def check(self, image: int) -> None:
-        """Checks everything about an image but its values against the sample image."""
-        self._checked([image])
 
     def is_image(self, image: int) -> bool:
         """Whether there is a group with one of the levels."""
