@@ -127,7 +127,7 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         return self._checked([image])[image][level]
 
     def shapes(self, image: int) -> list[tuple[int, int]]:
-        """The size (H, W) of each level of an image, which is checked against the sample image in everything but values."""
+        """The size (H, W) of each level of an image, which is checked against the sample image but for its values."""
         sizes = self._sizes.get(image)
         if sizes is None:
             sizes = [source.shape[1:] for source in self._checked([image])[image]]
