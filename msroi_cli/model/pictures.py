@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from msroi_cli.errors import InputError, UsageError, unreadable
+from msroi_cli.io.files.natural import natural_key
 from msroi_cli.io.files.picture import check_picture
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".jp2"))
@@ -32,7 +32,7 @@ def find_pictures(text: str) -> Mapping[str, Path]:
         kinds = " ".join(sorted(SUFFIXES))
         raise InputError(f"{text}: expected pictures ({kinds}), got none")
     found: dict[str, Path] = {}
-    for path in sorted(paths, key=lambda path: natural(path.stem)):
+    for path in sorted(paths, key=lambda path: natural_key(path.stem)):
         if found.setdefault(path.stem, path) != path:
             raise InputError(f"{text}: expected pictures of different stems, got {found[path.stem]} and {path}")
     return found
@@ -59,15 +59,6 @@ def _listed(file: Path) -> list[Path]:
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: expected UTF-8 text with a path a line, got {error.object[:20]!r}") from error
     return [file.parent / line.strip() for line in lines if line.strip()]
-
-
-def natural(text: str) -> list[tuple[int, int, str]]:
-    """A key that orders numbers in names by value: p2 before p10."""
-    parts = re.split(r"(\d+)", text, flags=re.ASCII)
-    return [
-        (0, int(part), part) if part.isdecimal() and part.isascii() and len(part) < 4000 else (1, 0, part)
-        for part in parts
-    ]
 
 
 def ahead(

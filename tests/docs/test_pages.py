@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
+from msroi_cli import open_crops
 from msroi_cli.cli import main
 from tests.docs.pages import PAGES, README, ROOT, Block, blocks_of
 
@@ -57,6 +62,24 @@ def test_every_block_runs(page: Path, folder: Path) -> None:
         if command:
             done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
             assert done.returncode == 0, (f"{page.name}:{block.line}", done.stderr)
+
+
+@pytest.mark.skipif(not (find_spec("onnx") and find_spec("onnxruntime")), reason="needs the extra onnx")
+@pytest.mark.skipif(not find_spec("rapidocr_onnxruntime"), reason="needs rapidocr-onnxruntime, for its model")
+def test_the_block_with_a_real_model_runs(folder: Path) -> None:
+    """It is not among the others: its first line installs packages, and its second looks in the README's environment."""
+    installs, finds, *commands = next(
+        block.text for block in blocks_of(README) if "rapidocr-onnxruntime==" in block.text
+    ).splitlines()
+    assert installs.startswith("pip install")
+    (package,) = find_spec("rapidocr_onnxruntime").submodule_search_locations  # type: ignore[union-attr, misc]
+    text = "\n".join([finds.replace("find .venv ", f"find {shlex.quote(package)} "), *commands])
+    environment = os.environ | {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-e", "-c", text], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with open_crops(folder / "words.h5") as crops:
+        assert len(crops) == len(json.loads((ROOT / "sample_data/words.json").read_text())["annotations"])
+        assert np.isfinite(crops[:]).all()
 
 
 def test_there_are_blocks_to_run() -> None:
