@@ -67,7 +67,7 @@ def test_every_block_runs(page: Path, folder: Path) -> None:
 @pytest.mark.skipif(not (find_spec("onnx") and find_spec("onnxruntime")), reason="needs the extra onnx")
 @pytest.mark.skipif(not find_spec("rapidocr_onnxruntime"), reason="needs rapidocr-onnxruntime, for its model")
 def test_the_block_with_a_real_model_runs(folder: Path) -> None:
-    """It is not among the others: its first line installs packages, and its second looks in the README's environment."""
+    """It is not among the others: its first line installs packages, and its second looks in its environment."""
     installs, finds, *commands = next(
         block.text for block in blocks_of(README) if "rapidocr-onnxruntime==" in block.text
     ).splitlines()
