@@ -15,7 +15,7 @@ from tests.fuzz.meaning import __main__ as command
 from tests.fuzz.meaning.breaks.known import BREAKS, broken
 from tests.fuzz.meaning.job import LAYOUTS
 from tests.fuzz.meaning.jobs import random_job
-from tests.fuzz.meaning.judge import WrongError, judged
+from tests.fuzz.meaning.judge import WrongError, check_spoilt, judged
 from tests.fuzz.meaning.write.boxes import FORMATS
 
 MOST = 4000
@@ -45,6 +45,13 @@ def test_cases(first):
 @pytest.mark.slow
 def test_many_cases():
     assert wrong(command.cases(2000, 6_000_000)) == []
+
+
+@pytest.mark.parametrize("first", range(0, 400, 8))
+@pytest.mark.sampled(50)
+def test_boxes_that_cannot_be_pooled(first):
+    for number in range(first, first + 8):
+        check_spoilt(number)
 
 
 def test_every_layout_and_format_is_made():

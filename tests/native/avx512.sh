@@ -7,7 +7,8 @@ set -euo pipefail
 . "$(dirname "$0")/programs.sh"
 
 programs static -DCMAKE_EXE_LINKER_FLAGS=-static
-(cd "$root" && "$python" -m tests.native.calls "$build/calls")
+# Not float16 crops: VCVTPS2PH of Bochs 2.7 does not round all ties to even, as every processor does.
+(cd "$root" && "$python" -m tests.native.calls "$build/calls" f4 f8)
 "$build/static/msroi_replay" "$build/calls" > "$build/here.txt"
 
 mkdir -p "$build/system/bin" "$build/system/dev" "$build/system/proc" "$build/disc/isolinux" "$build/kernel"

@@ -1,4 +1,7 @@
-"""Pooling calls of all kinds, in memory and, by `python -m tests.native.calls FILE`, as a file for `msroi_replay`."""
+"""Pooling calls of all kinds, in memory and, by `python -m tests.native.calls FILE`, as a file for `msroi_replay`.
+
+`python -m tests.native.calls FILE f4 f8`: those alone whose crops have one of these types.
+"""
 
 from __future__ import annotations
 
@@ -58,9 +61,9 @@ def random_map(rng, channels, height, width, dtype):
         return values.astype(dtype)
 
 
-def write(path):
-    """Writes all calls to `path`."""
-    calls = [*corpus_calls(), *random_calls()]
+def write(path, types=("f2", "f4", "f8")):
+    """Writes all calls to `path` whose crops have one of these types."""
+    calls = [(call, dtype) for call, dtype in (*corpus_calls(), *random_calls()) if dtype.str[1:] in types]
     with Path(path).open("wb") as file:
         file.write(struct.pack("<q", len(calls)))
         for call, dtype in calls:
@@ -91,4 +94,4 @@ def memory_of(array):
 
 
 if __name__ == "__main__":
-    write(sys.argv[1])
+    write(sys.argv[1], *filter(None, [sys.argv[2:]]))

@@ -16,6 +16,7 @@ HDF5_LAYOUTS = ("grouped", "nested", "batched", "one")
 ARRAY_LAYOUTS = ("npz", "npy", "safetensors", "json")
 SEVERAL_LAYOUTS = ("files", "grouped files", "batched files")
 LAYOUTS = HDF5_LAYOUTS + ARRAY_LAYOUTS + SEVERAL_LAYOUTS
+WAYS = ("file", "stdin", "parts")
 # Each image has a group or a file of its own, which states what holds for it.
 OWN_STATEMENTS = ("grouped", "nested", "files", "grouped files")
 # Images lie in arrays (N, C, H, W); what holds for each lies beside them.
@@ -65,13 +66,17 @@ class Pyramid:
 
 @dataclass
 class Row:
-    """A box. key: what the file says of its image. numbers: the four that the file has. image: whose box it is."""
+    """A box. key: what the file says of its image. numbers: the four that the file has. image: whose box it is.
+
+    side: sqrt(w * h), input pixels.
+    """
 
     key: int | str
     numbers: list[float]
     score: float
     category: int
     image: int
+    side: float = 0.0
 
 
 @dataclass
@@ -94,11 +99,15 @@ class Boxes:
 
 @dataclass
 class Job:
-    """options: of the command line, by name. edits: what is done to the files once they are written."""
+    """options: of the command line, by name. edits: what is done to the files once they are written.
+
+    way: how it is run, one of WAYS: with the boxes in a file, or on standard input, or part by part.
+    """
 
     pyramid: Pyramid
     boxes: Boxes
     options: dict[str, str] = field(default_factory=dict)
+    way: str = "file"
     edits: list[Callable[[Path], None]] = field(default_factory=list)
 
     def copy(self) -> Job:

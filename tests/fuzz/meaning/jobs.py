@@ -49,7 +49,7 @@ def random_job(rng: random.Random) -> Job:
     _choose_pooling(job, rng)
     _choose_rows(job, rng)
     _state_levels(job, rng)
-    job.boxes.gzipped = FORMATS[boxes.format].text is not None and rng.random() < 0.2
+    _choose_way(job, rng)
     return job
 
 
@@ -205,8 +205,9 @@ def _add_rows(job: Job, rng: random.Random) -> None:
     rng.shuffle(chosen)
     scores = rng.sample(range(1, 1000), len(chosen))
     for place, score in zip(chosen, scores, strict=True):
-        numbers = in_file(random_box(job.pyramid.images[place], rng), job.pyramid.images[place], job)
-        job.boxes.rows.append(Row(key_of(job, place), numbers, score / 1000, rng.randrange(4), place))
+        box = random_box(job.pyramid.images[place], rng)
+        numbers, side = in_file(box, job.pyramid.images[place], job), float(np.sqrt(np.prod(box[2:] - box[:2])))
+        job.boxes.rows.append(Row(key_of(job, place), numbers, score / 1000, rng.randrange(4), place, side))
     job.boxes.columns = job.boxes.format not in WITHOUT_COLUMNS and rng.random() < 0.7
 
 
@@ -258,12 +259,20 @@ def _choose_pooling(job: Job, rng: random.Random) -> None:
         options["--dtype"] = rng.choice(("float32", "float64"))
 
 
+def _choose_way(job: Job, rng: random.Random) -> None:
+    is_text = FORMATS[job.boxes.format].text is not None
+    job.boxes.gzipped = is_text and rng.random() < 0.2
+    job.way = rng.choice(("file", "file", "parts", "stdin" if is_text and not job.boxes.gzipped else "file"))
+
+
 def _choose_rows(job: Job, rng: random.Random) -> None:
     """At most one filter, which leaves boxes."""
     rows = job.boxes.rows
-    one, kind = rng.choice(rows), rng.choice(("score", "category", "top", "images", *[""] * 12))
+    one, kind = rng.choice(rows), rng.choice(("score", "category", "top", "images", "size", *[""] * 12))
     if kind == "images":
         job.options["--images"] = job.pyramid.images[one.image].id
+    if kind == "size":
+        job.options["--min-size"] = f"{one.side - 0.01:.3f}"
     if not job.boxes.columns:
         return
     if kind == "score":

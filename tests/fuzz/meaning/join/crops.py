@@ -95,6 +95,10 @@ def chosen(job: Job, images: list[ImageRead], boxes: BoxesRead) -> list[Found]:
     found = [(number, row, image_of(row, boxes, images, key)) for number, row in rows]
     if "--images" in options:
         found = [one for one in found if one[2].id in options["--images"].split(",")]
+    if "--min-size" in options:
+        found = [
+            one for one in found if not _side(box_of(one[1], one[2], boxes, options)) < float(options["--min-size"])
+        ]
     if "--top" in options:
         ranks: dict[str, list[int]] = {}
         for number, _, image in sorted(found, key=lambda one: -one[1].score):
@@ -102,6 +106,15 @@ def chosen(job: Job, images: list[ImageRead], boxes: BoxesRead) -> list[Found]:
         kept = {number for some in ranks.values() for number in some[: int(options["--top"])]}
         found = [one for one in found if one[0] in kept]
     return found
+
+
+def _side(box: np.ndarray) -> float:
+    """sqrt(w * h) of a box; NaN of one that is inverted."""
+    return math.nan if _is_inverted(box) else math.sqrt(float(np.prod(box[2:] - box[:2])))
+
+
+def _is_inverted(box: np.ndarray) -> bool:
+    return bool((box[2:] < box[:2]).any())
 
 
 def axis(low: float, high: float, scale: float, size: int, pooling: tuple[int, int, bool]) -> np.ndarray:
@@ -181,15 +194,21 @@ def joined(job: Job, folder: Path) -> list[JoinedRow]:
         raise ContradictionError(f"cannot be read: {error}") from error
     check_alike([image for image in images if any(image is one[2] for one in found)], job.options)
     rows = [(number, row, image, box_of(row, image, boxes, job.options)) for number, row, image in found]
+    policy = job.options.get("--on-bad-box", "error")
     for _, _, _, box in rows:
-        near = bool((np.abs(box) < FAR).all())
-        expect(near and bool((box[2:] >= box[:2]).all()), "boxes that are finite, near and not inverted")
+        expect(bool((np.abs(box) < FAR).all()), "boxes that are finite and near")
+        expect(policy != "error" or not _is_inverted(box), "boxes that are not inverted")
+    if policy == "drop":
+        rows = [one for one in rows if not _is_inverted(one[3])]
     if job.options.get("--order") == "image":
         rows.sort(key=lambda one: [image.id for image in images].index(one[2].id))
     return [JoinedRow(number, image.id, *_level_and_crop(box, image, job)) for number, _, image, box in rows]
 
 
 def _level_and_crop(box: np.ndarray, image: ImageRead, job: Job) -> tuple[int, np.ndarray, np.ndarray]:
+    if _is_inverted(box):
+        _, crop = pooled(np.zeros(4, np.float32), image, job.options)
+        return -1, box, np.full_like(crop, {"zero": 0, "nan": np.nan}[job.options["--on-bad-box"]])
     level, crop = pooled(box, image, job.options)
     return level, box, crop
 
@@ -203,6 +222,6 @@ def differ(one: list[JoinedRow], other: list[JoinedRow]) -> str:
             return f"row {first.row}: {first.image} {first.level} and {second.row}: {second.image} {second.level}"
         if not np.allclose(first.box, second.box, rtol=1e-5, atol=1e-4):
             return f"row {first.row}: box {first.box} and {second.box}"
-        if first.crop.shape != second.crop.shape or not np.allclose(first.crop, second.crop, atol=1e-4):
+        if first.crop.shape != second.crop.shape or not np.allclose(first.crop, second.crop, atol=1e-4, equal_nan=True):
             return f"row {first.row}: other crops"
     return ""
