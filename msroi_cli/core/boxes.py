@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +19,16 @@ Numbers = NDArray[np.float32] | NDArray[np.float64]
 REASONS = ("not finite", "x2 < x1", "y2 < y1", "too far out")
 
 
-def invalid_box_reasons(boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
+class RowsOfBoxes(Protocol):
+    """Boxes (K, 4) float32, some rows at a time: an array, or what works them out when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> NDArray[np.float32]:
+        """The boxes `rows`, (k, 4)."""
+
+
+def invalid_box_reasons(boxes: RowsOfBoxes) -> NDArray[np.uint8]:
     """Why each box cannot be pooled: 0 if it can, else 1 + the index of the first reason in `REASONS`.
 
     boxes: (K, 4) float32, x1 y1 x2 y2. A box without area is a good box.

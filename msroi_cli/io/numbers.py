@@ -8,6 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
+Indices = NDArray[np.signedinteger[Any]]
+"""Numbers of rows or images: int32 where they are few enough, which takes half the memory, or int64."""
+
+
+def index_type(count: int) -> np.dtype[np.signedinteger[Any]]:
+    """The dtype that the numbers up to `count` take."""
+    return np.dtype(np.int32 if count <= np.iinfo(np.int32).max else np.int64)
 
 
 def as_float64(values: NDArray[Any]) -> NDArray[np.float64]:

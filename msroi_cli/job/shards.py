@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import UsageError
+from msroi_cli.io.numbers import Indices
 
 MAX_SHARDS = 99_999
 
@@ -48,11 +49,11 @@ def bounds(work: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def image_work(
-    image: NDArray[np.int64], level: NDArray[np.int8], level_bytes: NDArray[np.int64], row_bytes: int, images: int
+    image: Indices, level: NDArray[np.int8], level_bytes: NDArray[np.int64], row_bytes: int, images: int
 ) -> NDArray[np.int64]:
     """The work of each of `images` images, and of the boxes of unknown images as one more: (images + 1,) bytes.
 
-    image: (K,) int64, -1 for an unknown image. level: (K,) int8, -1 where nothing is pooled. level_bytes: (L,), the
+    image: (K,), -1 for an unknown image. level: (K,) int8, -1 where nothing is pooled. level_bytes: (L,), the
     features of a typical image. Counted are the features of every level that an image uses, and its crops.
     """
     place = np.where(image >= 0, image, images)

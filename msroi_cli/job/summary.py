@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.core.arrays import slices
 from msroi_cli.core.levels import box_sizes
 from msroi_cli.core.stats import CropStats
 from msroi_cli.io.crops.schema import MOMENTS_DTYPE, STATS_DTYPE
@@ -26,12 +27,13 @@ class Sizes:
 
     @classmethod
     def of(cls, sizes: NDArray[np.float32]) -> Sizes:
-        """The sizes of some boxes."""
+        """The sizes of some boxes, which are left in another order."""
         if not len(sizes):
             return cls(math.nan, math.nan, math.nan)
         # np.median gives the same and imports numpy.ma, which takes as long as a small job.
         middle = [(len(sizes) - 1) // 2, len(sizes) // 2]
-        median = np.partition(sizes, middle)[middle].mean()
+        sizes.partition(middle)
+        median = sizes[middle].mean()
         return cls(float(sizes.min()), float(median), float(sizes.max()))
 
 
@@ -138,7 +140,9 @@ def summarize(
     boxes: NDArray[np.float32], level: NDArray[np.integer[Any]], stats: CropStats, seconds: NDArray[np.float64]
 ) -> tuple[list[LevelSummary], LevelSummary]:
     """The summaries of each level and of all together, of pooled boxes (K, 4) and their levels (K,)."""
-    sizes = box_sizes(boxes)
+    sizes = np.empty(len(boxes), np.float32)
+    for rows in slices(len(boxes)):
+        sizes[rows] = box_sizes(boxes[rows])
     levels = [_level(sizes[level == index], len(sizes), stats, index, seconds[index]) for index in range(len(seconds))]
     return levels, _level(sizes, len(sizes), stats.total(), 0, float(seconds.sum()))
 

@@ -19,8 +19,9 @@ from msroi_cli.io.features.reading import read_map
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
-from msroi_cli.job.join.boxes import chosen_boxes, invalid_reasons, to_input_pixels
+from msroi_cli.job.join.boxes import chosen_boxes, invalid_reasons
 from msroi_cli.job.join.images import images_of
+from msroi_cli.job.join.input_pixels import to_input_pixels
 from msroi_cli.job.request import BoxOptions, PoolOptions
 from msroi_cli.preview.drawing.boxes_picture import DrawnBoxes, boxes_picture
 from msroi_cli.preview.drawing.heat import coloured, mean_of, range_of

@@ -19,7 +19,7 @@ import numpy as np
 
 from msroi_cli.cli import option_values
 from msroi_cli.errors import InputError, UsageError
-from msroi_cli.io.boxes.json_file import parse_boxes
+from msroi_cli.io.boxes import open as box_files
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.pyramid.arrays.json_file import JsonPyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
@@ -104,6 +104,7 @@ GOOD = [
     b'{"images": [{"id": 17, "width": 4, "height": 3, "file_name": "a.jpg"}], '
     b'"annotations": [{"image_id": 17, "id": 1, "bbox": [1, 2, 3, 4]}]}',
     b'{"17": [[1, 2, 3, 4]], "4": []}',
+    b'image_id,x1,y1,x2,y2,score,id\n17,1,2.5,3e1,4,0.5,7\r\n"a",1,,3,4,1,8\n',
     b'{"levels": [{"name": "p2", "stride": 4, "data": [[[1, 2], [3, 4]]]}], "image_ids": ["a"]}',
     *(b"7x5", b"1.5GiB", b"4,8x8.5,1/16", b"p2,p3", b"gzip:9", b"2,3/40", b"auto+5/9", b"0.5x2"),
 ]
@@ -127,7 +128,7 @@ class _Bytes(Location):
 
 
 def _boxes(text: bytes) -> None:
-    table = parse_boxes("text", text)
+    table = box_files.parse("text", text)
     count = len(table.boxes)
     images = table.image_ids if table.image_ids is not None else None
     good = table.boxes.shape == (count, 4) and table.image.shape == (count,) and table.boxes.dtype == np.float64

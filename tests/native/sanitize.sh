@@ -11,7 +11,7 @@ for sanitizers in address,undefined thread; do
   cmake -S "$source" -B "$build/$sanitizers" -DCMAKE_BUILD_TYPE=Release -DMSROI_BINDINGS=OFF -DMSROI_TESTS=ON \
     -DMSROI_SANITIZE="$sanitizers" > "$build/log" || { cat "$build/log"; exit 1; }
   cmake --build "$build/$sanitizers" --parallel > "$build/log" || { cat "$build/log"; exit 1; }
-  for program in msroi_filters_test msroi_json_test msroi_kernel_test; do
+  for program in msroi_csv_test msroi_filters_test msroi_json_test msroi_kernel_test; do
     UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$build/$sanitizers/$program"
   done
 done

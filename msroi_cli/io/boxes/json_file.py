@@ -13,7 +13,6 @@ import numpy as np
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.coco import parse_data_set, parse_results
-from msroi_cli.io.boxes.coco_text import coco_table
 from msroi_cli.io.boxes.content import is_stream
 from msroi_cli.io.boxes.detections import is_detections, parse_detections
 from msroi_cli.io.boxes.table import BoxTable, numbers, shortened, whole_numbers
@@ -27,7 +26,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 def parse_boxes(name: str, content: bytes) -> BoxTable:
     """Parses JSON or JSON Lines; `name` is the file's, for messages."""
     with collector_paused():
-        return coco_table(name, content) or boxes_of(name, box_document(name, content))
+        return boxes_of(name, box_document(name, content))
 
 
 @contextmanager

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +21,9 @@ from msroi_cli.io.boxes.content import (
     refuse_binary,
     unpacked,
 )
+from msroi_cli.io.boxes.pieces.text import Raw, Text
 from msroi_cli.io.boxes.table import BoxTable
-from msroi_cli.io.files.location import Location, Source
+from msroi_cli.io.files.location import HDF5_SIGNATURE, Location, Source
 from msroi_cli.io.files.refusal import refusing
 
 READ = (
@@ -27,6 +31,8 @@ READ = (
     "lists of {image_id, boxes, scores, labels}), CSV or TSV with a header, all of them gzipped too, NPY, NPZ, "
     "Parquet, HDF5, or a folder of YOLO labels"
 )
+
+BINARY = (HDF5_SIGNATURE, PARQUET_SIGNATURE, NPY_SIGNATURE, NPZ_SIGNATURE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,8 @@ def _read(text: str, options: BoxFileOptions) -> tuple[BoxTable, Source]:
 
         table, content = read_yolo_folder(location.path)
         return table, Source.of_bytes(location.path.name, content)
-    if not is_stream(location):
+    stream = is_stream(location)
+    if not stream:
         if location.is_hdf5():
             from msroi_cli.io.boxes.hdf5 import read_hdf5_boxes
 
@@ -77,9 +84,26 @@ def _read(text: str, options: BoxFileOptions) -> tuple[BoxTable, Source]:
             from msroi_cli.io.boxes.tabular.parquet import read_parquet
 
             return read_parquet(location.path, options.columns), Source.of_file(location.path)
+        found = _read_by_pieces(text, location, options)
+        if found is not None:
+            return found
     content = read_content(location)
     name = "-" if text == "-" else location.path.name
-    return parse(text, content, options), Source.of_bytes(name, content)
+    table = (parse if stream else parse_whole)(text, content, options)
+    return table, Source.of_bytes(name, content)
+
+
+def _read_by_pieces(text: str, location: Location, options: BoxFileOptions) -> tuple[BoxTable, Source] | None:
+    """The boxes of a file that is never in memory as a whole; None where it has to be."""
+    try:
+        with location.path.open("rb") as file:
+            raw = Raw(file, file.seek(0, io.SEEK_END), hashlib.sha256())
+            file.seek(0)
+            table = _parse_by_pieces(text, raw, options)
+    except OSError:
+        # Whoever reads the file as a whole says what is wrong.
+        return None
+    return None if table is None else (table, raw.source(location.path.name))
 
 
 def box_files(text: str) -> list[Path]:
@@ -95,6 +119,32 @@ def box_files(text: str) -> list[Path]:
 def parse(name: str, content: bytes, options: BoxFileOptions | None = None) -> BoxTable:
     """The boxes of a file that was read whole; raises InputError."""
     options = options or BoxFileOptions()
+    table = _parse_by_pieces(name, Raw(io.BytesIO(content), len(content)), options)
+    return parse_whole(name, content, options) if table is None else table
+
+
+def _parse_by_pieces(name: str, raw: Raw, options: BoxFileOptions) -> BoxTable | None:
+    """The boxes of a text that is read piece by piece; None where it has to be read as a whole.
+
+    Raises what `parse_whole` raises for the same text.
+    """
+    try:
+        text = Text(raw)
+        if not text.more() or text.content.startswith(BINARY) or not text.content.strip():
+            return None
+        if is_json(text.content):
+            from msroi_cli.io.boxes.pieces.coco_text import coco_table
+
+            return coco_table(name, text)
+        from msroi_cli.io.boxes.pieces.csv_text import csv_table
+
+        return csv_table(name, text, options.columns)
+    except (OSError, EOFError, zlib.error):
+        return None
+
+
+def parse_whole(name: str, content: bytes, options: BoxFileOptions) -> BoxTable:
+    """The twin of what reads piece by piece, which says what is wrong; raises InputError."""
     content = unpacked(name, content)
     refuse_binary(name, content)
     if content.startswith((NPY_SIGNATURE, NPZ_SIGNATURE)):

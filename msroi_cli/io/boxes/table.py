@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from msroi_cli.errors import InputError
 from msroi_cli.io.columns import BoxColumns
 from msroi_cli.io.files.location import Source
-from msroi_cli.io.numbers import Floats
+from msroi_cli.io.numbers import Floats, Indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class BoxTable:
     """K boxes as a file gives them.
 
     kind: the format found, in words. box_format: what the four numbers are unless the options say otherwise.
-    boxes: (K, 4) float64, or float32 where the file has that.
-    image: (K,) int64, indices into `image_ids`, or into the pyramid's images if that is None.
+    boxes: (K, 4) float64, or float32 where the file has that; the table's own, which whoever has it may write to.
+    image: (K,) whole numbers, indices into `image_ids`, or into the pyramid's images if that is None.
     columns: what else the file says of each box.
     normalized: whether the numbers are fractions of the image's width and height.
     file_names and image_sizes (width, height): what a COCO data set says of its images, by image id.
@@ -38,7 +38,7 @@ class BoxTable:
 
     kind: str
     boxes: Floats
-    image: NDArray[np.int64]
+    image: Indices
     box_format: str = "xyxy"
     normalized: bool = False
     image_ids: list[str] | None = None
@@ -121,7 +121,7 @@ def whole_numbers(where: str, values: NDArray[Any], what: str) -> NDArray[np.int
     return values.astype(np.int64)
 
 
-def refuse_other_index(where: str, image: NDArray[np.int64], index: NDArray[Any]) -> None:
+def refuse_other_index(where: str, image: Indices, index: NDArray[Any]) -> None:
     """Raises InputError where an `image_index` (K,) is not the image (K,) that `rois` begin with."""
     differ = np.flatnonzero(image != index)
     if differ.size:

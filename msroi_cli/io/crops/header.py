@@ -37,6 +37,9 @@ from msroi_cli.io.hdf5.write import fixed_texts, hdf5_file, reserved_dataset, se
 # Checksums are of single crops: whatever order crops are finished in, each has its checksum with it on the disk.
 ROWS_PER_CHECKSUM = 1
 
+# Of a column.
+ROWS_AT_ONCE = 1 << 16
+
 # For what the crops themselves give, in characters: one warning that names a few rows.
 ROOM_FOR_WARNINGS = 8192
 
@@ -60,8 +63,8 @@ def write_header(file: h5py.File, header: CropsHeader, warnings: Sequence[Mappin
         "creation_date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
     set_texts(file, {**made, **_texts(header, warnings)})
-    for name, values in _columns(header).items():
-        file.create_dataset(name, data=values, dtype=values.dtype)
+    for name in _column_names(header):
+        _write_column(file, header, name)
     sums = reserved_dataset(file, "checksums", header.shape[:1], np.dtype(np.uint32))
     set_texts(sums, {"algorithm": "crc32"})
     sums.attrs["rows_per_block"] = ROWS_PER_CHECKSUM
@@ -72,12 +75,26 @@ def write_header(file: h5py.File, header: CropsHeader, warnings: Sequence[Mappin
     reserved_dataset(file, CHECKSUMS, (len(_checksum_names(header)),), CHECKSUMS_DTYPE)
 
 
-def _columns(header: CropsHeader) -> dict[str, NDArray[Any]]:
-    """What has a value for each row, as it is stored; and the ids of the images."""
-    columns = {
-        name: np.asarray(header.columns[name], dtype) for name, dtype in COLUMNS.items() if name in header.columns
-    }
-    return {**columns, "image_ids": fixed_texts("image_ids", header.image_ids)}
+def _column_names(header: CropsHeader) -> list[str]:
+    """What has a value for each row; and the ids of the images."""
+    return [*(name for name in COLUMNS if name in header.columns), "image_ids"]
+
+
+def _write_column(file: h5py.File, header: CropsHeader, name: str) -> None:
+    if name not in COLUMNS:
+        ids = fixed_texts(name, header.image_ids)
+        file.create_dataset(name, data=ids, dtype=ids.dtype)
+        return
+    dataset = file.create_dataset(name, header.columns[name].shape, COLUMNS[name])
+    for start, values in _pieces(header, name):
+        dataset[start : start + len(values)] = values
+
+
+def _pieces(header: CropsHeader, name: str) -> Iterator[tuple[int, NDArray[Any]]]:
+    """A column as it is stored, which may take twice the memory of the header's, and where each piece begins."""
+    values = header.columns[name]
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        yield start, np.asarray(values[start : start + ROWS_AT_ONCE], COLUMNS[name])
 
 
 def _texts(header: CropsHeader, warnings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -93,22 +110,30 @@ def _texts(header: CropsHeader, warnings: Sequence[Mapping[str, Any]]) -> dict[s
 def _checksum_names(header: CropsHeader) -> list[str]:
     """The datasets that have checksums, and, behind an @, the attributes."""
     moments = [] if header.part is None else ["moments"]
-    columns = [name for name in COLUMNS if name in header.columns]
     parts = [] if header.parts is None else ["@parts"]
-    return [*columns, "image_ids", "stats", *moments, "@parameters", "@sources", "@warnings", *parts]
+    return [*_column_names(header), "stats", *moments, "@parameters", "@sources", "@warnings", *parts]
 
 
 def column_checksums(header: CropsHeader, results: Results) -> NDArray[Any]:
     """The CRC32 of all that a crops file says besides crops and their checksums, of CHECKSUMS_DTYPE."""
     texts = {f"@{name}": text.encode() for name, text in _texts(header, results.warnings).items()}
-    arrays = {**_columns(header), "stats": results.stats, "moments": results.moments}
-    return np.array(
-        [
-            (name.encode(), zlib.crc32(texts[name] if name in texts else _stored(arrays[name]).view(np.uint8).data))
-            for name in _checksum_names(header)
-        ],
-        dtype=CHECKSUMS_DTYPE,
-    )
+    others = {"stats": results.stats, "moments": results.moments}
+
+    def checksum(name: str) -> int:
+        if name in texts:
+            return zlib.crc32(texts[name])
+        if name not in COLUMNS:
+            return _crc(others[name] if name in others else fixed_texts(name, header.image_ids))
+        found = 0
+        for _, values in _pieces(header, name):
+            found = _crc(values, found)
+        return found
+
+    return np.array([(name.encode(), checksum(name)) for name in _checksum_names(header)], dtype=CHECKSUMS_DTYPE)
+
+
+def _crc(values: NDArray[Any], start: int = 0) -> int:
+    return zlib.crc32(_stored(values).view(np.uint8).data, start)
 
 
 def stored_bytes(values: NDArray[Any]) -> bytes:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from msroi_cli.core.arrays import slices
 from msroi_cli.core.levels import levels_of
 from msroi_cli.core.spec import PoolSpec
+from msroi_cli.io.numbers import Indices, index_type
 
 # A job is resumed only by the same version of the plan.
 PLAN_VERSION = 2
@@ -60,17 +61,17 @@ class BatchSize:
 class Plan:
     """The rows of the output, K of them, in the order of the box file.
 
-    boxes: (K, 4) float32, input pixels. image: (K,) int64, -1 unknown. level: (K,) int8, -1 where nothing is pooled.
-    box_index: (K,) int64, the number of the box. pooled: (K,) bool.
-    order: (K,) int64, the rows that are pooled by image and within an image ascending, then the others ascending.
+    boxes: (K, 4) float32, input pixels. image: (K,), -1 unknown. level: (K,) int8, -1 where nothing is pooled.
+    box_index: (K,), the number of the box. pooled: (K,) bool.
+    order: (K,), the rows that are pooled by image and within an image ascending, then the others ascending.
     """
 
     boxes: NDArray[np.float32]
-    image: NDArray[np.int64]
+    image: Indices
     level: NDArray[np.int8]
-    box_index: NDArray[np.int64]
+    box_index: Indices
     pooled: NDArray[np.bool_]
-    order: NDArray[np.int64]
+    order: Indices
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -79,7 +80,7 @@ class Plan:
         """The rows of the images from `start` to `stop`, and, if asked, of unknown images, in their order."""
         rows = np.flatnonzero(((self.image >= start) & (self.image < stop)) | (unknown & (self.image < 0)))
         image, pooled = self.image[rows], self.pooled[rows]
-        order = _working_order(image, pooled, np.arange(len(rows)))
+        order = _working_order(image, pooled, _every(len(rows)))
         return Plan(self.boxes[rows], image, self.level[rows], self.box_index[rows], pooled, order)
 
     def has_all_of(self, count: int) -> bool:
@@ -88,7 +89,10 @@ class Plan:
 
     def images(self) -> NDArray[np.int64]:
         """The images that have boxes to pool, ascending."""
-        return np.flatnonzero(np.bincount(self.image if self.pooled.all() else self.image[self.pooled]))
+        used = np.zeros(int(self.image.max(initial=-1)) + 1, np.bool_)
+        for rows in slices(len(self)):
+            used[self.image[rows][self.pooled[rows]]] = True
+        return np.flatnonzero(used)
 
     def in_order(self) -> bool:
         """Whether rows are worked on in the order in which they are written."""
@@ -109,20 +113,21 @@ class Plan:
             stop = _stop(start, edges, groups, size)
             inner = edges[np.searchsorted(edges, start, "right") : np.searchsorted(edges, stop, "left")]
             cuts = [start, *inner.tolist(), stop]
+            rows = self.order[start:stop].astype(np.int64)
             yield Batch(
                 number,
-                tuple(Segment(int(image[first]), self.order[first:last]) for first, last in pairwise(cuts)),
+                tuple(Segment(int(image[first]), rows[first - start : last - start]) for first, last in pairwise(cuts)),
             )
             start, number = stop, number + 1
 
-    def _image_in_order(self) -> NDArray[np.int64]:
+    def _image_in_order(self) -> Indices:
         """The images of the rows in working order, NO_IMAGE for those that are not pooled."""
         if self.pooled.all():
             return self.image if self.in_order() else self.image[self.order]
-        return np.where(self.pooled, self.image, NO_IMAGE)[self.order]
+        return np.where(self.pooled, self.image, self.image.dtype.type(NO_IMAGE))[self.order]
 
 
-def _ends(values: NDArray[np.int64]) -> NDArray[np.int64]:
+def _ends(values: Indices) -> NDArray[np.int64]:
     """Where runs of equal values end."""
     return np.append(np.flatnonzero(values[1:] != values[:-1]) + 1, len(values))
 
@@ -146,7 +151,7 @@ def _stop(start: int, edges: NDArray[np.int64], groups: NDArray[np.int64], size:
 
 def make_plan(
     boxes: NDArray[np.float32],
-    image: NDArray[np.int64],
+    image: Indices,
     good: NDArray[np.bool_],
     spec: PoolSpec,
     drop: bool,
@@ -157,10 +162,10 @@ def make_plan(
     drop: leave such boxes out of the output altogether. by_image: rows image after image, within an image as they
     come, unknown images last; else all as they come.
     """
-    every = np.arange(len(boxes))
-    kept = np.flatnonzero(good) if drop and not good.all() else every
+    every = _every(len(boxes))
+    kept = every[good] if drop and not good.all() else every
     if by_image:
-        kept = kept[np.argsort(np.where(image < 0, np.iinfo(np.int64).max, image)[kept], kind="stable")]
+        kept = kept[np.argsort(np.where(image < 0, np.iinfo(image.dtype).max, image)[kept], kind="stable")]
     if kept is not every:
         boxes, image, good = boxes[kept], image[kept], good[kept]
     level = np.full(len(kept), -1, np.int8)
@@ -169,12 +174,18 @@ def make_plan(
     return Plan(boxes, image, level, kept, good, _working_order(image, good, every[: len(kept)]))
 
 
-def _working_order(image: NDArray[np.int64], pooled: NDArray[np.bool_], every: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rows that are pooled by image and within an image ascending, then the others ascending; (K,) int64.
+def _every(count: int) -> Indices:
+    """The numbers of all rows, ascending."""
+    return np.arange(count, dtype=index_type(count))
+
+
+def _working_order(image: Indices, pooled: NDArray[np.bool_], every: Indices) -> Indices:
+    """The rows that are pooled by image and within an image ascending, then the others ascending; (K,).
 
     every: all rows, ascending, which it often is.
     """
-    if pooled.all() and (image[1:] >= image[:-1]).all():
-        return every
-    rows = np.flatnonzero(pooled)
-    return np.concatenate([rows[np.argsort(image[rows], kind="stable")], np.flatnonzero(~pooled)])
+    if pooled.all():
+        sorted_already = (image[1:] >= image[:-1]).all()
+        return every if sorted_already else np.argsort(image, kind="stable").astype(every.dtype)
+    rows = every[pooled]
+    return np.concatenate([rows[np.argsort(image[rows], kind="stable")], every[~pooled]])

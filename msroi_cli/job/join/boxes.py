@@ -10,17 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.core.arrays import slices
-from msroi_cli.core.boxes import BOX_FORMATS, REASONS, invalid_box_reasons
+from msroi_cli.core.boxes import REASONS, RowsOfBoxes, invalid_box_reasons
 from msroi_cli.core.levels import box_sizes
-from msroi_cli.errors import InputError, UsageError
+from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.objects import boxes_of_object
 from msroi_cli.io.boxes.open import read_boxes
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.columns import BoxColumns
 from msroi_cli.io.files.location import Source
+from msroi_cli.io.numbers import Indices
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.job.join.choice import Choosing, known_images
-from msroi_cli.job.join.images import UNUSABLE, advice_on_unknown, images_of, used_images
+from msroi_cli.job.join.images import UNUSABLE, advice_on_unknown, images_of, numbered_as, used_images
+from msroi_cli.job.join.input_pixels import InputBoxes, box_space, to_input_pixels
 from msroi_cli.job.join.sizes import other_sizes
 from msroi_cli.job.request import BoxOptions
 
@@ -35,7 +37,7 @@ UNKNOWN_IMAGE_ADVICE = "--on-unknown-image skip goes on without them"
 class JoinedBoxes:
     """The K boxes of a file, joined with a pyramid.
 
-    boxes: (K, 4) float32, x1 y1 x2 y2, input pixels. images: (K,) int64, as `images_of`. invalid_reason: (K,) uint8, as
+    boxes: (K, 4) float32, x1 y1 x2 y2, input pixels. images: (K,), as `images_of`. invalid_reason: (K,) uint8, as
     `invalid_reasons`. columns: what travels along. box_format, normalized, image_key: how the file was read.
     source: the file. rows: (K,) int64, the rows in the file, None if they are all of its rows.
     left_out: how many others it has, by reason.
@@ -43,7 +45,7 @@ class JoinedBoxes:
     """
 
     boxes: NDArray[np.float32]
-    images: NDArray[np.int64]
+    images: Indices
     invalid_reason: NDArray[np.uint8]
     columns: BoxColumns
     box_format: str
@@ -58,10 +60,7 @@ class JoinedBoxes:
 
 # Takes the table of the boxes, their images (K,), the boxes (K, 4) in input pixels, the reasons (K,) why they cannot be
 # pooled, and how many others the options leave out, by reason.
-Examine = Callable[
-    [BoxTable, NDArray[np.int64], NDArray[np.float32], NDArray[np.uint8], Mapping[str, int]],
-    None,
-]
+Examine = Callable[[BoxTable, Indices, RowsOfBoxes, NDArray[np.uint8], Mapping[str, int]], None]
 
 
 def joined_boxes(
@@ -82,7 +81,8 @@ def joined_boxes(
         refuse_unknown_images(name, table, images, pyramid, options.image_key)
     images, unusable = usable_images(images, pyramid)
     refuse_other_sizes(name, table, images, pyramid, options)
-    boxes = to_input_pixels(table, images, pyramid, options)
+    table = numbered_as(table, images, len(pyramid.image_ids))
+    boxes = InputBoxes(table, images, pyramid, options)
     reason = invalid_reasons(boxes, images)
     if options.on_bad_box == "error":
         refuse_bad_boxes(name, table, np.where(reason == UNKNOWN_IMAGE, 0, reason))
@@ -91,7 +91,7 @@ def joined_boxes(
     key = options.image_key or ("index" if table.image_ids is None else "id")
     box_format, normalized = options.box_format or table.box_format, options.normalized or table.normalized
     return JoinedBoxes(
-        boxes,
+        boxes.in_place(),
         images,
         reason,
         table.columns,
@@ -106,7 +106,7 @@ def joined_boxes(
     )
 
 
-def usable_images(images: NDArray[np.int64], pyramid: Pyramid) -> tuple[NDArray[np.int64], Mapping[int, str]]:
+def usable_images(images: Indices, pyramid: Pyramid) -> tuple[Indices, Mapping[int, str]]:
     """The images (K,) of boxes with UNUSABLE in place of those that are left out, and why these are."""
     unusable = pyramid.unusable(used_images(images, len(pyramid.image_ids)).tolist())
     return np.where(np.isin(images, list(unusable)), UNUSABLE, images) if unusable else images, unusable
@@ -134,100 +134,7 @@ def chosen_boxes(table: BoxTable, pyramid: Pyramid, options: BoxOptions) -> tupl
     return choosing.table, choosing.left_out
 
 
-def to_input_pixels(
-    table: BoxTable, images: NDArray[np.int64], pyramid: Pyramid, options: BoxOptions
-) -> NDArray[np.float32]:
-    """The boxes (K, 4) as x1 y1 x2 y2 in input pixels: computed in float64 and rounded once to float32."""
-    box_format = options.box_format or table.box_format
-    scaling = _scaling(table, images, pyramid, options)
-    if scaling is None and box_format == "xyxy" and table.boxes.dtype == np.float32:
-        return np.ascontiguousarray(table.boxes, np.float32)
-    found = np.empty((len(table.boxes), 4), np.float32)
-    for rows in slices(len(found)):
-        boxes = BOX_FORMATS[box_format](table.boxes[rows])
-        if scaling is not None:
-            factors, offsets = scaling
-            # Boxes of no image have the last row: they stay as they are.
-            place = np.maximum(images[rows], -1)
-            boxes = boxes * factors[place]
-            if offsets is not None:
-                boxes += offsets[place]
-        with np.errstate(over="ignore"):
-            found[rows] = boxes
-    return found
-
-
-def _scaling(
-    table: BoxTable, images: NDArray[np.int64], pyramid: Pyramid, options: BoxOptions
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None] | None:
-    """What x1 y1 x2 y2 of the boxes of each image are multiplied by, and what is then added, (N + 1, 4) each.
-
-    The last row is that of no image. None where nothing is to be done.
-    """
-    space, count = box_space(pyramid, options), len(pyramid.image_ids)
-    if space != "original" and not (options.normalized or table.normalized):
-        return None
-    own = np.zeros(count, np.int64)
-    for rows in reversed(list(slices(len(images)))):
-        known = images[rows] >= 0
-        # Of several boxes of an image the first one counts.
-        own[images[rows][known][::-1]] = table.image[rows][known][::-1]
-    used = used_images(images, count).tolist()
-    # What -0 is added to stays as it is, also where it is -0.
-    factors, offsets = np.ones((count + 1, 4)), np.full((count + 1, 4), -0.0)
-    for image in used:
-        factors[image] = 2 * _factor(pyramid, table, image, int(own[image]), space, options)
-    if space != "original":
-        return factors, None
-    for image in used:
-        offsets[image] = 2 * tuple(pyramid.offset(image))
-    return factors, offsets
-
-
-def box_space(pyramid: Pyramid, options: BoxOptions) -> str:
-    """ "original" or "input": the option's, which is required if the pyramid has scale factors."""
-    chosen = options.box_space or pyramid.box_space
-    pyramid.factors_matter = chosen is None or chosen == "original"
-    if chosen is None and pyramid.has_scale_factors:
-        raise UsageError(
-            f"{pyramid.location}: the pyramid has scale factors: expected --box-space original (boxes in pixels of the "
-            "original images) or --box-space input (pixels of the network's input)"
-        )
-    if chosen is None and pyramid.has_offsets:
-        raise InputError(
-            f"{pyramid.location}: expected scale factors with offsets, got none (--box-space input takes boxes in "
-            "pixels of the network's input)"
-        )
-    if chosen == "original" and not pyramid.has_scale_factors:
-        raise UsageError(f"--box-space original: expected scale factors in {pyramid.location}, got none")
-    return chosen or "input"
-
-
-def _factor(
-    pyramid: Pyramid, table: BoxTable, image: int, table_image: int, space: str, options: BoxOptions
-) -> tuple[float, float]:
-    """What x and y of an image's boxes are multiplied by."""
-    if space == "input":
-        return pyramid.input_size(image)
-    factor = pyramid.scale_factor(image)
-    name = pyramid.image_ids[image]
-    if factor is None:
-        raise InputError(f"{pyramid.location.at(name)}: expected a scale_factor as on other images, got none")
-    if not (options.normalized or table.normalized):
-        return factor
-    key = table.image_ids[table_image] if table.image_ids is not None else name
-    size = pyramid.image_size(image) or table.image_sizes.get(key)
-    if size is None:
-        raise InputError(
-            f"{pyramid.location.at(name)}: --normalized --box-space original: expected the size of the original image "
-            "(image_size, or width and height in a COCO data set), got none"
-        )
-    return size[0] * factor[0], size[1] * factor[1]
-
-
-def refuse_other_sizes(
-    name: str, table: BoxTable, images: NDArray[np.int64], pyramid: Pyramid, options: BoxOptions
-) -> None:
+def refuse_other_sizes(name: str, table: BoxTable, images: Indices, pyramid: Pyramid, options: BoxOptions) -> None:
     """Raises InputError where the box file and the pyramid have an image in two sizes, and boxes depend on it."""
     if box_space(pyramid, options) == "original":
         found = other_sizes(table, images, pyramid)
@@ -235,7 +142,7 @@ def refuse_other_sizes(
             raise InputError(f"{name}: {_list(found[:LISTED], len(found))} (boxes are in pixels of one of the two)")
 
 
-def invalid_reasons(boxes: NDArray[np.float32], images: NDArray[np.int64]) -> NDArray[np.uint8]:
+def invalid_reasons(boxes: RowsOfBoxes, images: Indices) -> NDArray[np.uint8]:
     """Why each box cannot be pooled: 0, or 1 + its index in the reasons of the core, or UNKNOWN_IMAGE."""
     reasons = invalid_box_reasons(boxes)
     reasons[images < 0] = UNKNOWN_IMAGE
@@ -260,9 +167,7 @@ def _reason(code: int) -> str:
     return {UNKNOWN_IMAGE: "image unknown", UNUSABLE_IMAGE: "picture broken"}.get(code) or REASONS[code - 1]
 
 
-def refuse_unknown_images(
-    name: str, table: BoxTable, images: NDArray[np.int64], pyramid: Pyramid, image_key: str | None
-) -> None:
+def refuse_unknown_images(name: str, table: BoxTable, images: Indices, pyramid: Pyramid, image_key: str | None) -> None:
     """Raises InputError if a box is of no image of the pyramid: the first few, and what would find their images."""
     bad = np.flatnonzero(images < 0)
     if bad.size:

@@ -14,6 +14,7 @@ from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.files.refusal import refusing
+from msroi_cli.io.numbers import Indices
 from msroi_cli.job.request import BoxChoice
 
 LISTED = 5
@@ -70,7 +71,7 @@ class Choosing:
             self.table = self.table.take(np.flatnonzero(kept))
 
 
-def ranks(scores: NDArray[np.float64], images: NDArray[np.int64]) -> NDArray[np.int64]:
+def ranks(scores: NDArray[np.float64], images: Indices) -> NDArray[np.int64]:
     """The rank of each of K boxes among those of its image, from 0: highest scores first, of equal ones the first.
 
     scores, images: (K,). NaN is lowest.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -11,16 +12,17 @@ from numpy.typing import NDArray
 from msroi_cli.core.arrays import slices
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.table import BoxTable
+from msroi_cli.io.numbers import Indices, index_type
 from msroi_cli.io.pyramid.base import Pyramid
 
 UNKNOWN, UNUSABLE = -1, -2
 LISTED = 5
 
-Numbers = NDArray[np.int64]
+Numbers = Indices
 
 
 def images_of(table: BoxTable, pyramid: Pyramid, image_key: str | None) -> Numbers:
-    """The image of each box, (K,) int64 indices into the pyramid's images, -1 where it has none such.
+    """The image of each box, (K,) indices into the pyramid's images, -1 where it has none such.
 
     image_key: "index", "id" or "file_name"; None reads numbers as indices and names as ids. Raises InputError where
     another key would give a box another image, UsageError for a key that the box file lacks.
@@ -33,7 +35,24 @@ def images_of(table: BoxTable, pyramid: Pyramid, image_key: str | None) -> Numbe
     if image_key is None and pyramid.numbered:
         _refuse_two_orders(table, by_name, pyramid)
     _refuse_two_images(table, by_name, pyramid, image_key or "id")
-    return np.array([*by_name, UNKNOWN], dtype=np.int64)[table.image]
+    return np.array([*by_name, UNKNOWN], index_type(len(pyramid.image_ids)))[table.image]
+
+
+def numbered_as(table: BoxTable, images: Numbers, count: int) -> BoxTable:
+    """The table with the images (K,) of its boxes, of which there are `count`, in place of its own numbers of them.
+
+    So there is one array of them and not two. As it is where boxes are of no image.
+    """
+    if len(images) and images.min() < 0:
+        return table
+    if table.image_ids is None:
+        return replace(table, image=images)
+    names = [""] * count
+    own = np.full(count, -1, images.dtype)
+    own[images] = table.image
+    for image in np.flatnonzero(own >= 0).tolist():
+        names[image] = table.image_ids[own[image]]
+    return replace(table, image=images, image_ids=names)
 
 
 def advice_on_unknown(table: BoxTable, pyramid: Pyramid, images: Numbers, image_key: str | None) -> str:
@@ -64,6 +83,7 @@ def _of_numbers(table: BoxTable, pyramid: Pyramid, image_key: str | None) -> Num
         _refuse_two_numbers(table, valid, pyramid)
         _refuse_other_ids(table, valid, pyramid)
     images = table.image if valid.all() else np.where(valid, table.image, UNKNOWN)
+    images = images.astype(index_type(count), copy=False)
     _check_those_before(used_images(images, count), pyramid)
     return images
 
@@ -78,12 +98,12 @@ def _by_value(numbers: Numbers, pyramid: Pyramid) -> Numbers:
 
     if len(numbers) and numbers.min() >= 0 and numbers.max() < 2 * len(numbers):
         # A table of all numbers takes less memory and time than sorting them.
-        found = np.full(int(numbers.max()) + 1, UNKNOWN, np.int64)
+        found = np.full(int(numbers.max()) + 1, UNKNOWN, index_type(len(known)))
         used = used_images(numbers, len(found))
         found[used] = [image(number) for number in used.tolist()]
         return found[numbers]
     used, position = np.unique(numbers, return_inverse=True)
-    return np.array([*map(image, used.tolist()), UNKNOWN], dtype=np.int64)[:-1][position]
+    return np.array([*map(image, used.tolist()), UNKNOWN], index_type(len(known)))[:-1][position]
 
 
 def used_images(images: Numbers, count: int) -> Numbers:

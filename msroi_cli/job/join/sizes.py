@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from msroi_cli.io.boxes.table import BoxTable
+from msroi_cli.io.numbers import Indices
 from msroi_cli.io.pyramid.base import Pyramid
 
 
-def other_sizes(table: BoxTable, images: NDArray[np.int64], pyramid: Pyramid) -> list[str]:
+def other_sizes(table: BoxTable, images: Indices, pyramid: Pyramid) -> list[str]:
     """A line for each image of boxes whose size is a pixel or more off what the box file says of it.
 
-    images: (K,) int64, the image of each box in the pyramid, negative if it has none. Empty where one does not say.
+    images: (K,), the image of each box in the pyramid, negative if it has none. Empty where one does not say.
     """
     if not table.image_sizes or table.image_ids is None:
         return []

@@ -8,13 +8,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.core.boxes import REASONS
+from msroi_cli.core.boxes import REASONS, RowsOfBoxes
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.table import BoxTable
+from msroi_cli.io.numbers import Indices
 from msroi_cli.io.pyramid.base import Pyramid
-from msroi_cli.job.join.boxes import BAD_BOX_ADVICE, UNKNOWN_IMAGE, UNKNOWN_IMAGE_ADVICE, reason_counts, to_input_pixels
+from msroi_cli.job.join.boxes import BAD_BOX_ADVICE, UNKNOWN_IMAGE, UNKNOWN_IMAGE_ADVICE, reason_counts
 from msroi_cli.job.join.boxes import invalid_reasons as reasons_of
 from msroi_cli.job.join.images import UNKNOWN, advice_on_unknown
+from msroi_cli.job.join.input_pixels import to_input_pixels
 from msroi_cli.job.request import BoxOptions
 from msroi_cli.job.validate.findings import Finding, of_boxes, refusal
 from msroi_cli.job.validate.plausibility import plausibility_findings
@@ -32,7 +34,7 @@ def undecided(findings: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in findings if not finding.fatal and finding.check not in DECIDED]
 
 
-def unknown_images(table: BoxTable, images: NDArray[np.int64], pyramid: Pyramid, options: BoxOptions) -> list[Finding]:
+def unknown_images(table: BoxTable, images: Indices, pyramid: Pyramid, options: BoxOptions) -> list[Finding]:
     """Boxes of images that the pyramid does not have."""
     unknown = images == UNKNOWN
     if not unknown.any():
@@ -51,7 +53,7 @@ def box_findings(joined: Joined, left_out: Mapping[str, int]) -> list[Finding]:
 
 
 def findings_of(
-    boxes: NDArray[np.float32], reasons: NDArray[np.uint8], joined: Joined, left_out: Mapping[str, int]
+    boxes: RowsOfBoxes, reasons: NDArray[np.uint8], joined: Joined, left_out: Mapping[str, int]
 ) -> list[Finding]:
     """The same, of boxes (K, 4) in input pixels and why they cannot be pooled, (K,), as `invalid_reasons`."""
     read = read_boxes(boxes, reasons, joined.images, joined.sizes.size)

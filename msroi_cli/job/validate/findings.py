@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.core.arrays import slices
 from msroi_cli.io.boxes.table import BoxTable
 
 EXAMPLES = 5
@@ -61,22 +62,22 @@ def _whole(value: Any) -> int:
 
 def of_boxes(check: str, table: BoxTable, bad: NDArray[np.bool_], advice: str, *, fatal: bool) -> list[Finding]:
     """The finding about the boxes that are `bad` (K,); none if none are."""
-    rows = np.flatnonzero(bad)
-    if not rows.size:
+    count = int(np.count_nonzero(bad))
+    if not count:
         return []
-    examples = [example(table, int(row)) for row in rows[:EXAMPLES]]
-    return [
-        Finding(
-            check,
-            fatal,
-            int(rows.size),
-            len(bad),
-            "boxes",
-            examples,
-            advice,
-            [table.row(int(row)) for row in rows[:EXAMPLES]],
-        )
-    ]
+    rows = first_rows(bad, EXAMPLES)
+    examples = [example(table, row) for row in rows]
+    return [Finding(check, fatal, count, len(bad), "boxes", examples, advice, [table.row(row) for row in rows])]
+
+
+def first_rows(mask: NDArray[np.bool_], count: int) -> list[int]:
+    """The first `count` rows that a mask (K,) has, or all of them if there are fewer."""
+    found: list[int] = []
+    for rows in slices(len(mask)):
+        found += (rows.start + np.flatnonzero(mask[rows])[: count - len(found)]).tolist()
+        if len(found) == count:
+            break
+    return found
 
 
 def example(table: BoxTable, row: int) -> str:

@@ -13,7 +13,7 @@ from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.job.request import BoxOptions
-from msroi_cli.job.validate.findings import EXAMPLES, Finding, example
+from msroi_cli.job.validate.findings import EXAMPLES, Finding, example, first_rows
 from msroi_cli.job.validate.reading import Joined, Reading, reading
 
 # Reported is what at least this share of boxes has, and at most that share of those when read in the other way.
@@ -44,7 +44,7 @@ def plausibility_findings(joined: Joined, read: Reading) -> list[Finding]:
     if best is None:
         return []
     left, check, advice = best
-    examples = [int(row) for row in np.flatnonzero(bad & known)[:EXAMPLES]]
+    examples = first_rows(bad & known, EXAMPLES)
     among = "" if len(rows) == of else f" of {len(rows):,} looked at"
     return [
         Finding(

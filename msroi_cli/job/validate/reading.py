@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.core.arrays import slices
+from msroi_cli.core.boxes import RowsOfBoxes
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.columns import BoxColumns
+from msroi_cli.io.numbers import Indices
 from msroi_cli.io.pyramid.base import Pyramid
-from msroi_cli.job.join.boxes import UNKNOWN_IMAGE, invalid_reasons, to_input_pixels
+from msroi_cli.job.join.boxes import UNKNOWN_IMAGE, invalid_reasons
+from msroi_cli.job.join.input_pixels import to_input_pixels
 from msroi_cli.job.request import BoxOptions
 from msroi_cli.job.validate.sizes import InputSizes
 
@@ -24,7 +27,7 @@ class Joined:
     """The K boxes of a file that are examined: their images (K,), the inputs of these, the pyramid, the options."""
 
     table: BoxTable
-    images: NDArray[np.int64]
+    images: Indices
     sizes: InputSizes
     pyramid: Pyramid
     options: BoxOptions
@@ -62,15 +65,17 @@ def reading(joined: Joined) -> Reading:
     return read_boxes(boxes, invalid_reasons(boxes, joined.images), joined.images, joined.sizes.size)
 
 
-def read_boxes(
-    boxes: NDArray[np.float32], reasons: NDArray[np.uint8], images: NDArray[np.int64], sizes: NDArray[np.float64]
-) -> Reading:
+def read_boxes(boxes: RowsOfBoxes, reasons: NDArray[np.uint8], images: Indices, sizes: NDArray[np.float64]) -> Reading:
     """What boxes (K, 4) in input pixels are; reasons and images: (K,); sizes: (N, 2), of the inputs of all images."""
     count = len(boxes)
-    found = Reading(np.where(reasons >= UNKNOWN_IMAGE, np.uint8(0), reasons), *np.zeros((3, count), np.bool_))
+    unknown = reasons >= UNKNOWN_IMAGE
+    own = np.where(unknown, np.uint8(0), reasons) if unknown.any() else reasons
+    del unknown
+    found = Reading(own, *np.zeros((3, count), np.bool_))
     for rows in slices(count):
         good = (reasons[rows] == 0) & (images[rows] >= 0)
-        low, high = boxes[rows, :2], boxes[rows, 2:]
+        some = boxes[rows]
+        low, high = some[:, :2], some[:, 2:]
         limit = sizes[np.where(good, images[rows], 0)] if len(sizes) else np.full((len(low), 2), np.nan)
         with np.errstate(invalid="ignore"):
             slack = np.maximum(TOLERANCE_PIXELS, TOLERANCE * limit)

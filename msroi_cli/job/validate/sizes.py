@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from msroi_cli.core.geometry import misfits
 from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable
+from msroi_cli.io.numbers import Indices
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.job.join.geometry import checked_sizes
 from msroi_cli.job.join.images import used_images
@@ -69,7 +70,7 @@ def level_findings(pyramid: Pyramid) -> list[Finding]:
 
 
 def size_findings(
-    pyramid: Pyramid, table: BoxTable, images: NDArray[np.int64], options: BoxOptions, most: int | None
+    pyramid: Pyramid, table: BoxTable, images: Indices, options: BoxOptions, most: int | None
 ) -> tuple[InputSizes, list[Finding]]:
     """The inputs of the images of boxes, `images` (K,), and what contradicts itself in their sizes.
 
@@ -85,7 +86,7 @@ def size_findings(
     return sizes, [*found, *_image_sizes(pyramid, used, sizes, _sizes_of_boxes(table, images, used), assumed)]
 
 
-def _level_sizes(pyramid: Pyramid, used: NDArray[np.int64], sizes: InputSizes) -> list[Finding]:
+def _level_sizes(pyramid: Pyramid, used: Indices, sizes: InputSizes) -> list[Finding]:
     """Fills `sizes`; what is wrong with the levels of the images `used`."""
     unfit: list[str] = []
     odd: list[str] = []
@@ -127,9 +128,7 @@ def _looked_at(pyramid: Pyramid, image: int, unfit: list[str], odd: list[str]) -
     return spans[0]
 
 
-def _sizes_of_boxes(
-    table: BoxTable, images: NDArray[np.int64], used: NDArray[np.int64]
-) -> dict[int, tuple[float, float]]:
+def _sizes_of_boxes(table: BoxTable, images: Indices, used: Indices) -> dict[int, tuple[float, float]]:
     """The (width, height) that the box file gives for the images `used`, by image."""
     if table.image_ids is None or not table.image_sizes:
         return {}
@@ -142,7 +141,7 @@ def _sizes_of_boxes(
 
 def _image_sizes(
     pyramid: Pyramid,
-    used: NDArray[np.int64],
+    used: Indices,
     sizes: InputSizes,
     of_boxes: dict[int, tuple[float, float]],
     assumed: bool,
@@ -168,7 +167,7 @@ def _image_sizes(
 
 
 def _different(
-    pyramid: Pyramid, used: NDArray[np.int64], stated: NDArray[np.float64], given: NDArray[np.float64]
+    pyramid: Pyramid, used: Indices, stated: NDArray[np.float64], given: NDArray[np.float64]
 ) -> list[Finding]:
     rows = np.flatnonzero((np.abs(stated - given) >= 1).any(axis=1)).tolist()
     lines = [
@@ -180,7 +179,7 @@ def _different(
 
 
 def _contradicting(
-    pyramid: Pyramid, used: NDArray[np.int64], stated: tuple[NDArray[np.float64], ...], sizes: InputSizes
+    pyramid: Pyramid, used: Indices, stated: tuple[NDArray[np.float64], ...], sizes: InputSizes
 ) -> list[Finding]:
     """Images that, scaled, are larger than what the levels span, or much smaller along both sides.
 
@@ -198,9 +197,7 @@ def _contradicting(
     return [Finding(check, False, len(rows), len(used), "images", lines, IMAGE_SIZES_ADVICE)] if rows else []
 
 
-def _of_another_input(
-    pyramid: Pyramid, used: NDArray[np.int64], size: NDArray[np.float64], sizes: InputSizes
-) -> list[Finding]:
+def _of_another_input(pyramid: Pyramid, used: Indices, size: NDArray[np.float64], sizes: InputSizes) -> list[Finding]:
     """Images whose sizes (n, 2) are not those of the input, so that boxes may be in pixels of one or of the other."""
     spans = sizes.size[used]
     rows = _unlike(pyramid, size, spans)

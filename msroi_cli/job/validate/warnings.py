@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.core.boxes import RowsOfBoxes
 from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable
+from msroi_cli.io.numbers import Indices
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.job.join.geometry import CHECKED_FIRST
 from msroi_cli.job.request import BoxOptions
@@ -35,8 +37,8 @@ class Examiner:
     def examine(
         self,
         table: BoxTable,
-        images: NDArray[np.int64],
-        boxes: NDArray[np.float32],
+        images: Indices,
+        boxes: RowsOfBoxes,
         reasons: NDArray[np.uint8],
         left_out: Mapping[str, int],
     ) -> None:

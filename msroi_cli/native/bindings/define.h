@@ -10,6 +10,6 @@ void define_weights(nanobind::module_& module);
 void define_digests(nanobind::module_& module);
 void define_memory(nanobind::module_& module);
 void define_filters(nanobind::module_& module);
-void define_json(nanobind::module_& module);
+void define_text(nanobind::module_& module);
 
 }  // namespace msroi

@@ -3,7 +3,9 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include "bindings/buffers.h"
 #include "bindings/define.h"
+#include "memory/pages.h"
 #include "memory/result_memory.h"
 
 namespace nb = nanobind;
@@ -27,12 +29,22 @@ Bytes result_bytes(size_t size) {
     return Bytes(block->data, {size}, owner);
 }
 
+void release_from(nb::handle array, int64_t start) {
+    const Buffer bytes(array, "array", 1, true);
+    if (bytes.itemsize() != 1 || bytes.stride(0) != 1 || start < 0 || start > bytes.shape(0))
+        throw nb::value_error("array: expected bytes, and a place among them");
+    release_pages(bytes.data() + start, size_t(bytes.shape(0) - start));
+}
+
 }  // namespace
 
 void define_memory(nb::module_& module) {
     module.def("result_bytes", result_bytes, nb::arg("size"),
                "An array (size,) of uint8, not cleared. Its memory is used again once no array refers to it.");
     module.def("unused_result_bytes", unused_result_bytes, "The bytes that are kept for further results.");
+    module.def("release_pages", release_from, nb::arg("array"), nb::arg("start"),
+               "Gives the system back the pages of an array (size,) of uint8 from the heap, from byte `start` on: what "
+               "is there is lost.");
 }
 
 }  // namespace msroi

@@ -46,7 +46,7 @@ NB_MODULE(_native, module) {
     define_digests(module);
     define_memory(module);
     define_filters(module);
-    define_json(module);
+    define_text(module);
     module.def("leave_at_second_signal", leave_at_second_signal, nb::arg("number"),
                "Has the second signal end the process at once, whatever it is doing.");
     module.def("keep_freed_memory", keep_freed_memory, "For programs that get and free large blocks all the time.");

@@ -1,42 +1,55 @@
 #include "json/coco.h"
 
-#include <string.h>
-
 namespace msroi {
 
 namespace {
 
 enum { kScore, kCategory, kAnnotation };
 
-// Powers of ten that a double holds. A whole number below 2^53 times or over one of them is rounded once, so correctly
-// (Clinger, "How to read floating point numbers accurately", 1990).
-constexpr double kTens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                            1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-constexpr int kMostTens = 22;
-constexpr int64_t kExact = int64_t(1) << 53;
-
 }  // namespace
 
-bool CocoReader::read(Scanner& scanner) {
-    if (!scanner.take('[')) return false;
-    do {
-        if (!record(scanner)) return false;
-    } while (scanner.take(','));
-    return scanner.take(']');
+Reached CocoReader::read(Scanner& scanner, const BoxColumns& columns) {
+    columns_ = columns;
+    while (next_ != Next::nothing) {
+        if (next_ == Next::record && count_ == columns.capacity) return Reached::end_of_room;
+        const Scanner before = scanner;
+        if (step(scanner)) continue;
+        if (!scanner.at_end()) return Reached::nothing;
+        scanner = before;
+        return Reached::end_of_text;
+    }
+    return Reached::end;
+}
+
+bool CocoReader::step(Scanner& scanner) {
+    if (next_ == Next::separator) {
+        next_ = scanner.take(',') ? Next::record : Next::nothing;
+        if (next_ == Next::record || scanner.take(']')) return true;
+        next_ = Next::separator;
+        return false;
+    }
+    if (!(next_ == Next::list ? scanner.take('[') : record(scanner))) return false;
+    next_ = next_ == Next::list ? Next::record : Next::separator;
+    return true;
 }
 
 bool CocoReader::record(Scanner& scanner) {
-    if (count_ >= columns_.capacity || !scanner.take('{')) return false;
     keys_.clear();
-    has_box_ = has_image_ = false;
+    has_box_ = has_image_ = has_[kScore] = has_[kCategory] = has_[kAnnotation] = false;
+    if (!scanner.take('{')) return false;
     do {
         std::string_view key;
         bool plain = false;
         if (!scanner.string(key, plain) || !plain || !keys_.add(key) || !scanner.take(':') || !field(scanner, key))
             return false;
     } while (scanner.take(','));
+    if (!scanner.take('}') || !has_box_ || !has_image_) return false;
+    // Not before: what the end of the text cuts off is no id.
+    columns_.image[count_] = ids_.number_of(image_);
+    if (columns_.image[count_] < 0) return false;
+    for (int i = kScore; i <= kAnnotation; ++i) present_[i] += has_[i];
     ++count_;
-    return has_box_ && has_image_ && scanner.take('}');
+    return true;
 }
 
 bool CocoReader::field(Scanner& scanner, std::string_view key) {
@@ -47,7 +60,7 @@ bool CocoReader::field(Scanner& scanner, std::string_view key) {
     if (key == "boxes") return false;  // another format
     if (key != "score") return scanner.value();
     if (scanner.peek() == 'n') return scanner.null();
-    ++present_[kScore];
+    has_[kScore] = true;
     return number(scanner, columns_.score[count_]);
 }
 
@@ -62,25 +75,14 @@ bool CocoReader::box(Scanner& scanner) {
 
 bool CocoReader::image(Scanner& scanner) {
     has_image_ = true;
-    std::string_view id;
     if (scanner.peek() == '"') {
         bool plain = false;
-        if (!scanner.string(id, plain) || !plain) return false;
-    } else {
-        Number number;
-        if (!scanner.number(number) || !number.whole || number.text == "-0") return false;
-        id = number.text;
+        return scanner.string(image_, plain) && plain;
     }
-    columns_.image[count_] = code_of(id);
+    Number number;
+    if (!scanner.number(number) || !number.whole || number.text == "-0") return false;
+    image_ = number.text;
     return true;
-}
-
-// Boxes of one image often follow each other.
-int64_t CocoReader::code_of(std::string_view id) {
-    if (last_ >= 0 && ids_[size_t(last_)] == id) return last_;
-    const auto found = codes_.emplace(std::string(id), int64_t(ids_.size()));
-    if (found.second) ids_.emplace_back(id);
-    return last_ = found.first->second;
 }
 
 bool CocoReader::whole(Scanner& scanner, int64_t* column, int which) {
@@ -88,24 +90,15 @@ bool CocoReader::whole(Scanner& scanner, int64_t* column, int which) {
     Number number;
     if (!scanner.number(number) || !number.whole || !number.exact) return false;
     column[count_] = number.mantissa;
-    ++present_[which];
+    has_[which] = true;
     return true;
 }
 
 bool CocoReader::number(Scanner& scanner, double& value) {
     Number number;
     if (!scanner.number(number)) return false;
-    const int64_t size = number.mantissa < 0 ? -number.mantissa : number.mantissa;
-    const int tens = number.exponent < 0 ? -number.exponent : number.exponent;
-    // -0 is not what its mantissa says.
-    if (number.exact && size && size <= kExact && tens <= kMostTens) {
-        value = number.exponent < 0 ? double(number.mantissa) / kTens[tens] : double(number.mantissa) * kTens[tens];
-        return true;
-    }
-    char text[64];  // longer numbers are given up at
-    memcpy(text, number.text.data(), number.text.size());
-    text[number.text.size()] = 0;
-    value = number.whole && number.text == "-0" ? 0.0 : to_double_(text);
+    value = double_of(number, library_);
+    if (number.whole && !value) value = 0.0;  // -0 is the whole number 0
     return true;
 }
 

@@ -4,58 +4,51 @@
 
 #include <stdint.h>
 
-#include <string>
-#include <unordered_map>
-#include <vector>
+#include <string_view>
 
 #include "json/scanner.h"
+#include "text/rows.h"
 
 namespace msroi {
 
-// The correctly rounded number that a text stands for, which ends with a zero byte.
-using ToDouble = double (*)(const char* text);
-
-// Where K records go at most: boxes (K, 4), image (K,), an index into the ids in the order in which they come; score,
-// category and annotation (K,).
-struct CocoColumns {
-    int64_t capacity;
-    double* boxes;
-    int64_t* image;
-    double* score;
-    int64_t* category;
-    int64_t* annotation;
-};
-
 class CocoReader {
 public:
-    CocoReader(const CocoColumns& columns, ToDouble to_double) : columns_(columns), to_double_(to_double) {}
+    explicit CocoReader(ToDouble library) : library_(library) {}
 
-    // Reads a list of records; false where it gives up.
-    bool read(Scanner& scanner);
+    // Reads a list of records, or goes on with it, as far as the text of the scanner and the columns go. At the end of the
+    // text it leaves the scanner in front of what is not whole.
+    Reached read(Scanner& scanner, const BoxColumns& columns);
 
     int64_t count() const { return count_; }
-    const std::vector<std::string>& ids() const { return ids_; }
+    const Ids& ids() const { return ids_; }
 
     // How many records have a score, a category and an id.
     const int64_t* present() const { return present_; }
 
 private:
+    // What comes next.
+    enum class Next { list, record, separator, nothing };
+
+    bool step(Scanner& scanner);
     bool record(Scanner& scanner);
     bool field(Scanner& scanner, std::string_view key);
     bool box(Scanner& scanner);
     bool image(Scanner& scanner);
     bool whole(Scanner& scanner, int64_t* column, int which);
     bool number(Scanner& scanner, double& value);
-    int64_t code_of(std::string_view id);
 
-    CocoColumns columns_;
-    ToDouble to_double_;
-    int64_t count_ = 0, last_ = -1;
+    const ToDouble library_;
+    BoxColumns columns_ = {};
+    Next next_ = Next::list;
+    int64_t count_ = 0;
     int64_t present_[3] = {0, 0, 0};
-    bool has_box_ = false, has_image_ = false;
+    Ids ids_;
+
+    // Of the record that is read.
     Keys keys_;
-    std::vector<std::string> ids_;
-    std::unordered_map<std::string, int64_t> codes_;
+    std::string_view image_;
+    bool has_box_ = false, has_image_ = false;
+    bool has_[3] = {};
 };
 
 }  // namespace msroi

@@ -2,13 +2,14 @@
 
 #include <string.h>
 
+#include <algorithm>
+
 namespace msroi {
 
 namespace {
 
 constexpr int kDeepest = 64;
-constexpr size_t kLongestNumber = 60, kMostKeys = 64;
-constexpr int kDigits = 18;  // of a mantissa that 64 bits hold
+constexpr size_t kMostKeys = 64;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -34,9 +35,10 @@ bool Scanner::take(char wanted) {
 
 bool Scanner::word(std::string_view wanted) {
     peek();
-    if (size_t(end_ - at_) < wanted.size() || memcmp(at_, wanted.data(), wanted.size())) return false;
-    at_ += wanted.size();
-    return true;
+    const size_t size = std::min(size_t(end_ - at_), wanted.size());
+    if (memcmp(at_, wanted.data(), size)) return false;
+    at_ += size;
+    return size == wanted.size();
 }
 
 bool Scanner::string(std::string_view& text, bool& plain) {

@@ -3,26 +3,21 @@
 // says what is wrong, or reads it.
 #pragma once
 
-#include <stdint.h>
-
 #include <string_view>
 #include <vector>
 
-namespace msroi {
+#include "text/number.h"
 
-struct Number {
-    std::string_view text;
-    bool whole;        // without a fraction and an exponent
-    int64_t mantissa;  // of at most 18 digits, with the sign; beyond that `exact` is false
-    int exponent;      // of ten
-    bool exact;
-};
+namespace msroi {
 
 class Scanner {
 public:
     Scanner(const char* at, const char* end) : at_(at), end_(end) {}
 
     const char* at() const { return at_; }
+
+    // Whether all of the text is taken: whatever was not found may go on behind it.
+    bool at_end() const { return at_ == end_; }
 
     // The next character that is no space, not taken; 0 at the end.
     char peek();

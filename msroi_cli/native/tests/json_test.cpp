@@ -25,19 +25,32 @@ double by_library(const char* text) { return strtod(text, nullptr); }
 
 struct Table {
     explicit Table(size_t rows) : boxes(4 * rows), score(rows), image(rows), category(rows), annotation(rows) {}
-    CocoColumns columns() {
-        return {int64_t(image.size()), boxes.data(), image.data(), score.data(), category.data(), annotation.data()};
+    BoxColumns columns() {
+        return {int64_t(image.size()), boxes.data(),    image.data(),     nullptr,
+                score.data(),          category.data(), annotation.data()};
     }
     std::vector<double> boxes, score;
-    std::vector<int64_t> image, category, annotation;
+    std::vector<int32_t> image;
+    std::vector<int64_t> category, annotation;
 };
 
 // Whether a text is read as records to its end.
 bool reads(const std::string& text, Table& table) {
     const std::vector<char> exact(text.begin(), text.end());
     Scanner scanner(exact.data(), exact.data() + exact.size());
-    CocoReader reader(table.columns(), by_library);
-    return reader.read(scanner) && !scanner.peek() && scanner.at() == exact.data() + exact.size();
+    CocoReader reader(by_library);
+    return reader.read(scanner, table.columns()) == Reached::end && !scanner.peek() && scanner.at_end();
+}
+
+// Whether a text is read that is cut in two, from where the first piece is done.
+bool reads_in_two(const std::string& text, size_t cut, Table& table) {
+    const std::vector<char> first(text.begin(), text.begin() + long(cut));
+    Scanner scanner(first.data(), first.data() + first.size());
+    CocoReader reader(by_library);
+    if (reader.read(scanner, table.columns()) != Reached::end_of_text) return false;
+    const std::vector<char> rest(text.begin() + (scanner.at() - first.data()), text.end());
+    Scanner second(rest.data(), rest.data() + rest.size());
+    return reader.read(second, table.columns()) == Reached::end && reader.ids().all().size() == 2;
 }
 
 }  // namespace
@@ -57,6 +70,11 @@ int main() {
     expect(!reads(good, one), "more records than there is room for");
     const size_t last = good.find_last_of(']');
     for (size_t length = 0; length <= last; ++length) expect(!reads(good.substr(0, length), table), "a beginning");
+    for (size_t cut = 0; cut < last; ++cut) {
+        Table cut_table(2);
+        expect(reads_in_two(good, cut, cut_table), "a text in two pieces");
+        expect(cut_table.boxes == table.boxes && cut_table.image == table.image, "the same from two pieces");
+    }
     int read = 0;
     for (size_t place = 0; place < good.size(); ++place)
         for (int put = 0; put < 256; ++put) {

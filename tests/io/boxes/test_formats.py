@@ -10,12 +10,10 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.open import BoxFileOptions, parse, read_boxes
-from msroi_cli.io.boxes.tabular import csv_file
+from msroi_cli.io.boxes.pieces import csv_text
 from tests.builders import coco, write_json
 from tests.io.boxes.test_boxes import BOXES, CATEGORIES, INDEX, KEYS, SCORES, assert_boxes, keys_of
 
@@ -36,13 +34,11 @@ def assert_columns(table):
     assert table.columns["category_id"].tolist() == CATEGORIES.tolist()
 
 
-@pytest.fixture(params=["arrow", "rows"])
+@pytest.fixture(params=["native", "rows"])
 def reader(request, monkeypatch):
-    """CSV by way of pyarrow, and without it."""
-    if request.param == "arrow":
-        pytest.importorskip("pyarrow", reason="pyarrow is an optional extra")
-    else:
-        monkeypatch.setattr(csv_file, "read_with_arrow", lambda *given: None)
+    """CSV by the native extension, and without it."""
+    if request.param == "rows":
+        monkeypatch.setattr(csv_text, "NATIVE", False)
 
 
 HEADERS = {
@@ -135,29 +131,6 @@ def test_named_columns_that_are_not_there():
         parse("b.csv", b"image_id,x1,y1,x2,y2\n", BoxFileOptions({"x1": "left"}))
     with pytest.raises(UsageError, match=r"--columns: expected image_id, .*got 'colour'"):
         parse("b.csv", b"image_id,x1,y1,x2,y2\n", BoxFileOptions({"colour": "x1"}))
-
-
-cells = st.sampled_from(["", "1", "2.5", "-3e2", "nan", "inf", "1_0", "x", " 7", "0x1", "1e999", "٣", "007"])
-ids = st.sampled_from(["", "a", "17", "007", "1.0", "é", "NA", "null", " b"])
-
-
-@given(st.lists(st.tuples(ids, cells, cells, cells, cells, cells, cells), max_size=4))
-def test_both_readers_of_csv_agree(rows):
-    pytest.importorskip("pyarrow", reason="pyarrow is an optional extra")
-    header = "image_id,x1,y1,x2,y2,score,category_id"
-    content = "\n".join([header, *(",".join(row) for row in rows), ""]).encode()
-    columns = csv_file.find_columns("b.csv", header.split(","))
-    fast = csv_file.read_with_arrow(content, ",", columns)
-    if fast is None:
-        return
-    slow = csv_file.read_rows("b.csv", content, ",", columns)
-    np.testing.assert_array_equal(fast.boxes, slow.boxes)
-    for key, texts in fast.texts.items():
-        assert [texts.values[code] for code in texts.codes] == [
-            slow.texts[key].values[code] for code in slow.texts[key].codes
-        ]
-    for key, values in fast.numbers.items():
-        np.testing.assert_array_equal(values, slow.numbers[key])
 
 
 def test_parquet(tmp_path):

@@ -1,4 +1,4 @@
-"""Boxes in CSV and TSV with a header: by pyarrow where it is installed, else by the csv module, to the same result."""
+"""Boxes in CSV and TSV with a header, by the csv module: the twin of the native reader, which says what is wrong."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,35 @@ DELIMITERS = ("\t", ",", ";", "|")
 LONGEST_HEADER = 64 << 10
 
 
+@dataclass(frozen=True, slots=True)
+class TableHeader:
+    """The first line of a table: the text, the delimiter, the names in it, and what the columns are that are read."""
+
+    line: str
+    delimiter: str
+    names: list[str]
+    columns: TableColumns
+
+    @property
+    def kind(self) -> str:
+        """The format in words."""
+        return "TSV" if self.delimiter == "\t" else "CSV"
+
+
 def parse_csv(name: str, content: bytes, given: Mapping[str, str] | None = None) -> BoxTable | None:
     """The boxes of a table with a header; None if the first line is no header that is known.
 
     given: the header's name by our key, "" for a column that is left out, and `delimiter`. Raises InputError that names
     the line, or UsageError for `given` names that are not there.
     """
+    header = table_header(name, content, given)
+    if header is None:
+        return None
+    return box_table(name, header.kind, header.columns, read_rows(name, content, header.delimiter, header.columns))
+
+
+def table_header(name: str, content: bytes, given: Mapping[str, str] | None = None) -> TableHeader | None:
+    """The header of a table, of which `content` is at least the first LONGEST_HEADER bytes; as `parse_csv`."""
     named = dict(given or {})
     line = _first_line(content)
     delimiter = named.pop("delimiter", None) or max(DELIMITERS, key=line.count)
@@ -36,56 +60,16 @@ def parse_csv(name: str, content: bytes, given: Mapping[str, str] | None = None)
     if len(set(header)) < len(header):
         raise InputError(f"{name}:1: expected different names of columns, got {', '.join(header)[:120]}")
     columns = find_columns(f"{name}:1", header, {"box": "", **named})
-    table = read_with_arrow(content, delimiter, columns) or read_rows(name, content, delimiter, columns)
-    return box_table(name, "TSV" if delimiter == "\t" else "CSV", columns, table)
+    return TableHeader(line, delimiter, header, columns)
 
 
 def _first_line(content: bytes) -> str:
     """The first line with something in it; empty if the content is no text."""
     start = content[:LONGEST_HEADER].removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
     try:
-        return start.split(b"\n", 1)[0].rstrip(b"\r").decode()
+        return start.split(b"\n", 1)[0].split(b"\r", 1)[0].decode()
     except UnicodeDecodeError:
         return ""
-
-
-def read_with_arrow(content: bytes, delimiter: str, columns: TableColumns) -> TableContent | None:
-    """The columns as pyarrow reads them; None without pyarrow, or for what is better said by `read_rows`."""
-    try:
-        import pyarrow as pa
-        from pyarrow import csv as arrow_csv
-    except ImportError:
-        return None
-    text = pa.dictionary(pa.int32(), pa.string())
-    types = {header: text for key, header in columns.texts.items()}
-    types |= {header: pa.float64() for header in columns.box}
-    types |= {header: pa.float64() if key == "score" else pa.int64() for key, header in columns.numbers.items()}
-    try:
-        table = arrow_csv.read_csv(
-            pa.py_buffer(content),
-            parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=types, include_columns=list(types), null_values=[""], strings_can_be_null=True
-            ),
-        )
-    except pa.ArrowException:
-        return None
-    others = [table[header] for header in (*columns.texts.values(), *columns.numbers.values())]
-    if any(column.null_count for column in others):
-        return None
-    return TableContent(
-        np.column_stack([table[header].to_numpy() for header in columns.box]).reshape(-1, 4),
-        {key: _coded(table[header]) for key, header in columns.texts.items()},
-        {key: table[header].to_numpy() for key, header in columns.numbers.items()},
-    )
-
-
-def _coded(column: Any) -> CodedTexts:
-    """A dictionary column of pyarrow."""
-    array = column.unify_dictionaries().combine_chunks()
-    if not len(column):
-        return CodedTexts(np.empty(0, np.int64), [])
-    return CodedTexts(array.indices.to_numpy().astype(np.int64), array.dictionary.to_pylist())
 
 
 def read_rows(name: str, content: bytes, delimiter: str, columns: TableColumns) -> TableContent:

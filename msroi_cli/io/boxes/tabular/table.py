@@ -13,14 +13,14 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable, whole_numbers
 from msroi_cli.io.boxes.tabular.columns import TRAVELLING, TableColumns
 from msroi_cli.io.columns import BoxColumns
-from msroi_cli.io.numbers import as_float64
+from msroi_cli.io.numbers import Indices, as_float64
 
 
 @dataclass(frozen=True, slots=True)
 class CodedTexts:
-    """A column of K texts: codes (K,) int64 into the different `values`."""
+    """A column of K texts: codes (K,), whole numbers, into the different `values`."""
 
-    codes: NDArray[np.int64]
+    codes: Indices
     values: list[str]
 
     @classmethod
@@ -50,7 +50,7 @@ def box_table(where: str, kind: str, columns: TableColumns, content: TableConten
     for key in TRAVELLING:
         if key in content.numbers:
             values = content.numbers[key]
-            travelling[key] = as_float64(values) if key == "score" else whole_numbers(where, values, key)
+            travelling[key] = _scores(values) if key == "score" else whole_numbers(where, values, key)
     return BoxTable(
         kind,
         content.boxes,
@@ -62,20 +62,34 @@ def box_table(where: str, kind: str, columns: TableColumns, content: TableConten
     )
 
 
-def _images(where: str, content: TableContent) -> tuple[NDArray[np.int64], list[str] | None, dict[str, str]]:
+def _scores(values: NDArray[Any]) -> NDArray[np.float64]:
+    return values if values.dtype == np.float64 else as_float64(values)
+
+
+def _images(where: str, content: TableContent) -> tuple[Indices, list[str] | None, dict[str, str]]:
     """The image of each box, the image ids, and their file names where both are there."""
     if "image_index" in content.numbers:
-        return whole_numbers(where, content.numbers["image_index"], "image_index"), None, {}
+        index = content.numbers["image_index"]
+        return index if index.dtype == np.int32 else whole_numbers(where, index, "image_index"), None, {}
     ids = content.texts.get("image_id")
     names = content.texts.get("file_name")
     if ids is None or names is None:
         known = ids or names
         assert known is not None, "find_columns requires one"
         return known.codes, known.values, {}
+    # Of several boxes of an image any may win: if all have its name, they all are alike.
+    name_of = np.zeros(len(ids.values), names.codes.dtype)
+    name_of[ids.codes] = names.codes
+    if not (name_of[ids.codes] == names.codes).all():
+        _refuse_two_names(where, ids, names)
+    named = zip(ids.values, name_of.tolist(), strict=True)
+    return ids.codes, ids.values, {image: names.values[name] for image, name in named}
+
+
+def _refuse_two_names(where: str, ids: CodedTexts, names: CodedTexts) -> None:
+    """Raises InputError for the first image that has two names."""
     pairs = np.unique(np.column_stack([ids.codes, names.codes]), axis=0)
     twice = np.flatnonzero(np.diff(pairs[:, 0]) == 0)
-    if twice.size:
-        one, other = (names.values[pairs[row, 1]] for row in (twice[0], twice[0] + 1))
-        image = ids.values[pairs[twice[0], 0]]
-        raise InputError(f"{where}: expected one file_name for image {image!r}, got {one!r} and {other!r}")
-    return ids.codes, ids.values, {ids.values[image]: names.values[name] for image, name in pairs.tolist()}
+    one, other = (names.values[pairs[row, 1]] for row in (twice[0], twice[0] + 1))
+    image = ids.values[pairs[twice[0], 0]]
+    raise InputError(f"{where}: expected one file_name for image {image!r}, got {one!r} and {other!r}")

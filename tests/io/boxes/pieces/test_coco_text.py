@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import math
 import time
@@ -13,10 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.boxes import coco_text
-from msroi_cli.io.boxes.coco_text import coco_table
 from msroi_cli.io.boxes.json_file import box_document, boxes_of
-from msroi_cli.io.boxes.open import read_boxes
+from msroi_cli.io.boxes.open import parse, read_boxes
+from msroi_cli.io.boxes.pieces import coco_text
+from msroi_cli.io.boxes.pieces import rows as rows_module
+from msroi_cli.io.boxes.pieces import text as text_module
+from msroi_cli.io.boxes.pieces.coco_text import coco_table
+from msroi_cli.io.boxes.pieces.text import Raw, Text
 
 pytestmark = pytest.mark.skipif(not coco_text.NATIVE, reason="built without a compiler")
 
@@ -39,8 +44,10 @@ def slowly(content):
 
 
 def quickly(content):
+    text = Text(Raw(io.BytesIO(content), len(content)))
+    text.more()
     try:
-        return coco_table("b.json", content)
+        return coco_table("b.json", text)
     except InputError as error:
         return str(error)
 
@@ -80,9 +87,52 @@ def test_documents(data, indent):
 
 
 def read_table(content):
-    from msroi_cli.io.boxes.json_file import parse_boxes
+    return parse("b.json", content)
 
-    return parse_boxes("b.json", content)
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """Pieces of some bytes, and room for few rows, so that both end everywhere."""
+
+    def of(size):
+        monkeypatch.setattr(text_module, "PIECE", size)
+        monkeypatch.setattr(rows_module, "FIRST", 1)
+        monkeypatch.setattr(rows_module, "FEWEST_BYTES", 1)
+
+    return of
+
+
+LONG = [
+    {"bbox": [number, -0.0, 1e-3 * number, 123456.789], "image_id": f"{number}", "a": {"b": [None, True, 'x]}"']}}
+    for number in range(120, 100, -1)
+]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 1000])
+@pytest.mark.parametrize("data", [LONG, DATA_SET, {**DATA_SET, "annotations": LONG}], ids=["results", "set", "long"])
+def test_pieces_end_anywhere(small_pieces, data, size):
+    content = json.dumps(data).encode()
+    whole = quickly(content)
+    small_pieces(size)
+    assert check(content)
+    assert check(content + b" \n ")
+    assert_alike(quickly(gzip.compress(content)), whole)
+    assert quickly(content + b"x") is None
+    for end in range(0, len(content), 1 + len(content) // 50):
+        assert quickly(content[:end]) is None
+
+
+def test_ids_that_a_piece_cuts_off_are_none(small_pieces):
+    """12 of 123 is no image."""
+    small_pieces(1)
+    table = quickly(json.dumps([{"image_id": number, "bbox": [1, 2, 3, 4]} for number in (123, 1234)]).encode())
+    assert table.image_ids == ["123", "1234"]
+
+
+def test_a_key_that_is_too_long_for_its_room(small_pieces):
+    small_pieces(100)
+    content = json.dumps({**DATA_SET, "x" * 10_000: 1}).encode()
+    assert quickly(content) is None
 
 
 def with_record(**values):
