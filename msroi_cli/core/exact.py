@@ -18,8 +18,9 @@ F64 = NDArray[np.float64]
 
 UNIT_EXPONENT = -2400
 HALF_BITS = 26
-# So many halves of mantissas, 27 bits each, add up to less than 2**53.
-ROWS_AT_ONCE = 1 << 25
+# Up to 1 << 25 halves of mantissas, 27 bits each, add up to less than 2**53. Of fewer, what is worked out on the way
+# stays in the cache, and takes little memory.
+ROWS_AT_ONCE = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,19 +114,16 @@ bool CsvReader::decimal(const char*& at, Number& number) const {
     const char* next = at;
     const bool negative = *next == '-';
     if (negative || *next == '+') ++next;
-    int64_t mantissa = 0;
-    int digits = 0, exponent = 0;
-    const auto add = [&] {
-        if (++digits <= kDigits) mantissa = mantissa * 10 + (*next - '0');
-        ++next;
-    };
-    while (is_digit(*next)) add();
+    uint64_t mantissa = 0;  // wraps where there are too many digits, and is not used
+    const char* before = next;
+    for (; is_digit(*next); ++next) mantissa = mantissa * 10 + uint64_t(*next - '0');
+    int64_t digits = next - before, exponent = 0;
     number.whole = *next != '.';
     if (!number.whole) {
-        ++next;
-        const int before = digits;
-        while (is_digit(*next)) add();
-        exponent = before - digits;
+        before = ++next;
+        for (; is_digit(*next); ++next) mantissa = mantissa * 10 + uint64_t(*next - '0');
+        exponent = before - next;
+        digits -= exponent;
     }
     if (!digits) return false;
     if (lower(*next) == 'e') {
@@ -140,9 +137,9 @@ bool CsvReader::decimal(const char*& at, Number& number) const {
         exponent += down ? -power : power;
     }
     number.text = std::string_view(at, size_t(next - at));
-    number.mantissa = negative ? -mantissa : mantissa;
-    number.exponent = exponent;
     number.exact = digits <= kDigits;
+    number.mantissa = !number.exact ? 0 : negative ? -int64_t(mantissa) : int64_t(mantissa);
+    number.exponent = int(exponent);
     if (number.text.size() > kLongestNumber) return false;
     at = next;
     return true;

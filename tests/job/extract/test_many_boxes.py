@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
 
 import h5py
@@ -10,6 +12,7 @@ import pytest
 
 import msroi_cli
 from msroi_cli.core import arrays
+from msroi_cli.io import memory
 from msroi_cli.job.validate.plausibility import _spread
 from tests.builders import IDS, batch_maps, extracted, run, write_batched
 
@@ -53,6 +56,43 @@ def test_memory_of_a_box(tmp_path, in_order, box_format):
     # Beside them what is worked on at once.
     own = 60 + 16 * (box_format != "xyxy") + 24 * (not in_order)
     assert peaks[1] - peaks[0] < own * count + 200 * arrays.AT_ONCE
+
+
+PEAK = "import sys; from msroi_cli.cli import main; main(sys.argv[1:], standalone_mode=False); "
+PEAK += "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
+
+
+def peak_bytes(*arguments):
+    """The most memory that a process of its own has of the system while it runs a command."""
+    found = subprocess.run(
+        [sys.executable, "-c", PEAK, *map(str, arguments)], capture_output=True, text=True, check=True
+    )
+    return int(found.stdout.split()[-1]) * 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not memory.NATIVE or sys.platform != "linux", reason="memory is given back by the extension, on Linux"
+)
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_memory_of_a_box_in_a_text(tmp_path, kind):
+    """62 bytes a box: 32 of the numbers in the file, 4 of its image, 16 of two columns, and what is found about it."""
+    count, pyramid = 1_000_000, write_batched(tmp_path / "maps.h5", batch_maps(), ids=["0", "1", "2"])
+    boxes, _ = random_boxes(1000)
+    row = {
+        "json": '{{"image_id": {}, "bbox": [{:.2f}, {:.2f}, {:.2f}, {:.2f}], "score": 0.25, "category_id": 3}},\n',
+        "csv": "{},{:.2f},{:.2f},{:.2f},{:.2f},0.25,3\n",
+    }[kind]
+    some = "".join(row.format(number % 3, *box) for number, box in enumerate(boxes.tolist()))
+    peaks = []
+    for times in (1, count // 1000):
+        path = tmp_path / f"{times}.{kind}"
+        text = some * times
+        path.write_text(f"[{text[:-2]}]" if kind == "json" else f"image_id,x1,y1,x2,y2,score,category_id\n{text}")
+        form = ("--box-format", "xyxy")
+        peaks.append(peak_bytes("extract", pyramid, path, "-o", tmp_path / "o.h5", *form, "--dry-run", "-q"))
+    # Beside them a piece of the text, and what is worked on at once.
+    assert peaks[1] - peaks[0] < 62 * count + (16 << 20)
 
 
 @pytest.mark.parametrize("normalized", [False, True], ids=["pixels", "fractions"])
