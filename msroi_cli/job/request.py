@@ -166,7 +166,7 @@ class ExtractRequest:
         if given and self.shard is not None:
             raise ArgumentError(f"{given[0]}: expected without shard, got both")
         if self.shards is not None and not given:
-            raise ArgumentError("shards: expected with workers or a scheduler, got neither")
+            raise ArgumentError("shards: expected with two or more workers, or a scheduler, got neither")
         if given and not isinstance(self.pyramid, str):
             raise ArgumentError(f"{given[0]}: expected a pyramid in files, which every worker can open, got an object")
         if self.shards is not None:

@@ -132,7 +132,7 @@ def test_what_is_refused(inputs, cluster, tmp_path):  # noqa: F811
     given = ("extract", inputs / "p.h5", inputs / "b.json", "-o", tmp_path / "o.h5", *POLICY)
     refused(run(*given, "--scheduler", cluster.address, "--workers", "2"), 2, "expected one of workers, scheduler")
     refused(run(*given, "--scheduler", cluster.address, "--shard", "1/2"), 2, "scheduler: expected without shard")
-    refused(run(*given, "--shards", "2"), 2, "shards: expected with workers or a scheduler, got neither")
+    refused(run(*given, "--shards", "2"), 2, "shards: expected with two or more workers, or a scheduler, got neither")
     assert not list(tmp_path.iterdir())
 
 
