@@ -36,6 +36,8 @@ def invalid_box_reasons(boxes: RowsOfBoxes) -> NDArray[np.uint8]:
     reasons = np.zeros(len(boxes), np.uint8)
     for rows in slices(len(boxes)):
         some = boxes[rows]
+        if _all_good(some):
+            continue
         x1, y1, x2, y2 = some.T
         with np.errstate(invalid="ignore"):
             checks = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from msroi_cli.io.crops.rows import RowSource
 from msroi_cli.io.crops.schema import is_linked, is_linked_to
 from msroi_cli.io.hdf5.read import InputDataset
 from msroi_cli.job.recipe import Recipe
-from msroi_cli.job.summary import Summary, stats_from_records, summarize
+from msroi_cli.job.summary import Summary, stats_of_parts, summarize
 from msroi_cli.job.validate.findings import Finding
 from msroi_cli.job.validate.nonfinite import Rows, nonfinite_findings, nonfinite_rows, of_inputs
 
@@ -113,7 +114,9 @@ class FolderCrops(Crops):
         self.checksums = np.concatenate([file.checksums for file in files])[order]
         part = np.repeat(np.arange(len(files), dtype=np.int32), lengths)
         row = np.concatenate([np.arange(length) for length in lengths])
-        self.places = [PartPlace(file.path, len(file), file.first, file.identity, file.compression) for file in files]
+        self.places = [
+            PartPlace(file.path, len(file), file.first, file.identity, file.compression, file.chunks) for file in files
+        ]
         self.unchecked = [file.path for file in files if not file.checked]
         self.rows = self._rows = PartRows(self.places, part[order], row[order], self.shape, self.dtype)
         self._ends = np.cumsum(lengths)
@@ -122,7 +125,7 @@ class FolderCrops(Crops):
 
     def rows_of_parts(self) -> list[NDArray[np.int64]]:
         """The rows (k,) of the whole job that each part has, in the part's order."""
-        return np.split(self._place, self._ends[:-1])
+        return [self._place[start:stop] for start, stop in pairwise([0, *self._ends.tolist()])]
 
     def _order(self, files: Sequence[PartFile]) -> NDArray[np.int64]:
         """Where each row of the whole job is among the rows of all parts, (K,) int64."""
@@ -142,9 +145,7 @@ class FolderCrops(Crops):
 
     def summary(self) -> Summary:
         """What the whole job did; without times and without the boxes that could not be pooled."""
-        total = stats_from_records(self._moments[0])
-        for moments in self._moments[1:]:
-            total.add(stats_from_records(moments))
+        total = stats_of_parts(self._moments)
         pooled = self.level >= 0
         levels, whole = summarize(
             self.boxes[pooled], self.level[pooled].astype(np.int64), total, np.full(len(total.count), math.nan)
@@ -159,6 +160,7 @@ class FolderCrops(Crops):
         found = NonfiniteRows.joined(
             NonfiniteRows(part.count, tuple(place[list(part.first)].tolist()))
             for part, place in zip(map(nonfinite_rows, self._warnings), self.rows_of_parts(), strict=True)
+            if part.count
         )
         rows = Rows(self.columns, self.image_ids, Recipe.of(self).levels)
         about_crops = [finding.as_dict() for finding in nonfinite_findings(found, rows)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.core.arrays import slices
 from msroi_cli.errors import UsageError
 from msroi_cli.io.numbers import Indices
 
@@ -56,10 +57,11 @@ def image_work(
     image: (K,), -1 for an unknown image. level: (K,) int8, -1 where nothing is pooled. level_bytes: (L,), the
     features of a typical image. Counted are the features of every level that an image uses, and its crops.
     """
-    place = np.where(image >= 0, image, images)
+    place = image if image.min(initial=0) >= 0 else np.where(image >= 0, image, images)
     work = np.bincount(place, minlength=images + 1).astype(np.int64) * row_bytes
-    for index, size in enumerate(level_bytes.tolist()):
-        used = np.zeros(images + 1, np.bool_)
-        used[place[level == index]] = True
-        work += used * size
-    return work
+    # Which levels each image uses; before them, whether it has boxes that are not pooled.
+    width = len(level_bytes) + 1
+    used = np.zeros((images + 1) * width, np.bool_)
+    for rows in slices(len(place)):
+        used[place[rows].astype(np.int64) * width + 1 + level[rows]] = True
+    return work + used.reshape(-1, width)[:, 1:] @ level_bytes

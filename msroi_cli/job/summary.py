@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.core.arrays import slices
+from msroi_cli.core.exact import from_text
 from msroi_cli.core.levels import box_sizes
 from msroi_cli.core.stats import CropStats
 from msroi_cli.io.crops.schema import MOMENTS_DTYPE, STATS_DTYPE
@@ -127,13 +128,21 @@ def moments_records(stats: CropStats) -> NDArray[Any]:
     return records
 
 
-def stats_from_records(records: NDArray[Any]) -> CropStats:
-    """What `moments_records` wrote."""
-    columns: list[list[Any]] = [
-        [value.decode() or None if isinstance(value, bytes) else value for value in records[name].tolist()]
-        for name in MOMENTS_DTYPE.names or ()
-    ]
-    return CropStats.from_list(columns)
+def stats_of_parts(parts: Sequence[NDArray[Any]]) -> CropStats:
+    """The statistics of all parts together, of the `moments` (L,) of each, which `moments_records` wrote."""
+    stats = CropStats.empty(len(parts[0]))
+    for name in ("count", "zeros", "nonfinite"):
+        getattr(stats, name)[:] = np.sum([part[name] for part in parts], axis=0)
+    stats.low[:] = np.min([part["low"] for part in parts], axis=0)
+    stats.high[:] = np.max([part["high"] for part in parts], axis=0)
+    for name in ("sums", "squares"):
+        of_levels = zip(*(part[name].tolist() for part in parts), strict=True)
+        getattr(stats, name)[:] = [None if b"" in texts else sum(map(_exact, texts)) for texts in of_levels]
+    return stats
+
+
+def _exact(text: bytes) -> int:
+    return from_text(text.decode())
 
 
 def summarize(

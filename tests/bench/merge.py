@@ -33,12 +33,12 @@ def measured(command: list[str]) -> tuple[float, float]:
     return spent, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def commands(folder: Path, rows: list[int], channels: int) -> dict[str, list[str]]:
-    """Makes the parts; the command of each contestant, which makes the file `out`."""
+def commands(folder: Path, rows: list[int], channels: int, gzip: int | None = None) -> dict[str, list[str]]:
+    """Makes the parts, compressed if there is a level of it; the command of each contestant, which makes `out`."""
     found, out = {}, str(folder / "out")
     for order in ("image", "input"):
         parts = folder / order
-        write_parts(parts, rows, (channels, 7, 7), order)
+        write_parts(parts, rows, (channels, 7, 7), order, gzip)
         merge = [sys.executable, "-m", "msroi_cli", "merge", str(parts), "-o", out, "--quiet"]
         found[MOST.format(order)] = merge
         if order == "image":
@@ -48,9 +48,11 @@ def commands(folder: Path, rows: list[int], channels: int) -> dict[str, list[str
     return found
 
 
-def run(folder: Path, rows: list[int], channels: int, repeat: int = 1) -> dict[str, tuple[float, float]]:
+def run(
+    folder: Path, rows: list[int], channels: int, repeat: int = 1, gzip: int | None = None
+) -> dict[str, tuple[float, float]]:
     """The median seconds and processor seconds of each contestant, in turns."""
-    contestants = commands(folder, rows, channels)
+    contestants = commands(folder, rows, channels, gzip)
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
     for _ in range(repeat):
         for name, command in contestants.items():
@@ -67,6 +69,7 @@ def main() -> None:
     parser.add_argument("--parts", type=int, default=10_000)
     parser.add_argument("--rows", type=int, default=4, help="of a part, on average")
     parser.add_argument("--channels", type=int, default=16)
+    parser.add_argument("--gzip", type=int, help="the level of compression; none by default")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the files go for a while: about 1 GB by default")
     given = parser.parse_args()
@@ -74,7 +77,7 @@ def main() -> None:
         given.rows - given.rows // 2, given.rows + given.rows // 2 + 1, given.parts
     )
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        spent = run(Path(folder), rows.tolist(), given.channels, given.repeat)
+        spent = run(Path(folder), rows.tolist(), given.channels, given.repeat, given.gzip)
     shown = [[name, f"{wall:.2f} s", f"{processor:.2f} s"] for name, (wall, processor) in spent.items()]
     print(table(["job", "from start to end", "processor time"], shown))  # noqa: T201
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")  # noqa: T201

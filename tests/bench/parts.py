@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.core.stats import CropStats
+from msroi_cli.io.crops.compressed import SpoolWriter
 from msroi_cli.io.crops.contiguous import PlainWriter
 from msroi_cli.io.crops.parts import Part, part_name
-from msroi_cli.io.crops.schema import CropsHeader, Results
+from msroi_cli.io.crops.record import BatchRecord
+from msroi_cli.io.crops.schema import Compression, CropsHeader, Results
 from msroi_cli.io.crops.writer import Output
 from msroi_cli.io.files.checksum import row_checksums
+from msroi_cli.io.files.journal import Journal
 from msroi_cli.io.files.location import Source
 from msroi_cli.job.recipe import Recipe
 from msroi_cli.job.request import BoxOptions
@@ -23,18 +26,20 @@ from msroi_cli.job.summary import Summary, moments_records, summarize
 NAMES, STRIDES = ("p2", "p3", "p4", "p5"), (4, 8, 16, 32)
 
 
-class PartWriter(PlainWriter):
-    """Writes a part in one go: nothing is recorded."""
-
-    def __init__(self, output: Output) -> None:
-        self._output, self._journal, self.records = output, self, []
+class NoJournal:
+    """Records nothing."""
 
     def add(self, records: object) -> None:
-        """Records nothing."""
+        """Does nothing."""
 
 
-def write_parts(folder: Path, rows: list[int], row_shape: tuple[int, ...], order: str = "image") -> None:
-    """Makes the parts of a job: `rows` of each, of one image a row, in image order or dealt out like cards."""
+def write_parts(
+    folder: Path, rows: list[int], row_shape: tuple[int, ...], order: str = "image", gzip: int | None = None
+) -> None:
+    """Makes the parts of a job: `rows` of each, of one image a row, in image order or dealt out like cards.
+
+    gzip: the level of compression, None for none.
+    """
     folder.mkdir()
     rng, total, first = np.random.default_rng(0), sum(rows), 0
     scales = [(1 / stride, 1 / stride) for stride in STRIDES]
@@ -58,20 +63,24 @@ def write_parts(folder: Path, rows: list[int], row_shape: tuple[int, ...], order
         stats = CropStats.of(crops, level, len(NAMES))
         levels, whole = summarize(columns["boxes"], level, stats, np.full(len(NAMES), math.nan))
         records = Summary(NAMES, scales, levels, whole, {}, math.nan).records()
+        shape = (count, *row_shape)
         header = CropsHeader(
-            (count, *row_shape),
+            shape,
             np.dtype(np.float32),
             columns,
             [f"{number:08}" for number in range(first, first + count)],
             len(NAMES),
             parameters,
             sources,
+            None if gzip is None else Compression.of("gzip", gzip, shape, 4 * math.prod(row_shape), order == "image"),
             part=Part(index, len(rows), first, count, total),
         )
-        writer = PartWriter(Output(folder / part_name(index, len(rows)), header, {}))
+        output = Output(folder / part_name(index, len(rows)), header, {})
+        writer = (PlainWriter if header.compression is None else SpoolWriter)(output, cast("Journal", NoJournal()))
         writer.begin(False)
         if count:
-            writer.write(np.arange(count), crops, row_checksums(crops))
+            written = writer.write(np.arange(count), crops, row_checksums(crops))
+            writer.records = [BatchRecord(0, count, [], written)]
         writer.finish(Results(records, moments_records(stats)))
         writer.close()
         first += count

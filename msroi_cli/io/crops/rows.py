@@ -6,6 +6,7 @@ import math
 import operator
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,16 +107,50 @@ class MappedRows(RowSource):
         self._map = self._map[:0]
 
 
-class ChunkedRows(RowSource):
-    """Rows in chunks, perhaps compressed. Every process opens the file for itself, when it first reads."""
+class RowsInChunks(RowSource):
+    """Rows in chunks that hold whole rows, `step` of them each."""
 
     mapped = False
 
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], step: int) -> None:
+        self._shape, self._dtype, self.step = shape, dtype, step
+
+    @abstractmethod
+    def stored_chunk(self, start: int) -> tuple[bytes, int]:
+        """The chunk that begins with row `start`, as it is stored, and its filter mask; raises InputError."""
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Reads every chunk that is needed once, in the order of the file."""
+        order = np.argsort(rows, kind="stable")
+        chunk = rows[order] // self.step
+        out: NDArray[Any] = self._empty(len(rows))
+        for places in np.split(order, np.flatnonzero(np.diff(chunk)) + 1) if len(rows) else ():
+            first, last = int(rows[places[0]]), int(rows[places[-1]])
+            out[places] = self.slice(first, last + 1)[rows[places] - first]
+        return out
+
+    def _empty(self, count: int) -> NDArray[Any]:
+        """An array for so many rows."""
+        return np.empty((count, *self._shape[1:]), self._dtype)
+
+
+def decoded_into(out: NDArray[Any], content: NDArray[np.uint8], filters: Sequence[int], whole: int, skip: int) -> None:
+    """Fills `out` (k, ...) with the rows behind the first `skip` of a chunk that went through `filters`.
+
+    whole: the bytes of a chunk before filters. Raises UndecodableError.
+    """
+    side = math.prod(out.shape[1:])
+    flat = out.reshape(len(out), 1, side)
+    elements_into(flat, decoded(content, filters, whole), is_shuffled(filters), skip * side, (1, side))
+
+
+class ChunkedRows(RowsInChunks):
+    """Rows in chunks, perhaps compressed. Every process opens the file for itself, when it first reads."""
+
     def __init__(self, path: Path, dataset: InputDataset) -> None:
+        super().__init__(dataset.shape, dataset.dtype, dataset.chunks[0] if dataset.chunks else 1)
         self._path = path.absolute()
         self._where = f"{self._path}:/crops"
-        self._shape, self._dtype = dataset.shape, dataset.dtype
-        self._step = dataset.chunks[0] if dataset.chunks else 1
         self._identity = self._file_identity()
         self._root: InputGroup | None = None
         self._dataset: InputDataset | None = None
@@ -157,25 +192,19 @@ class ChunkedRows(RowSource):
 
     def _decoded(self, dataset: InputDataset, index: ChunkIndex, start: int, stop: int) -> NDArray[Any]:
         """The rows from `start` to `stop`, of chunks that hold whole rows; raises InputError."""
-        out: NDArray[Any] = np.empty((stop - start, *self._shape[1:]), self._dtype)
-        flat = out.reshape(stop - start, 1, math.prod(self._shape[1:]))
-        for first in range(start // self._step * self._step, stop, self._step):
-            begin, end = max(first, start), min(first + self._step, stop)
+        out = self._empty(stop - start)
+        for first in range(start // self.step * self.step, stop, self.step):
+            begin, end = max(first, start), min(first + self.step, stop)
             origin = (first, *(0,) * (len(self._shape) - 1))
             if index.may_be_unfiltered(origin, index.find(origin)):
                 out[begin - start : end - start] = dataset[begin:end]
                 continue
             mask, stored = dataset.id.read_direct_chunk(origin)
-            applied = index.applied(mask)
+            into = out[begin - start : end - start]
             try:
-                content = decoded(np.frombuffer(stored, np.uint8), applied, index.whole)
+                decoded_into(into, np.frombuffer(stored, np.uint8), index.applied(mask), index.whole, begin - first)
             except UndecodableError:
-                raise InputError(
-                    f"{self._where}: cannot be read: chunk of row {first}: expected {index.whole} bytes, got others"
-                ) from None
-            side = flat.shape[2]
-            into = flat[begin - start : end - start]
-            elements_into(into, content, is_shuffled(applied), (begin - first) * side, (1, side))
+                raise other_chunk(self._where, first, index.whole) from None
         return out
 
     def stored_chunk(self, start: int) -> tuple[bytes, int]:
@@ -190,21 +219,16 @@ class ChunkedRows(RowSource):
             mask, content = dataset.id.read_direct_chunk(origin)
             return content, mask
 
-    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Reads every chunk that is needed once, in the order of the file."""
-        out: NDArray[Any] = np.empty((len(rows), *self._shape[1:]), self._dtype)
-        order = np.argsort(rows, kind="stable")
-        chunk = rows[order] // self._step
-        for places in np.split(order, np.flatnonzero(np.diff(chunk)) + 1) if len(rows) else ():
-            first, last = int(rows[places[0]]), int(rows[places[-1]])
-            out[places] = self.slice(first, last + 1)[rows[places] - first]
-        return out
-
     def close(self) -> None:
         """Closes the file, if this process or the one it was forked from had it open."""
         if self._root is not None:
             self._root.close()
             self._root = self._dataset = self._index = None
+
+
+def other_chunk(where: str, row: int, whole: int) -> InputError:
+    """The error for a chunk that is not what its filters make."""
+    return InputError(f"{where}: cannot be read: chunk of row {row}: expected {whole} bytes, got others")
 
 
 def selected_rows(key: Any, count: int) -> int | range | NDArray[np.int64]:

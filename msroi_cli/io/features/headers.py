@@ -131,7 +131,7 @@ def hard_links(group: h5py.h5g.GroupID) -> dict[str, int | None]:
     found: dict[str, int | None] = {}
 
     def note(name: bytes, info: h5py.h5l.LinkInfo) -> None:
-        found[os.fsdecode(name)] = info.u if info.type == h5py.h5l.TYPE_HARD else None
+        found[name.decode("utf-8", "surrogateescape")] = info.u if info.type == h5py.h5l.TYPE_HARD else None
 
     group.links.iterate(note, info=True)
     return found

@@ -12,7 +12,7 @@ Key = tuple[list[str | tuple[int, str]], str]
 def natural_order(names: Iterable[str]) -> list[str]:
     """The names sorted: 1, 2, 10, a2, a10; names that differ in leading zeros only by their text."""
     by_text = sorted(names)
-    if all(map(_is_short_number, by_text)):
+    if _are_short_numbers(by_text):
         return sorted(by_text, key=int)
     return sorted(by_text, key=natural_key)
 
@@ -29,5 +29,6 @@ def natural_key(name: str) -> Key:
     return parts, name
 
 
-def _is_short_number(name: str) -> bool:
-    return name.isascii() and name.isdecimal() and len(name) < 20
+def _are_short_numbers(names: list[str]) -> bool:
+    text = "".join(names)
+    return text.isascii() and text.isdecimal() and all(0 < size < 20 for size in set(map(len, names)))

@@ -90,8 +90,10 @@ def kind_of(path: Path) -> str | None:
 
 def check_apart(path: Path, inputs: Iterable[str | Path]) -> None:
     """Raises UsageError if `path` is one of the `inputs` under any name, or a file in a folder of them."""
+    there = os.path.lexists(path)
     for source in inputs:
-        if is_input(path, Path(source)):
+        # What is not there yet is none of the files that are.
+        if (there or not os.path.exists(source)) and is_input(path, Path(source)):  # noqa: PTH110
             raise UsageError(f"{path}: expected an output apart from the inputs, got the input {source}")
 
 

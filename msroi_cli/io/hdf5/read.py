@@ -60,7 +60,7 @@ def open_group(location: Location, expected: str, access: Access | None = None) 
 def names(group: h5py.Group, where: object, limit: int | None = None) -> list[str]:
     """The names of a group's members, of the first `limit` of them; raises InputError, also for one that is twice."""
     with guarded(where):
-        found = [os.fsdecode(name) for name in islice(group, limit)]
+        found = [name.decode("utf-8", "surrogateescape") for name in islice(group.id, limit)]
     if "" in found or len(set(found)) < len(found):
         raise InputError(f"{where}: cannot be read: expected members with names of their own, got one twice or none")
     return found

@@ -1,16 +1,19 @@
-"""The part of a job that one shard makes: its images, its rows and its file."""
+"""The rows of a job, and the part of them that one shard makes: its images, its rows and its file."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from msroi_cli.core.spec import PoolSpec
 from msroi_cli.errors import UsageError
 from msroi_cli.io.crops.parts import NAME, Part, part_name
 from msroi_cli.io.pyramid.base import Pyramid
-from msroi_cli.job.extract.plan import Plan
+from msroi_cli.job.extract.plan import Plan, make_plan
 from msroi_cli.job.join.assignment import Assignment
 from msroi_cli.job.request import ExtractRequest
 from msroi_cli.job.shards import Shard, bounds, image_work
@@ -50,3 +53,26 @@ def shard_of(plan: Plan, pyramid: Pyramid, request: ExtractRequest) -> tuple[Par
     part = Part(shard.index, shard.count, start, stop - start, len(plan))
     # Boxes of unknown images are dealt out as one more image, the last.
     return part, plan.of_images(start, stop, unknown=bool(edges[shard.index - 1] <= images < edges[shard.index]))
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Makes the plan of boxes (K, 4), of their images (K,) and the reasons (K,) why they cannot be pooled."""
+
+    request: ExtractRequest
+    pyramid: Pyramid
+    spec: PoolSpec
+    assignment: Assignment
+
+    def plan(self, boxes: NDArray[np.float32], images: NDArray[np.int64], reasons: NDArray[np.uint8]) -> Plan:
+        """Of all boxes."""
+        # Where invalid boxes keep their rows, filled, boxes of unknown images do, too.
+        drop = self.request.box.on_bad_box in ("error", "drop")
+        plan = make_plan(boxes, images, reasons == 0, self.spec, drop, self.request.order == "image")
+        return replace(plan, level=self.assignment.of_boxes(plan.level))
+
+    def own(
+        self, boxes: NDArray[np.float32], images: NDArray[np.int64], reasons: NDArray[np.uint8]
+    ) -> NDArray[np.int64]:
+        """The images that the shard pools boxes of."""
+        return shard_of(self.plan(boxes, images, reasons), self.pyramid, self.request)[1].images()

@@ -164,13 +164,14 @@ def make_plan(
     """
     every = _every(len(boxes))
     kept = every[good] if drop and not good.all() else every
-    if by_image:
+    if by_image and not ((image[1:] >= image[:-1]).all() and image.min(initial=0) >= 0):
         kept = kept[np.argsort(np.where(image < 0, np.iinfo(image.dtype).max, image)[kept], kind="stable")]
     if kept is not every:
         boxes, image, good = boxes[kept], image[kept], good[kept]
     level = np.full(len(kept), -1, np.int8)
     for rows in slices(len(kept)):
-        level[rows][good[rows]] = levels_of(boxes[rows][good[rows]], spec)
+        some: NDArray[np.bool_] | slice = slice(None) if good[rows].all() else good[rows]
+        level[rows][some] = levels_of(boxes[rows][some], spec)
     return Plan(boxes, image, level, kept, good, _working_order(image, good, every[: len(kept)]))
 
 

@@ -27,8 +27,8 @@ from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.many.paths import input_paths
 from msroi_cli.job.extract.links import BOXES, PYRAMID, linked_sources, linked_sources_of_boxes, were_met
 from msroi_cli.job.extract.memory import Budget
-from msroi_cli.job.extract.part import check_folder, output_path, shard_of
-from msroi_cli.job.extract.plan import NO_IMAGE, PLAN_VERSION, Plan, make_plan
+from msroi_cli.job.extract.part import Planner, check_folder, output_path, shard_of
+from msroi_cli.job.extract.plan import NO_IMAGE, PLAN_VERSION, Plan
 from msroi_cli.job.join.assignment import Assignment
 from msroi_cli.job.join.boxes import UNKNOWN_IMAGE, JoinedBoxes, joined_boxes, reason_counts
 from msroi_cli.job.join.opening import PyramidRequest, opened
@@ -77,15 +77,12 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
         _check_apart(request, pyramid)
         spec = _spec(request, pyramid)
         assignment = Assignment.of(request.assign, pyramid)
-        examiner = Examiner(pyramid, request.box, request.every_image)
+        planner = Planner(request, pyramid, spec, assignment)
+        examiner = Examiner(pyramid, request.box, request.every_image, planner.own if request.shard else None)
         joined = joined_boxes(request.boxes, pyramid, request.box, examiner.examine)
         if request.strict:
             examiner.refuse()
-        good = joined.invalid_reason == 0
-        # Where invalid boxes keep their rows, filled, boxes of unknown images do, too.
-        drop = request.box.on_bad_box in ("error", "drop")
-        plan = make_plan(joined.boxes, joined.images, good, spec, drop, request.order == "image")
-        plan = replace(plan, level=assignment.of_boxes(plan.level))
+        plan = planner.plan(joined.boxes, joined.images, joined.invalid_reason)
         used = pyramid.inputs(plan.images().tolist())
         part = None
         if request.shard is not None:

@@ -159,7 +159,8 @@ def reason_counts(reasons: NDArray[np.uint8]) -> dict[str, int]:
     """How many boxes are invalid for each of `reasons` (K,) that occurs."""
     counts = np.zeros(UNUSABLE_IMAGE + 1, np.int64)
     for rows in slices(len(reasons)):
-        counts += np.bincount(reasons[rows], minlength=UNUSABLE_IMAGE + 1)
+        if reasons[rows].any():
+            counts += np.bincount(reasons[rows], minlength=UNUSABLE_IMAGE + 1)
     return {_reason(code): int(counts[code]) for code in range(1, UNUSABLE_IMAGE + 1) if counts[code]}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -111,14 +111,14 @@ def used_images(images: Numbers, count: int) -> Numbers:
     used = np.zeros(count, np.bool_)
     for rows in slices(len(images)):
         some = images[rows]
-        used[some[some >= 0]] = True
+        used[some if some.min() >= 0 else some[some >= 0]] = True
     return np.flatnonzero(used)
 
 
 def _check_those_before(used: Numbers, pyramid: Pyramid) -> None:
     """Raises InputError for what has a number below one that is used and is no image: the numbers count it."""
     found = set(used.tolist())
-    if all(pyramid.image_ids[number] == str(number) for number in found):
+    if pyramid.numbered or all(pyramid.image_ids[number] == str(number) for number in found):
         return
     for number in range(max(found)):
         if number not in found and not pyramid.is_image(number):
@@ -132,6 +132,8 @@ def _check_those_before(used: Numbers, pyramid: Pyramid) -> None:
 def _refuse_two_numbers(table: BoxTable, valid: NDArray[np.bool_], pyramid: Pyramid) -> None:
     """Raises InputError where a number is the index of one image and the id of another."""
     numbers, ids = table.image, pyramid.image_ids
+    if pyramid.numbered or _are_indices(ids):
+        return
     values = _values(pyramid)
     for number in used_images(np.where(valid, numbers, UNKNOWN), len(ids)).tolist():
         others = [image for image in values.get(number, ()) if image != number]
@@ -142,6 +144,14 @@ def _refuse_two_numbers(table: BoxTable, valid: NDArray[np.bool_], pyramid: Pyra
                 f"image {ids[number]!r}, and id {ids[others[0]]!r} is index {others[0]} "
                 "(--image-key index or --image-key id)"
             )
+
+
+def _are_indices(ids: Sequence[str]) -> bool:
+    """Whether the value of each id is its index, perhaps with zeros before it."""
+    try:
+        return list(map(int, ids)) == list(range(len(ids)))
+    except ValueError:
+        return False
 
 
 def _refuse_other_ids(table: BoxTable, valid: NDArray[np.bool_], pyramid: Pyramid) -> None:

@@ -83,23 +83,35 @@ def _scaling(
     The last row is that of no image. None where nothing is to be done.
     """
     space, count = box_space(pyramid, options), len(pyramid.image_ids)
-    if space != "original" and not (options.normalized or table.normalized):
+    normalized = options.normalized or table.normalized
+    if space != "original" and not normalized:
         return None
+    used = used_images(images, count)
+    # What -0 is added to stays as it is, also where it is -0.
+    factors, offsets = np.ones((count + 1, 4)), np.full((count + 1, 4), -0.0)
+    if normalized:
+        own = _images_in_table(table, images, count)
+        for image in used.tolist():
+            factors[image] = 2 * _side(pyramid, table, image, int(own[image]), space)
+    if space != "original":
+        return factors, None
+    stated, moved = pyramid.factors_of(used)
+    lacking = used[np.isnan(stated).any(axis=1)]
+    if lacking.size:
+        name = pyramid.image_ids[int(lacking[0])]
+        raise InputError(f"{pyramid.location.at(name)}: expected a scale_factor as on other images, got none")
+    factors[used] *= np.tile(stated, 2)
+    offsets[used] = np.tile(moved, 2)
+    return factors, offsets
+
+
+def _images_in_table(table: BoxTable, images: Indices, count: int) -> NDArray[np.int64]:
+    """The number that the table gives each of `count` images, of several boxes of an image the first one's; (N,)."""
     own = np.zeros(count, np.int64)
     for rows in reversed(list(slices(len(images)))):
         known = images[rows] >= 0
-        # Of several boxes of an image the first one counts.
         own[images[rows][known][::-1]] = table.image[rows][known][::-1]
-    used = used_images(images, count).tolist()
-    # What -0 is added to stays as it is, also where it is -0.
-    factors, offsets = np.ones((count + 1, 4)), np.full((count + 1, 4), -0.0)
-    for image in used:
-        factors[image] = 2 * _factor(pyramid, table, image, int(own[image]), space, options)
-    if space != "original":
-        return factors, None
-    for image in used:
-        offsets[image] = 2 * tuple(pyramid.offset(image))
-    return factors, offsets
+    return own
 
 
 def box_space(pyramid: Pyramid, options: BoxOptions) -> str:
@@ -121,18 +133,11 @@ def box_space(pyramid: Pyramid, options: BoxOptions) -> str:
     return chosen or "input"
 
 
-def _factor(
-    pyramid: Pyramid, table: BoxTable, image: int, table_image: int, space: str, options: BoxOptions
-) -> tuple[float, float]:
-    """What x and y of an image's boxes are multiplied by."""
+def _side(pyramid: Pyramid, table: BoxTable, image: int, table_image: int, space: str) -> tuple[float, float]:
+    """The width and height that boxes of an image are fractions of."""
     if space == "input":
         return pyramid.input_size(image)
-    factor = pyramid.scale_factor(image)
     name = pyramid.image_ids[image]
-    if factor is None:
-        raise InputError(f"{pyramid.location.at(name)}: expected a scale_factor as on other images, got none")
-    if not (options.normalized or table.normalized):
-        return factor
     key = table.image_ids[table_image] if table.image_ids is not None else name
     size = pyramid.image_size(image) or table.image_sizes.get(key)
     if size is None:
@@ -140,4 +145,4 @@ def _factor(
             f"{pyramid.location.at(name)}: --normalized --box-space original: expected the size of the original image "
             "(image_size, or width and height in a COCO data set), got none"
         )
-    return size[0] * factor[0], size[1] * factor[1]
+    return size

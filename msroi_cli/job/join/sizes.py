@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from msroi_cli.io.boxes.table import BoxTable
@@ -19,9 +22,11 @@ def other_sizes(table: BoxTable, images: Indices, pyramid: Pyramid) -> list[str]
     known = images >= 0
     used, first = np.unique(table.image[known], return_index=True)
     found = []
-    for image, own in zip(images[known][first].tolist(), used.tolist(), strict=True):
-        stated, actual = table.image_sizes.get(table.image_ids[own]), pyramid.image_size(image)
-        if stated is None or actual is None:
+    of_pyramid = images[known][first]
+    sizes = pyramid.image_sizes_of(of_pyramid).tolist()
+    for image, own, actual in zip(of_pyramid.tolist(), used.tolist(), sizes, strict=True):
+        stated = table.image_sizes.get(table.image_ids[own])
+        if stated is None or math.isnan(actual[0]):
             continue
         if max(abs(one - other) for one, other in zip(stated, actual, strict=True)) >= 1:
             found.append(
@@ -31,13 +36,13 @@ def other_sizes(table: BoxTable, images: Indices, pyramid: Pyramid) -> list[str]
     return found
 
 
-def _text(size: tuple[float, float]) -> str:
+def _text(size: Sequence[float]) -> str:
     return f"{size[0]:g} x {size[1]:g}"
 
 
-def _hint(stated: tuple[float, float], actual: tuple[float, float]) -> str:
+def _hint(stated: Sequence[float], actual: Sequence[float]) -> str:
     """What the two have in common, if anything."""
-    if stated == (actual[1], actual[0]):
+    if tuple(stated) == (actual[1], actual[0]):
         return ", turned by its orientation"
     if abs(stated[0] / stated[1] / (actual[0] / actual[1]) - 1) < 0.01:
         return ", which has the same aspect"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.io.crops.compressed import SpoolWriter
 from msroi_cli.io.crops.record import BatchRecord
-from msroi_cli.io.crops.rows import ChunkedRows
+from msroi_cli.io.crops.rows import RowsInChunks
 from msroi_cli.io.crops.schema import STATUS_POOLED, Compression
 from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.job.crops import FolderCrops
@@ -66,7 +66,7 @@ class ChunkCopier:
         if first % self._compression.rows or not (full or first + len(row) == place.count):
             return None
         source = self._rows.source(int(part[0]))
-        return source.stored_chunk(first) if isinstance(source, ChunkedRows) else None
+        return source.stored_chunk(first) if isinstance(source, RowsInChunks) else None
 
     def _checked(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """The crops of some rows (k,); raises InputError if they are not what their checksums say."""

@@ -72,17 +72,31 @@ def read_boxes(boxes: RowsOfBoxes, reasons: NDArray[np.uint8], images: Indices, 
     own = np.where(unknown, np.uint8(0), reasons) if unknown.any() else reasons
     del unknown
     found = Reading(own, *np.zeros((3, count), np.bool_))
+    known = np.where(np.isnan(sizes), np.inf, sizes)
     for rows in slices(count):
         good = (reasons[rows] == 0) & (images[rows] >= 0)
         some = boxes[rows]
         low, high = some[:, :2], some[:, 2:]
+        found.empty[rows] = _any(high == low, high == low) & good
+        if _all_inside(some, images[rows], known):
+            continue
         limit = sizes[np.where(good, images[rows], 0)] if len(sizes) else np.full((len(low), 2), np.nan)
         with np.errstate(invalid="ignore"):
             slack = np.maximum(TOLERANCE_PIXELS, TOLERANCE * limit)
             found.beyond[rows] = _any(low < -slack, high > limit + slack) & good
             found.outside[rows] = _any(high < 0, low > limit) & good
-            found.empty[rows] = _any(high == low, high == low) & good
     return found
+
+
+def _all_inside(boxes: NDArray[np.float32], images: NDArray[np.int64], sizes: NDArray[np.float64]) -> bool:
+    """Whether boxes lie in the smallest input (N, 2) between those of their images, as the boxes of a batch mostly do.
+
+    sizes: infinite where one is not known.
+    """
+    first, last = max(0, int(images.min())), int(images.max())
+    smallest = sizes[first : last + 1].min(axis=0, initial=np.inf)
+    # The largest of each column alone, which NumPy finds faster than of all along an axis.
+    return bool(boxes.min() >= 0 and boxes[:, 2].max() <= smallest[0] and boxes[:, 3].max() <= smallest[1])
 
 
 def _any(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:

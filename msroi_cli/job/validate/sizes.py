@@ -70,16 +70,22 @@ def level_findings(pyramid: Pyramid) -> list[Finding]:
 
 
 def size_findings(
-    pyramid: Pyramid, table: BoxTable, images: Indices, options: BoxOptions, most: int | None
+    pyramid: Pyramid,
+    table: BoxTable,
+    images: Indices,
+    options: BoxOptions,
+    most: int | None,
+    besides: NDArray[np.int64] | None = None,
 ) -> tuple[InputSizes, list[Finding]]:
     """The inputs of the images of boxes, `images` (K,), and what contradicts itself in their sizes.
 
     options: those of the boxes, which say in what space they are.
-    most: how many images to look at, the first ones that have boxes; None is all of them. Batched images are all alike.
+    most: how many images to look at, the first ones that have boxes; None is all of them. besides: images that are
+    looked at, too. Batched images are all alike.
     """
     used = used_images(images, len(pyramid.image_ids))
     if most is not None and pyramid.layout != "batched":
-        used = used[:most]
+        used = used[:most] if besides is None else np.union1d(used[:most], besides)
     sizes = InputSizes(np.full((len(pyramid.image_ids), 2), np.nan), np.zeros(len(pyramid.image_ids), np.bool_))
     found = _level_sizes(pyramid, used, sizes)
     assumed = not (options.box_space or pyramid.box_space or options.normalized or table.normalized)
@@ -155,7 +161,9 @@ def _image_sizes(
     try:
         if of_boxes or assumed or pyramid.has_scale_factors:
             stated = pyramid.image_sizes_of(used)
-        given = np.array([of_boxes.get(image, (np.nan, np.nan)) for image in used.tolist()]).reshape(-1, 2)
+        given = np.full((len(used), 2), np.nan)
+        if of_boxes:
+            given[:] = [of_boxes.get(image, (np.nan, np.nan)) for image in used.tolist()]
         found = _different(pyramid, used, stated, given)
         size = np.where(np.isnan(stated), given, stated)
         if not pyramid.has_scale_factors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,18 +20,23 @@ from msroi_cli.job.validate.findings import Finding
 from msroi_cli.job.validate.reading import Joined
 from msroi_cli.job.validate.sizes import level_findings, size_findings
 
+# Takes boxes (K, 4), their images (K,) and the reasons (K,) why they cannot be pooled; gives images, ascending.
+Own = Callable[[NDArray[np.float32], NDArray[np.int64], NDArray[np.uint8]], NDArray[np.int64]]
+
 
 @dataclass(slots=True)
 class Examiner:
     """Examines the boxes of a job while their table is there.
 
-    every_image: look at the levels of all images that have boxes, not of the first CHECKED_FIRST alone.
+    every_image: look at the levels of all images that have boxes, not of the first CHECKED_FIRST alone. own: of a
+    shard, the images that are its own: of all images, these are looked at besides the first CHECKED_FIRST.
     found: the warnings.
     """
 
     pyramid: Pyramid
     options: BoxOptions
     every_image: bool
+    own: Own | None = None
     found: list[Finding] = field(default_factory=list)
 
     def examine(
@@ -43,9 +48,9 @@ class Examiner:
         left_out: Mapping[str, int],
     ) -> None:
         """Finds what is implausible about boxes (K, 4) in input pixels; see `job.join.boxes.Examine`."""
-        sizes, about_sizes = size_findings(
-            self.pyramid, table, images, self.options, None if self.every_image else CHECKED_FIRST
-        )
+        most = CHECKED_FIRST if self.own is not None or not self.every_image else None
+        besides = self.own(boxes[:], images, reasons) if self.own is not None and self.every_image else None
+        sizes, about_sizes = size_findings(self.pyramid, table, images, self.options, most, besides)
         joined = Joined(table, images, sizes, self.pyramid, self.options)
         findings = [
             *level_findings(self.pyramid),

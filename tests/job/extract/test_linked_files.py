@@ -481,15 +481,24 @@ def test_parts_list_their_own_files(tmp_path, boxes, look_at_one):
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut short"])
-def test_a_part_is_not_resumed_by_a_run_that_opens_more_files(tmp_path, boxes, monkeypatch, look_at_one, cut):
+def test_a_job_is_not_resumed_by_a_run_that_opens_more_files(tmp_path, boxes, monkeypatch, look_at_one, cut):
+    """The boxes of one image are all bad: only --strict looks at it."""
     pyramid = write_linked_levels(tmp_path / "p.h5")
-    boxes = write_json(tmp_path / "c.json", [[number % 3, 1, 1, 30, 30] for number in range(COUNT)])
+    rows = [[number % 3, 1, 1, -30 if number % 3 == 1 else 30, 30] for number in range(COUNT)]
+    boxes = write_json(tmp_path / "c.json", rows)
     for earlier, again, which in (([], ["--strict"], "present"), (["--strict"], [], "earlier")):
-        command = (pyramid, boxes, tmp_path / "parts", "--shard", "1/3", "--overwrite", *earlier)
+        command = (pyramid, boxes, tmp_path / "o.h5", "--on-bad-box", "drop", "--overwrite", *earlier)
         cut_short(monkeypatch, *command, after=1) if cut else good(*command)
         result = extract(*command[: -1 - len(earlier)], "--resume", *again)
         refused(result, 2, rf"17\.h5 was read by the {which} run only: .* one of the two had --strict")
         good(*command[: -1 - len(earlier)], "--resume", *earlier)
+
+
+def test_a_strict_shard_opens_no_more_files(tmp_path, boxes, look_at_one):
+    pyramid = write_linked_levels(tmp_path / "p.h5")
+    boxes = write_json(tmp_path / "c.json", [[number % 3, 1, 1, 30, 30] for number in range(COUNT)])
+    good(pyramid, boxes, tmp_path / "parts", "--shard", "1/3")
+    good(pyramid, boxes, tmp_path / "parts", "--shard", "1/3", "--strict", "--resume")
 
 
 def test_parts_of_different_files_are_refused(tmp_path, boxes):

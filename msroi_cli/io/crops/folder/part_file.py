@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from msroi_cli.io.crops.parts import Part
 from msroi_cli.io.crops.reader import Crops
 from msroi_cli.io.crops.schema import Compression
+from msroi_cli.io.hdf5.chunk_index import ChunkLocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class PartFile:
 
     identity: of the file, see `identity_of`.
     first: the byte of the file where its crops begin, if they are one run; None: they are read by way of HDF5.
-    compression: of the crops, None if they are not compressed.
+    compression: of the crops, None if they are not compressed. chunks: where theirs are, None if HDF5 has to be asked.
     checked: whether all but the crops has been compared with its checksums.
     """
 
@@ -42,6 +43,7 @@ class PartFile:
     warnings: Sequence[Mapping[str, Any]]
     first: int | None = None
     compression: Compression | None = None
+    chunks: Sequence[ChunkLocation] | None = None
     checked: bool = False
 
     def __len__(self) -> int:

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError, unreadable
+from msroi_cli.io.crops.folder.located_rows import LocatedRows
 from msroi_cli.io.crops.folder.part_file import identity_of
 from msroi_cli.io.crops.rows import MappedRows, RowSource, open_rows
 from msroi_cli.io.crops.schema import Compression
 from msroi_cli.io.files.location import Location
+from msroi_cli.io.hdf5.chunk_index import ChunkLocation
 from msroi_cli.io.hdf5.read import dataset_in, open_group
 from msroi_cli.io.hdf5.values import dtype_of
 
@@ -27,7 +29,7 @@ class PartPlace:
     """The crops of a part: how many, and the byte where they begin, None if they are read by way of HDF5.
 
     identity: of the file when this was found out, None if that is not known. compression: of the crops, None
-    if they are not compressed.
+    if they are not compressed. chunks: where theirs are, None if HDF5 has to be asked.
     """
 
     path: Path
@@ -35,9 +37,12 @@ class PartPlace:
     first: int | None = None
     identity: tuple[int, ...] | None = None
     compression: Compression | None = None
+    chunks: Sequence[ChunkLocation] | None = None
 
     def rows(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> RowSource:
         """Opens the rows, of this shape and dtype; raises InputError if the file is not what it was."""
+        if self.chunks is not None and self.compression is not None:
+            return LocatedRows(self.path, self.identity, shape, dtype, self.chunks, self.compression)
         if self.identity is not None:
             self._check_identity()
         if self.first is not None:

@@ -7,20 +7,24 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.features.dataset import OpenFile
+from msroi_cli.io.features.headers import hard_links
 from msroi_cli.io.features.source import MapSource
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.files.natural import natural_order
 from msroi_cli.io.hdf5.describe import dataset_storage
+from msroi_cli.io.hdf5.errors import guarded
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, names
 from msroi_cli.io.hdf5.values import attribute, dtype_of
 from msroi_cli.io.pyramid.checks import check_factor
 from msroi_cli.io.pyramid.hdf5.alike import Alike, ImageReader
+from msroi_cli.io.pyramid.hdf5.group_pairs import GroupPairs
 from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, Hdf5Pyramid, level_datasets
 from msroi_cli.io.pyramid.hdf5.template import PLAIN, GroupTemplate
-from msroi_cli.io.pyramid.levels import LevelChoice, offset_of, pair_of
+from msroi_cli.io.pyramid.levels import SMALLEST, LevelChoice, offset_of, pair_of
 
 EXPECTED = "a pyramid: float datasets (N, C, H, W), one group per image with datasets (C, H, W), or those of one image"
 
@@ -29,6 +33,10 @@ IMAGES_SAMPLED = 8
 
 # The sizes of so many images are remembered: several checks before the work ask for those of the first images.
 SIZES_KEPT = 1024
+
+# Listing all images costs as much as opening one of so many.
+LISTED_AS_OPENED = 64
+GEOMETRY = ("scale_factor", "image_size", "offset")
 
 
 class PerImageHdf5Pyramid(Hdf5Pyramid):
@@ -72,14 +80,18 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
 
     def _find_images(self) -> list[str]:
         """The image ids, from the names of the groups."""
+        found = names(self._parent(), self.location)
+        if self._template is not PLAIN:
+            found = [image for image in map(self._template.id_of, found) if image is not None]
+        return natural_order(found)
+
+    def _parent(self) -> InputGroup:
+        """The group whose members are those of the images; raises InputError if there is none."""
         parent = self._template.parent
         group = member(self.root, parent, self.location.at(parent)) if parent else self.root
         if not isinstance(group, InputGroup):
             raise InputError(f"{self.location.at(parent)}: expected a group with the groups of the images, got none")
-        found = names(group, self.location)
-        if self._template is not PLAIN:
-            found = [image for image in map(self._template.id_of, found) if image is not None]
-        return natural_order(found)
+        return group
 
     def _path(self, image: int) -> str:
         """The path of the group of an image's levels."""
@@ -185,6 +197,38 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
     def image_size(self, image: int) -> tuple[float, float] | None:
         """The group's `image_size`."""
         return self._pair(image, "image_size")
+
+    def image_sizes_of(self, images: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The `image_size` of some images; most are read without opening their groups."""
+        known, found = self._geometry_of(images)
+        sizes = found["image_size"]
+        sizes[~known] = super().image_sizes_of(images[~known])
+        return sizes
+
+    def factors_of(self, images: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The scale factors and offsets of some images; most are read without opening their groups."""
+        known, found = self._geometry_of(images)
+        factors, offsets = found["scale_factor"], np.nan_to_num(found["offset"], copy=False, nan=0.0)
+        factors[~known], offsets[~known] = super().factors_of(images[~known])
+        return factors, offsets
+
+    def _geometry_of(self, images: NDArray[np.int64]) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
+        """Of which images (n,) a valid geometry was read, and its pairs (n, 2), NaN where there are none."""
+        pairs = GroupPairs(self._file.raw.descriptor, GEOMETRY)
+        parent = self._parent()
+        direct = self._file.has_offsets and parent.input is self._file.input and not self._template.inside
+        groups: list[tuple[str, int | None]] = [("", None)] * len(images)
+        if direct and len(images) * LISTED_AS_OPENED > len(self.image_ids):
+            with guarded(self.location):
+                links = hard_links(parent.id)
+            members = [self._template.name(self.image_ids[image]) for image in images.tolist()]
+            groups = [(name, links.get(name)) for name in members]
+        known, found = pairs.read(parent.id, groups)
+        for name, values in found.items():
+            numbers = np.abs(values) if name == "offset" else values
+            smallest = 0.0 if name == "offset" else SMALLEST
+            known &= (np.isnan(numbers) | ((numbers >= smallest) & (numbers <= 1 / SMALLEST))).all(axis=1)
+        return known, found
 
     def _pair(self, image: int, name: str) -> tuple[float, float] | None:
         where, value = self._attribute(image, name)

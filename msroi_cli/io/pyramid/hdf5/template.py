@@ -37,9 +37,13 @@ class GroupTemplate:
         fits = name.startswith(self.prefix) and name.endswith(self.suffix) and end > len(self.prefix)
         return name[len(self.prefix) : end] if fits else None
 
+    def name(self, image: str) -> str:
+        """The name of an image's member of `parent`."""
+        return f"{self.prefix}{image}{self.suffix}"
+
     def member(self, image: str) -> str:
         """The path of an image's member of `parent`."""
-        return f"{self.parent}/{self.prefix}{image}{self.suffix}".lstrip("/")
+        return f"{self.parent}/{self.name(image)}".lstrip("/")
 
     def levels(self, image: str) -> str:
         """The path of the group of an image's levels."""

@@ -15,14 +15,15 @@ from tests.bench.parts import write_parts
 ROWS = [3, 3, 0, 4, 3, 1, 0, 4, 3, 3]
 
 
-@pytest.fixture
-def parts(tmp_path):
-    write_parts(tmp_path / "parts", ROWS, (2, 7, 7), "input")
+@pytest.fixture(params=[("input", None), ("input", 1), ("image", 1)], ids=["plain", "a chunk a row", "one chunk"])
+def parts(request, tmp_path):
+    order, gzip = request.param
+    write_parts(tmp_path / "parts", ROWS, (2, 7, 7), order, gzip)
     return sorted((tmp_path / "parts").iterdir())
 
 
 def same(one, other):
-    for name in ("path", "identity", "part", "shape", "dtype", "image_ids", "rows_per_block", "first"):
+    for name in ("path", "identity", "part", "shape", "dtype", "image_ids", "rows_per_block", "first", "compression"):
         assert getattr(one, name) == getattr(other, name), name
     for name in ("parameters", "sources", "warnings"):
         assert getattr(one, name) == getattr(other, name), name
@@ -96,3 +97,35 @@ def test_merged_rows_are_those_of_the_parts(parts, tmp_path):
             with h5py.File(path) as file:
                 found.update(zip(file["box_index"][:].tolist(), file["crops"][:], strict=True))
     assert np.array_equal(rows, np.stack([found[index] for index in range(len(rows))]))
+
+
+def test_chunks_are_found_as_hdf5_finds_them(tmp_path):
+    write_parts(tmp_path / "parts", ROWS, (2, 7, 7), "input", 1)
+    with open_crops(tmp_path / "parts") as crops:
+        known = [place for place in crops.places if place.chunks is not None]
+        assert len(known) >= 2
+        for place in known:
+            with h5py.File(place.path) as file:
+                dataset = file["crops"].id
+                infos = [dataset.get_chunk_info(number) for number in range(dataset.get_num_chunks())]
+            assert [(info.byte_offset, info.size, info.filter_mask) for info in infos] == list(place.chunks)
+
+
+def test_a_compressed_part_that_changes_while_it_is_read(tmp_path):
+    write_parts(tmp_path / "parts", [3, 3, 3], (2, 7, 7), "image", 1)
+    with open_crops(tmp_path / "parts") as crops:
+        place = crops.places[1]
+        assert place.chunks is not None
+        first = crops[3:6].copy()
+        content = bytearray(place.path.read_bytes())
+        start = place.chunks[0].offset
+        content[start : start + 8] = bytes(8)
+        place.path.write_bytes(content)
+        with pytest.raises(InputError, match=r"part-00002-of-00003\.h5:/crops: cannot be read: chunk of row 0"):
+            crops[3:6]
+        place.path.write_bytes(content[: start + 8])
+        with pytest.raises(InputError, match=r"part-00002-of-00003\.h5: expected [0-9]+ bytes, got fewer"):
+            crops[3:6]
+    assert first.any()
+    with pytest.raises(InputError, match="part-00002-of-00003"):
+        open_crops(tmp_path / "parts")
