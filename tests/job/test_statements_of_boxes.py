@@ -113,6 +113,22 @@ def test_sizes_of_images_where_nothing_says_the_space_of_boxes(tmp_path):
     assert "warning: images of another size than the input: 3 of 3" in result.stderr
 
 
+@pytest.mark.parametrize(("size", "expected"), [((100, 600), True), ((300, 110), False), ((30, 20), False)])
+@pytest.mark.parametrize("option", [("--box-space", "input"), ("--normalized",)])
+def test_shapes_of_images_of_any_size(tmp_path, size, expected, option):
+    """Where boxes do not depend on the size of a picture, its shape still tells maps whose axes are others."""
+    document = coco([[0.1, 0.1, 0.5, 0.5]] * 3, IDS)
+    for image in document["images"]:
+        image["width"], image["height"] = size
+    pyramid, path = write_batched(tmp_path / "p.h5", ids=IDS), write_json(tmp_path / "boxes.json", document)
+    result = run("extract", pyramid, path, "-o", tmp_path / "o.h5", *option)
+    line = "images of another shape than the input: 3 of 3 images\n  image '17': 100 x 600 pixels, p2 spans 96 x 64"
+    assert (result.exit_code, line in result.stderr, "another shape" in result.stderr) == (0, expected, expected)
+    sized = write_batched(tmp_path / "sized.h5", ids=IDS, image_sizes=np.full((3, 2), size, float))
+    result = run("extract", sized, of_ids(tmp_path), "-o", tmp_path / "s.h5", *option)
+    assert ("another shape" in result.stderr) == expected
+
+
 def test_ids_of_a_data_set_and_images_without_ids(tmp_path):
     pyramid = write_batched(tmp_path / "p.h5")
     document = {

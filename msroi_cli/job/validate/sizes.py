@@ -33,6 +33,8 @@ SPACE_ADVICE = (
     "takes boxes in pixels of the input"
 )
 
+SHAPE_ADVICE = "are the maps (C, H, W), and are these the boxes of other pictures?"
+
 
 @dataclass(frozen=True, slots=True)
 class InputSizes:
@@ -157,17 +159,15 @@ def _image_sizes(
     assumed: whether nothing but the lack of scale factors says that boxes are in input pixels.
     """
     used = used[sizes.known[used]]
-    stated = np.full((len(used), 2), np.nan)
     try:
-        if of_boxes or assumed or pyramid.has_scale_factors:
-            stated = pyramid.image_sizes_of(used)
+        stated = pyramid.image_sizes_of(used)
         given = np.full((len(used), 2), np.nan)
         if of_boxes:
             given[:] = [of_boxes.get(image, (np.nan, np.nan)) for image in used.tolist()]
         found = _different(pyramid, used, stated, given)
         size = np.where(np.isnan(stated), given, stated)
         if not pyramid.has_scale_factors:
-            return [*found, *(_of_another_input(pyramid, used, size, sizes) if assumed else [])]
+            return [*found, *(_of_another_input if assumed else _of_another_shape)(pyramid, used, size, sizes)]
         factors, offsets = pyramid.factors_of(used)
     except InputError as error:
         return [Finding("image size unfit", True, 1, len(used), "images", [str(error)], "")]
@@ -216,6 +216,22 @@ def _of_another_input(pyramid: Pyramid, used: Indices, size: NDArray[np.float64]
     ]
     check = "images of another size than the input"
     return [Finding(check, False, len(rows), len(used), "images", lines, SPACE_ADVICE)] if rows else []
+
+
+def _of_another_shape(pyramid: Pyramid, used: Indices, size: NDArray[np.float64], sizes: InputSizes) -> list[Finding]:
+    """Images whose sizes (n, 2) need not be those of the input, and that no resizing and padding makes like it."""
+    spans = sizes.size[used]
+    with np.errstate(divide="ignore", invalid="ignore"):  # an image may be said to have no pixels
+        fitted = size * (spans / size).min(axis=1, keepdims=True)
+    stride = 1 / np.array(pyramid.levels[0].scale[::-1])
+    rows = np.flatnonzero((fitted * LARGEST_PADDING + stride < spans).any(axis=1)).tolist()
+    lines = [
+        f"{_named(pyramid, int(used[row]))}: {_size(size[row])} pixels, "
+        f"{pyramid.levels[0].name} spans {_size(spans[row])}"
+        for row in rows[:EXAMPLES]
+    ]
+    check = "images of another shape than the input"
+    return [Finding(check, False, len(rows), len(used), "images", lines, SHAPE_ADVICE)] if rows else []
 
 
 def _unlike(pyramid: Pyramid, scaled: NDArray[np.float64], spans: NDArray[np.float64]) -> list[int]:

@@ -59,6 +59,10 @@ def _of_sizes(job: Job, image: ImageRead, boxes: BoxesRead) -> str:
     scaled = np.multiply(size, image.factor or (1, 1)) + (image.offset or (0, 0))
     span = np.array(input_size(image))
     stride = span / (image.maps[next(iter(image.maps))].shape[:0:-1])
+    if image.factor is None and (boxes.normalized or "--normalized" in job.options):
+        # Fractions are of the input, to which a picture of any size may have been resized, and padded.
+        fitted = scaled * min(span / scaled)
+        return "an image of another shape than its levels" if (fitted * PADDING + stride < span).any() else ""
     if (scaled >= span + stride).any():
         return "an image that is larger than its levels"
     return "an image that is far smaller than its levels" if (scaled * PADDING + stride < span).all() else ""
