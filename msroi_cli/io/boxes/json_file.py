@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.coco import parse_data_set, parse_results
 from msroi_cli.io.boxes.content import is_stream
 from msroi_cli.io.boxes.detections import is_detections, parse_detections
-from msroi_cli.io.boxes.table import BoxTable, numbers, shortened, whole_numbers
+from msroi_cli.io.boxes.table import BoxTable, numbers, plain_numbers, shortened, whole_numbers
 from msroi_cli.io.files.location import Location, different_keys, parse_json
 
 # What is read of an annotation.
@@ -132,9 +133,13 @@ def _parse_rows(name: str, rows: list[Any]) -> BoxTable:
 
 def _parse_id_map(name: str, groups: dict[str, Any]) -> BoxTable:
     ids = list(groups)
-    parts = [numbers(f"{name}: {key!r}", groups[key], 4, "[x1, y1, x2, y2]") for key in ids]
-    image = np.repeat(np.arange(len(ids)), [len(part) for part in parts])
-    return BoxTable("boxes by image id", np.concatenate([np.empty((0, 4)), *parts]), image, image_ids=ids)
+    boxes = plain_numbers(list(chain.from_iterable(groups.values())), 4)
+    if boxes is None:
+        # Image by image, to name the one that has others.
+        parts = [numbers(f"{name}: {key!r}", groups[key], 4, "[x1, y1, x2, y2]") for key in ids]
+        boxes = np.concatenate(parts)
+    image = np.repeat(np.arange(len(ids)), [len(rows) for rows in groups.values()])
+    return BoxTable("boxes by image id", boxes, image, image_ids=ids)
 
 
 def _is_rows(data: Any) -> bool:

@@ -81,6 +81,18 @@ def numbers(where: str, rows: Any, width: int, like: str) -> NDArray[np.float64]
     """Rows of `width` numbers as float64; raises InputError that names the first row that is not."""
     if not isinstance(rows, list):
         raise InputError(f"{where}: expected a list of {like}, got {shortened(rows)}")
+    table = plain_numbers(rows, width)
+    if table is not None:
+        return table
+    good = [_row(row, width) for row in rows]
+    for index, row in enumerate(good):
+        if row is None:
+            raise InputError(f"{where}: row {index}: expected {like}, got {shortened(rows[index])}")
+    return np.array(good, dtype=np.float64)
+
+
+def plain_numbers(rows: list[Any], width: int) -> NDArray[np.float64] | None:
+    """The same where all are rows of plain numbers; None where one is not."""
     try:
         # NumPy alone would take truth values, and words that look like numbers, for numbers.
         if set(map(type, chain.from_iterable(rows))) <= {int, float}:
@@ -89,11 +101,7 @@ def numbers(where: str, rows: Any, width: int, like: str) -> NDArray[np.float64]
                 return table.reshape(len(rows), width)
     except (TypeError, ValueError, OverflowError):
         pass
-    good = [_row(row, width) for row in rows]
-    for index, row in enumerate(good):
-        if row is None:
-            raise InputError(f"{where}: row {index}: expected {like}, got {shortened(rows[index])}")
-    return np.array(good, dtype=np.float64)
+    return None
 
 
 def _row(row: Any, width: int) -> list[float] | None:

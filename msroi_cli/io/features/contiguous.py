@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError, RunError
 from msroi_cli.io.features.source import MapSource, ReadRequest
@@ -28,6 +29,8 @@ BUFFERS_AT_ONCE = 1024
 # Maps of at most SMALL_READ bytes, with at most SMALL_GAP between them, are read in one call: a call and the wait for
 # the interpreter's lock cost more than the bytes.
 SMALL_READ, SMALL_GAP = 64 << 10, 16 << 10
+
+PAGE = 4096
 
 # How a system is told what will be read. More than so many bytes in a row it reads ahead by itself.
 ADVISE, MOST_EXPECTED = getattr(os, "posix_fadvise", None), 256 << 10
@@ -77,6 +80,16 @@ class ContiguousMap(MapSource):
 
     file: RawFile
     offset: int
+
+    @property
+    def size(self) -> int:
+        """The bytes of all values."""
+        return self.shape[0] * self.shape[1] * self.shape[2] * self.dtype.itemsize
+
+    @property
+    def is_small(self) -> bool:
+        """Whether reading it takes longer for the call than for the bytes, and its values are aligned in the file."""
+        return self.size <= SMALL_READ and not self.offset % self.dtype.itemsize
 
     def start_of(self, channel: int) -> int:
         """The offset of a channel in the file."""
@@ -148,6 +161,34 @@ def take_near(ranges: deque[tuple[int, int]], gap: int) -> tuple[int, int]:
     while ranges and ranges[0][0] - stop <= gap:
         stop = ranges.popleft()[1]
     return start, stop
+
+
+def read_small(maps: Sequence[ContiguousMap]) -> list[NDArray[Any]]:
+    """Whole small maps of one file, (1, C, H, W) each, as views of what is read of the file, which is never in pieces.
+
+    What lies between two that are close together is read along. Raises as `RawFile.read_into` does.
+    """
+    file, where = maps[0].file, maps[0].where
+    starts = np.array([one.offset for one in maps])
+    stops = starts + [one.size for one in maps]
+    order = np.argsort(starts, kind="stable")
+    ends = np.maximum.accumulate(stops[order])
+    cuts = np.flatnonzero(starts[order][1:] - ends[:-1] > SMALL_GAP) + 1
+    firsts, lasts = starts[order][[0, *cuts]], ends[[*(cuts - 1), -1]]
+    # Values keep their places among the bytes of a page, so that they are aligned in memory as they are in the file.
+    rooms = np.cumsum([0, *(-(-(lasts - firsts) // PAGE) + 1) * PAGE])
+    memory = np.empty(int(rooms[-1]), np.uint8)
+    places = rooms[:-1] + firsts % PAGE
+    runs = list(zip(firsts.tolist(), lasts.tolist(), places.tolist(), strict=True))
+    for number, (first, last, place) in enumerate(runs):
+        for following in runs[number + 1 : number + 2]:
+            file.expect(*following[:2])
+        file.read_into([memory[place : place + last - first]], first, where)
+    run = np.searchsorted(firsts, starts, "right") - 1
+    offsets = (places[run] + starts - firsts[run]).tolist()
+    return [
+        np.ndarray((1, *one.shape), one.dtype, memory.data, offset) for one, offset in zip(maps, offsets, strict=True)
+    ]
 
 
 class _Reads(Protocol):

@@ -18,8 +18,10 @@ import struct
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-import h5py
+import numpy as np
+from numpy.typing import NDArray
 
+from msroi_cli.io.hdf5.structure.extents import Addresses, Bytes, Extents
 from msroi_cli.io.hdf5.structure.lookup3 import checksums
 
 PREFIX = struct.Struct("<BxHII4x")
@@ -32,7 +34,7 @@ CHECKSUM_BYTES = 4
 
 # Headers with less than this between them are read in one go: every read gives the interpreter's lock to other threads.
 GAP, LARGEST_READ = 64 << 10, 8 << 20
-UNDEFINED = b"\xff" * 8
+NOWHERE = (1 << 64) - 1
 
 
 Meaning = TypeVar("Meaning")
@@ -43,10 +45,40 @@ class Headers(Generic[Meaning]):
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._known: dict[tuple[int, bytes, bytes], Meaning] = {}
+        self.meanings: list[Meaning] = []
+        # The numbers of meanings, by where the address of the values stands, and the header with zeros in its place.
+        self._known: dict[int, dict[bytes, int]] = {}
         # Where in headers of one length the addresses of values stand.
         self._places: dict[int, set[int]] = {}
         self._fetched: dict[int, bytes | None] = {}
+
+    def find_all(self, addresses: Addresses, extents: Extents) -> tuple[Addresses, NDArray[np.int64]]:
+        """As `find`, of the headers at some addresses (n,): offsets (n,), and the numbers of their `meanings`, (n,).
+
+        The number is -1 of those that are like none, and of those of version 2.
+        """
+        offsets, kinds = np.full((2, len(addresses)), -1)
+        starts, there = extents.rows(addresses, PREFIX.size)
+        sizes = np.ascontiguousarray(starts[:, 8:12]).view("<u4")[:, 0].astype(np.int64)
+        lengths = np.where(there & (starts[:, 0] == 1), PREFIX.size + sizes, 0)
+        for length, places in self._places.items():
+            some = np.flatnonzero(lengths == length)
+            if some.size:
+                rows, there = extents.rows(addresses[some], length)
+                some, rows = some[there], rows[there]
+                for place in places:
+                    offset, kind = self._like(rows.copy(), place)
+                    found = (kind >= 0) & (offset >= 0)
+                    offsets[some[found]], kinds[some[found]] = offset[found], kind[found]
+        return offsets, kinds
+
+    def _like(self, rows: Bytes, place: int) -> tuple[Addresses, NDArray[np.int64]]:
+        """The addresses at a place in headers (m, w), (m,), and the numbers of their meanings, (m,)."""
+        offsets = np.ascontiguousarray(rows[:, place : place + 8]).view("<i8")[:, 0]
+        rows[:, place : place + 8] = 0
+        content, width, known = rows.tobytes(), rows.shape[1], self._known.get(place, {})
+        starts = range(0, len(content), width)
+        return offsets, np.array([known.get(content[start : start + width], -1) for start in starts], np.int64)
 
     def fetch(self, addresses: Iterable[int]) -> None:
         """Reads the headers at some addresses together; they are kept until others are fetched."""
@@ -90,7 +122,8 @@ class Headers(Generic[Meaning]):
         if header is not None and header.count(value) == 1:
             place = header.index(value)
             self._places.setdefault(len(header), set()).add(place)
-            self._known[(place, header[:place], header[place + 8 :])] = meaning
+            self._known.setdefault(place, {})[_emptied(header, place)] = len(self.meanings)
+            self.meanings.append(meaning)
 
     def find(self, address: int) -> tuple[int, Meaning] | None:
         """The offset of the values and the meaning of a header that is like one known; None if none is."""
@@ -98,10 +131,10 @@ class Headers(Generic[Meaning]):
         if header is None:
             return None
         for place in self._places.get(len(header), ()):
-            meaning = self._known.get((place, header[:place], header[place + 8 :]))
-            value = header[place : place + 8]
-            if meaning is not None and value != UNDEFINED:
-                return int.from_bytes(value, "little"), meaning
+            number = self._known.get(place, {}).get(_emptied(header, place))
+            offset = int.from_bytes(header[place : place + 8], "little")
+            if number is not None and offset != NOWHERE:
+                return offset, self.meanings[number]
         return None
 
     def _read(self, address: int) -> bytes | None:
@@ -109,6 +142,11 @@ class Headers(Generic[Meaning]):
         if address not in self._fetched:
             self.fetch([address])
         return self._fetched.get(address)
+
+
+def _emptied(header: bytes, place: int) -> bytes:
+    """A header with zeros in place of the address of the values."""
+    return header[:place] + bytes(8) + header[place + 8 :]
 
 
 def _header(content: bytes) -> bytes | None:
@@ -124,14 +162,3 @@ def _header(content: bytes) -> bytes | None:
         version, _, _, size = PREFIX.unpack_from(content)
         end = PREFIX.size + size if version == 1 else LONGEST + 1
     return content[:end] if end <= len(content) else None
-
-
-def hard_links(group: h5py.h5g.GroupID) -> dict[str, int | None]:
-    """The members of a group: the address of the header of each, None for those linked in another way."""
-    found: dict[str, int | None] = {}
-
-    def note(name: bytes, info: h5py.h5l.LinkInfo) -> None:
-        found[name.decode("utf-8", "surrogateescape")] = info.u if info.type == h5py.h5l.TYPE_HARD else None
-
-    group.links.iterate(note, info=True)
-    return found

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.errors import InputError, RunError
 from msroi_cli.io.features.chunks import ChunkedMap, read_chunked
-from msroi_cli.io.features.contiguous import ContiguousMap, read_contiguous
+from msroi_cli.io.features.contiguous import ContiguousMap, read_contiguous, read_small
 from msroi_cli.io.features.source import ArrayMap, LibraryMap, MapSource, ReadRequest, read_arrays, read_with_library
 
 # A reader gets requests of its class with one batch key, and the first channel to read.
@@ -29,6 +31,21 @@ def read_maps(requests: Sequence[ReadRequest[MapSource]], channel: int) -> None:
     """
     for (kind, _), group in groupby(requests, lambda request: (type(request.source), request.source.batch_key)):
         READERS[kind](list(group), channel)
+
+
+def small_maps(sources: Sequence[MapSource], limit: int) -> list[NDArray[Any]]:
+    """Whole maps, (1, C, H, W) each, if all are small, at most `limit` bytes together, and in one file as in memory.
+
+    None of them otherwise, or where one cannot be read: `read_maps` says what is wrong.
+    """
+    maps = [source for source in sources if isinstance(source, ContiguousMap) and source.is_small]
+    if len(maps) < len(sources) or any(one.file is not maps[0].file for one in maps):
+        return []
+    if sum(one.size for one in maps) > limit:
+        return []
+    with suppress(InputError, RunError):
+        return read_small(maps)
+    return []
 
 
 def read_map(source: MapSource) -> NDArray[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from itertools import islice
 
 import h5py
 
@@ -12,6 +11,9 @@ from msroi_cli.io.files.access import Access
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.errors import H5PY_ERRORS, guarded
 from msroi_cli.io.hdf5.links import WITHIN_ONE_FILE, Found, InputFile, open_object
+
+# No file has an address beyond.
+HIGHEST = (1 << 63) - 1
 
 
 class InputGroup(h5py.Group):  # type: ignore[misc]
@@ -57,13 +59,45 @@ def open_group(location: Location, expected: str, access: Access | None = None) 
     return group
 
 
+def member_links(group: h5py.h5g.GroupID, where: object) -> dict[str, int | None]:
+    """The names of a group's members, with the address of the header of each, None for those linked in another way.
+
+    Raises InputError as `names` does.
+    """
+    found: dict[str, int | None] = {}
+    count = 0
+
+    def note(name: bytes, info: h5py.h5l.LinkInfo) -> None:
+        nonlocal count
+        direct = info.type == h5py.h5l.TYPE_HARD and info.u <= HIGHEST
+        found[name.decode("utf-8", "surrogateescape")] = info.u if direct else None
+        count += 1
+
+    with guarded(where):
+        group.links.iterate(note, info=True)
+    if "" in found or len(found) < count:
+        raise _unnamed(where)
+    return found
+
+
 def names(group: h5py.Group, where: object, limit: int | None = None) -> list[str]:
     """The names of a group's members, of the first `limit` of them; raises InputError, also for one that is twice."""
+    found: list[str] = []
+
+    def note(name: bytes) -> bool | None:
+        found.append(name.decode("utf-8", "surrogateescape"))
+        return True if len(found) == limit else None
+
     with guarded(where):
-        found = [name.decode("utf-8", "surrogateescape") for name in islice(group.id, limit)]
+        tracked = group.id.get_create_plist().get_link_creation_order() & h5py.h5p.CRT_ORDER_TRACKED
+        group.id.links.iterate(note, idx_type=h5py.h5.INDEX_CRT_ORDER if tracked else h5py.h5.INDEX_NAME)
     if "" in found or len(set(found)) < len(found):
-        raise InputError(f"{where}: cannot be read: expected members with names of their own, got one twice or none")
+        raise _unnamed(where)
     return found
+
+
+def _unnamed(where: object) -> InputError:
+    return InputError(f"{where}: cannot be read: expected members with names of their own, got one twice or none")
 
 
 def member(group: InputGroup, name: str, where: object) -> InputGroup | InputDataset | None:

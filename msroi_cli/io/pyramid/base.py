@@ -106,6 +106,9 @@ class Pyramid(ABC):
         In a batched pyramid that is the level of all images.
         """
 
+    def expect(self, images: Sequence[int]) -> None:  # noqa: B027 most need not know
+        """What is asked for next of some images may be looked up for all of them at once; raises nothing."""
+
     def check(self, image: int) -> None:
         """Checks everything about an image but its values; raises InputError."""
         self.shapes(image)

@@ -11,6 +11,7 @@ from msroi_cli.io.crops.schema import is_linked, linked_role
 from msroi_cli.io.files.location import Source
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.job.join.boxes import JoinedBoxes
+from msroi_cli.job.join.geometry import expected
 
 PYRAMID, BOXES = "pyramid", "boxes"
 
@@ -25,7 +26,7 @@ def linked_sources(pyramid: Pyramid, images: Sequence[int], search: bool) -> dic
     if links is None or not (links or search):
         return {}
     links.close_list(False)
-    for image in images:
+    for image in expected(pyramid, images):
         pyramid.check(image)
     folder = Path(os.path.commonpath([path.absolute().parent for path in pyramid.files()]))
     return {linked_role(PYRAMID, name): source for name, source in links.sources(folder).items()}

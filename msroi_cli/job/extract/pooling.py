@@ -15,7 +15,7 @@ from msroi_cli.core.backends.call import PoolCall
 from msroi_cli.core.backends.dispatch import pool_into, touched_cells
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.core.weights import Axis
-from msroi_cli.io.features.reading import read_maps
+from msroi_cli.io.features.reading import read_maps, small_maps
 from msroi_cli.io.features.source import ArrayMap, MapSource, ReadRequest, RowRanges
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.job.extract.plan import NO_IMAGE, Batch, Plan, Segment
@@ -108,6 +108,8 @@ class Pooler:
     def _one_call(self, last: _Image, image: _Image, channel_bytes: int) -> bool:
         """Whether an image joins those up to the `last`; `channel_bytes` are those of a channel of all of them."""
         largest = max(image.sources.values(), key=lambda source: source.channel_bytes)
+        if channel_bytes * largest.shape[0] <= min(SMALL, self._block_bytes):
+            return True
         if _share_batch_key(last, image):
             return channel_bytes * largest.channels_at_once <= self._block_bytes
         return channel_bytes * largest.shape[0] <= SMALL
@@ -127,12 +129,16 @@ class Pooler:
         chosen = numbers[levels, np.repeat(np.arange(len(group)), [len(image.rows) for image in group])]
         used = tuple(level for level, _ in maps)
         spec = _of_levels(self._spec, used)
+        batch = np.zeros(len(boxes), np.int64)
+        seconds = np.zeros(len(maps))
+        if whole := small_maps(sources, min(SMALL, self._block_bytes)):
+            pool_into(out, PoolCall(whole, batch, boxes, chosen, spec), self._threads, seconds)
+            np.add.at(self.seconds, list(used), seconds)
+            return
         runs = [
             touched_rows(boxes[chosen == number], spec, number, source) if _not_tiny(source) else [(0, source.shape[1])]
             for number, source in enumerate(sources)
         ]
-        batch = np.zeros(len(boxes), np.int64)
-        seconds = np.zeros(len(maps))
         step = channels_at_once(sources, self._block_bytes)
         for channel in range(0, out.shape[1], step):
             block = out[:, channel : channel + step]

@@ -28,7 +28,7 @@ from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.job.extract.plan import NO_IMAGE, Batch
 from msroi_cli.job.extract.pooling import Pooler, Pooling
 from msroi_cli.job.extract.prepare import Extraction, relisted
-from msroi_cli.job.join.geometry import CHECKED_FIRST, checked_sizes
+from msroi_cli.job.join.geometry import CHECKED_FIRST, checked_sizes, expected
 from msroi_cli.job.summary import Summary, moments_records, summarize
 from msroi_cli.job.validate.findings import Finding
 from msroi_cli.job.validate.nonfinite import Rows, nonfinite_error, nonfinite_findings, nonfinite_rows
@@ -44,7 +44,7 @@ def check(job: Extraction, images: int | None = None) -> None:
 
     Nothing is read. Raises InputError or RunError.
     """
-    for number, image in enumerate(job.plan.images()[:images].tolist()):
+    for number, image in enumerate(expected(job.pyramid, job.plan.images()[:images].tolist())):
         job.pyramid.check(image)
         if number == 0 or job.pyramid.layout != "batched":
             checked_sizes(job.pyramid, image)

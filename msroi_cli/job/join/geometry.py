@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from msroi_cli.core.geometry import contradiction, contradiction_text
 from msroi_cli.errors import InputError
 from msroi_cli.io.pyramid.base import Pyramid
@@ -10,6 +12,14 @@ from msroi_cli.io.pyramid.base import Pyramid
 CHECKED_FIRST = 256
 
 ADVICE = "--levels names the levels finest first, --strides or --scales say their strides in that order"
+
+
+def expected(pyramid: Pyramid, images: Sequence[int]) -> Iterator[int]:
+    """Yields `images`, whose levels are asked for one after the other; the pyramid knows of some ahead."""
+    for start in range(0, len(images), CHECKED_FIRST):
+        some = images[start : start + CHECKED_FIRST]
+        pyramid.expect(some)
+        yield from some
 
 
 def checked_sizes(pyramid: Pyramid, image: int) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.numbers import Indices
 from msroi_cli.io.pyramid.base import Pyramid
-from msroi_cli.job.join.geometry import checked_sizes
+from msroi_cli.job.join.geometry import checked_sizes, expected
 from msroi_cli.job.join.images import used_images
 from msroi_cli.job.request import BoxOptions
 from msroi_cli.job.validate.findings import EXAMPLES, Finding
@@ -102,7 +102,7 @@ def _level_sizes(pyramid: Pyramid, used: Indices, sizes: InputSizes) -> list[Fin
         size = _looked_at(pyramid, int(used[0]), unfit, odd)
         sizes.size[used], sizes.known[used] = size, not unfit
     else:
-        for image in used.tolist():
+        for image in expected(pyramid, used.tolist()):
             before = len(unfit)
             sizes.size[image] = _looked_at(pyramid, image, unfit, odd)
             sizes.known[image] = len(unfit) == before

@@ -11,8 +11,8 @@ import pytest
 from msroi_cli.errors import InputError, RunError
 from msroi_cli.io.features import contiguous as raw
 from msroi_cli.io.features.contiguous import ContiguousMap, RawFile
-from msroi_cli.io.features.reading import read_maps
-from msroi_cli.io.features.source import ReadRequest
+from msroi_cli.io.features.reading import read_maps, small_maps
+from msroi_cli.io.features.source import ArrayMap, ReadRequest
 from msroi_cli.io.pyramid.open import open_pyramid
 
 COUNT = 40
@@ -66,6 +66,46 @@ def test_small_maps_are_read_in_one_go(tmp_path, reads, channels, dtype, order):
         np.testing.assert_array_equal(out, images[key][channels.start :])
     assert len(reads) < 8
     assert sum(reads) > len(wanted)
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f2", "<f8"])
+@pytest.mark.parametrize("gap", [-1, 100, 16 << 10])
+@pytest.mark.sampled(3)
+def test_whole_small_maps(tmp_path, monkeypatch, dtype, gap):
+    """The twin of `read_maps`, for maps in any order, some of them twice."""
+    monkeypatch.setattr(raw, "SMALL_GAP", gap)
+    images = write(tmp_path / "p.h5", dtype=dtype)
+    wanted = [list(images)[place] for place in np.random.default_rng(0).integers(0, len(images), 50)]
+    with open_pyramid(str(tmp_path / "p.h5")) as pyramid:
+        sources = pyramid.sources(wanted)
+        whole = small_maps(sources, 1 << 20)
+        assert small_maps(sources, sum(source.size for source in sources) - 1) == []
+    assert [one.dtype for one in whole] == [np.dtype(dtype)] * 50
+    for one, key in zip(whole, wanted, strict=True):
+        np.testing.assert_array_equal(one[0], images[key])
+
+
+def test_a_small_map_that_cannot_be_read_is_left_to_those_who_name_it(tmp_path):
+    write(tmp_path / "p.h5")
+    with open_pyramid(str(tmp_path / "p.h5")) as pyramid:
+        sources = pyramid.sources([(0, 0), (COUNT - 1, 1)])
+        os.truncate(tmp_path / "p.h5", sources[1].offset + 4)
+        assert small_maps(sources, 1 << 20) == []
+        assert len(small_maps(sources[:1], 1 << 20)) == 1
+
+
+def test_maps_that_are_not_small_or_aligned_or_in_one_file(tmp_path):
+    one, other = (RawFile(0, name) for name in ("one", "other"))
+    shape, f4 = (1, 2, 2), np.dtype("f4")
+    small = ContiguousMap(shape, f4, "", one, 8)
+    odd = [
+        ContiguousMap(shape, f4, "", one, 10),
+        ContiguousMap(shape, f4, "", other, 8),
+        ContiguousMap((1, 200, 200), f4, "", one, 8),
+        ArrayMap(shape, f4, "", np.ones(shape, f4)),
+    ]
+    for source in odd:
+        assert small_maps([small, source], 1 << 20) == []
 
 
 @pytest.mark.parametrize(

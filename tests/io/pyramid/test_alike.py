@@ -11,9 +11,11 @@ import pytest
 
 from msroi_cli.io.features.contiguous import ContiguousMap
 from msroi_cli.io.features.headers import Headers
-from msroi_cli.io.hdf5.read import open_dataset
+from msroi_cli.io.features.reading import read_map
+from msroi_cli.io.hdf5.read import open_dataset, open_group_at
 from msroi_cli.io.hdf5.structure.lookup3 import checksums
 from msroi_cli.io.pyramid.hdf5.alike import ImageReader
+from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
 from tests.builders import refused, run, write_json
 
@@ -122,24 +124,25 @@ def test_scale_factors_that_a_late_image_lacks(tmp_path, stored):
 @pytest.mark.parametrize("storage", ["contiguous", "latest", "gzip"])
 @pytest.mark.sampled(2)
 def test_maps_known_by_their_headers_are_those_that_hdf5_opens(tmp_path, stored, storage, monkeypatch):
-    """The twin: the same maps where no header is known."""
+    """The twin: the same maps where no header and no group is known."""
     path = tmp_path / "p.h5"
     path.write_bytes(stored(storage))
     change(path, replaced("7/p2", MAPS["p2"] * 7, 4))
+    wanted = [(image, level) for image in range(40) for level in range(3)]
     with open_pyramid(str(path)) as pyramid:
-        fast = [pyramid.source(image, level) for image in range(20) for level in range(3)]
-        fast_values = [pyramid.read(image) for image in range(20)]
+        fast = pyramid.sources(wanted)
+        fast_values = list(map(read_map, fast))
     monkeypatch.setattr(Headers, "find", lambda self, address: None)
+    monkeypatch.setattr(Headers, "find_all", lambda self, addresses, extents: np.full((2, len(addresses)), -1))
     with open_pyramid(str(path)) as pyramid:
-        slow = [pyramid.source(image, level) for image in range(20) for level in range(3)]
-        slow_values = [pyramid.read(image) for image in range(20)]
+        slow = [pyramid.source(image, level) for image, level in wanted]
+        slow_values = list(map(read_map, slow))
     for one, other in zip(fast, slow, strict=True):
         assert (one.shape, one.dtype, one.where, type(one)) == (other.shape, other.dtype, other.where, type(other))
         if isinstance(one, ContiguousMap):
             assert one.offset == other.offset
     for one, other in zip(fast_values, slow_values, strict=True):
-        for got, expected in zip(one, other, strict=True):
-            np.testing.assert_array_equal(got, expected)
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("storage", ["contiguous", "latest"])
@@ -156,6 +159,23 @@ def test_contiguous_images_are_known_by_their_headers(tmp_path, stored, monkeypa
         for image in range(COUNT):
             pyramid.check(image)
     assert len(opened) <= 6
+
+
+@pytest.mark.parametrize("group", [None, "{id}", "/maps/{id}"])
+def test_groups_of_images_are_known_by_their_bytes(tmp_path, monkeypatch, group):
+    """Of many images that are asked for together, one group is opened."""
+    path = write(tmp_path / "p.h5")
+    if group == "/maps/{id}":
+        change(path, lambda file: [file.move(str(image), f"maps/{image}") for image in range(COUNT)])
+    opened = []
+    monkeypatch.setattr(
+        "msroi_cli.io.pyramid.hdf5.alike.open_group_at",
+        lambda root, inside, *rest: opened.append(inside) or open_group_at(root, inside, *rest),
+    )
+    with open_pyramid(str(path), LevelChoice(group=group)) as pyramid:
+        sources = pyramid.sources([(image, 1) for image in range(COUNT)])
+    assert len(opened) == 1
+    assert [source.where.split("/")[-2:] for source in sources] == [[str(image), "p3"] for image in range(COUNT)]
 
 
 class TestHeaders:
@@ -250,9 +270,9 @@ def test_images_are_opened_once_before_the_work(tmp_path, monkeypatch):
     opened = Counter()
     open_images = ImageReader.open
 
-    def counted(reader, paths):
+    def counted(reader, paths, places):
         opened.update(paths)
-        return open_images(reader, paths)
+        return open_images(reader, paths, places)
 
     monkeypatch.setattr(ImageReader, "open", counted)
     assert run("extract", tmp_path / "p.h5", tmp_path / "b.json", "-o", tmp_path / "o.h5", "--dry-run").exit_code == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -13,15 +13,41 @@ import numpy as np
 from msroi_cli.errors import InputError
 from msroi_cli.io.features.contiguous import ContiguousMap
 from msroi_cli.io.features.dataset import FeatureDataset, OpenFile, check_end
-from msroi_cli.io.features.headers import Headers, hard_links
+from msroi_cli.io.features.headers import Headers
 from msroi_cli.io.features.source import MapSource
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.errors import guarded
-from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, open_dataset, open_group_at
+from msroi_cli.io.hdf5.read import (
+    InputDataset,
+    InputGroup,
+    dataset_in,
+    member,
+    member_links,
+    open_dataset,
+    open_group_at,
+)
+from msroi_cli.io.hdf5.structure.extents import Addresses, Extents
+from msroi_cli.io.hdf5.structure.groups import UNKNOWN, Groups
 from msroi_cli.io.hdf5.values import attribute, dtype_of
 from msroi_cli.io.pyramid.checks import FLOATS, check_map
 from msroi_cli.io.pyramid.hdf5.levels import own_scales
 from msroi_cli.io.pyramid.levels import Level, scale_of
+
+# With as many images it is worth looking at the bytes of their groups together.
+MANY = 16
+
+
+class LevelForm(NamedTuple):
+    """What a map is like: the number of its level, its shape (C, H, W), dtype and size in bytes."""
+
+    level: int
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    size: int
+
+
+Located = tuple[int, LevelForm]
+"""Where the values of a map begin in the file, and what it is like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +66,23 @@ class Alike:
     levels_named: bool
 
 
+class OpenImage(NamedTuple):
+    """An image that is as all are, at `path`. has_geometry: whether it has a `scale_factor` or an `offset`.
+
+    levels: of each the map, or where it is in the file.
+    """
+
+    reader: ImageReader
+    path: str
+    levels: Sequence[MapSource | Located]
+    has_geometry: bool
+
+    def map(self, level: int) -> MapSource:
+        """The map of a level."""
+        found = self.levels[level]
+        return found if isinstance(found, MapSource) else self.reader.located(self.path, *found)
+
+
 class ImageReader:
     """Opens images of one file; most levels of small images are known by their headers."""
 
@@ -49,30 +92,83 @@ class ImageReader:
         self._file = file
         self._location = location
         self._alike = alike
-        self._level_names = {level.name for level in alike.levels}
-        self._headers: Headers[tuple[int, tuple[int, int, int], np.dtype[Any]]] = Headers(file.raw.descriptor)
+        self._names = [level.name for level in alike.levels]
+        self._extents = Extents(file.raw.descriptor)
+        self._groups = Groups(self._extents, self._names)
+        self._headers: Headers[LevelForm] = Headers(file.raw.descriptor)
 
-    def open(self, paths: Sequence[str]) -> list[tuple[list[MapSource], bool]]:
-        """The maps of all levels of the images at `paths`, and whether each has a `scale_factor` or an `offset`.
+    def located(self, path: str, offset: int, form: LevelForm) -> ContiguousMap:
+        """The map of an image whose values begin at `offset`."""
+        where = self._location.at(path, self._names[form.level])
+        return ContiguousMap(form.shape, form.dtype, where, self._file.raw, offset)
 
+    def open(self, paths: Sequence[str], places: Addresses) -> list[OpenImage]:
+        """The images at `paths`.
+
+        places: (n,) int64, where the headers of the images' groups are in the file; UNKNOWN of others.
         Raises InputError unless they have the levels that all have and no others, each with the same channels, dtype
         and scale.
         """
-        groups = [self._group(path) for path in paths]
-        names = [one.name for one in self._alike.levels]
-        addresses = [[links.get(name) for name in names] for links, _ in groups]
-        self._headers.fetch(address for image in addresses for address in image if address is not None)
-        return [
-            (self._maps(path, image), has_geometry)
-            for path, image, (_, has_geometry) in zip(paths, addresses, groups, strict=True)
-        ]
+        known = self.known(paths, places) if len(paths) >= MANY else [None] * len(paths)
+        rest = [path for path, image in zip(paths, known, strict=True) if image is None]
+        others = iter(self._opened_by_hdf5(rest))
+        return [next(others) if image is None else image for image in known]
 
-    def _group(self, path: str) -> tuple[dict[str, int | None], bool]:
-        """The members of an image's group, with the addresses of their headers, and whether it states a geometry."""
+    def known(self, paths: Sequence[str], places: Addresses) -> list[OpenImage | None]:
+        """Those of the images that are known by their bytes; one of the others is opened to know more of them.
+
+        Raises InputError as `open`.
+        """
+        try:
+            known = self._known(paths, places)
+            rest = [number for number, image in enumerate(known) if image is None]
+            if len(rest) >= MANY:
+                self._learn(paths[rest[0]], int(places[rest[0]]))
+                again = self._known([paths[number] for number in rest], places[rest])
+                for number, image in zip(rest, again, strict=True):
+                    known[number] = image
+            return known
+        finally:
+            self._extents.forget()
+
+    def _known(self, paths: Sequence[str], places: Addresses) -> list[OpenImage | None]:
+        """Those all of whose levels are known and as they should be."""
+        if self._inside or not self._headers.meanings:
+            return [None] * len(paths)
+        headers = self._groups.find(places)
+        offsets, kinds = (one.reshape(headers.shape) for one in self._headers.find_all(headers.ravel(), self._extents))
+        forms = self._headers.meanings
+        level, size = np.array([(form.level, form.size) for form in forms], np.int64).T
+        fits = (kinds >= 0) & (level[kinds] == np.arange(len(self._names)))
+        fits &= offsets <= self._file.input.end - size[kinds]
+        images: list[OpenImage | None] = [None] * len(paths)
+        for number in np.flatnonzero(fits.all(axis=1)).tolist():
+            image = zip(offsets[number].tolist(), kinds[number].tolist(), strict=True)
+            levels = [(offset, forms[kind]) for offset, kind in image]
+            images[number] = OpenImage(self, paths[number], levels, has_geometry=False)
+        return images
+
+    def _learn(self, path: str, place: int) -> None:
+        """Opens an image, and notes what its bytes are."""
+        headers, has_geometry, members = self._group(path)
+        self._image(path, headers, has_geometry)
+        if members is not None and place != UNKNOWN:
+            self._groups.learn(place, members)
+
+    def _opened_by_hdf5(self, paths: Sequence[str]) -> list[OpenImage]:
+        groups = [self._group(path) for path in paths]
+        self._headers.fetch(address for headers, *_ in groups for address in headers if address != UNKNOWN)
+        return [self._image(path, *group[:2]) for path, group in zip(paths, groups, strict=True)]
+
+    def _group(self, path: str) -> tuple[list[int], bool, dict[str, int | None] | None]:
+        """The headers of an image's levels, UNKNOWN of linked ones, and whether it states a geometry.
+
+        And all members of its group, unless another group with these members may be refused: None.
+        """
         where = self._location.at(path)
         group, file = open_group_at(self._file.root, path, where, "a group with the levels of an image")
+        links = member_links(group, where)
         with guarded(where):
-            links = hard_links(group)
             direct = self._file.has_offsets and file is self._file.input
             # One call where there are none, which is quicker than asking for each.
             some = h5py.h5a.get_num_attrs(group) > 0
@@ -88,24 +184,27 @@ class ImageReader:
             self._check_names(path, links)
         if beside and self._alike.scales_stated:
             self._check_beside(path)
-        return (links if direct else dict.fromkeys(links)), has_geometry
+        addresses = [links.get(name) for name in self._names]
+        headers = [UNKNOWN if not direct or address is None else address for address in addresses]
+        plain = direct and not some and (self._alike.levels_named or links.keys() == set(self._names))
+        return headers, has_geometry, links if plain else None
 
-    def _maps(self, path: str, addresses: Sequence[int | None]) -> list[MapSource]:
-        where = self._location.at(path)
-        maps: list[MapSource] = []
-        for level, (one, address) in enumerate(zip(self._alike.levels, addresses, strict=True)):
-            found = None if address is None else self._headers.find(address)
-            if found is None or found[1][0] != level:
-                maps.append(self._opened(path, level, address))
-            else:
-                offset, (_, shape, dtype) = found
-                name = f"{where}/{one.name}"
-                check_end(offset, shape, dtype, self._file.input.end, name)
-                maps.append(ContiguousMap(shape, dtype, name, self._file.raw, offset))
-        return maps
+    def _image(self, path: str, headers: Sequence[int], has_geometry: bool) -> OpenImage:
+        """The image at `path`, whose levels have these headers."""
+        maps = [self._map(path, level, address) for level, address in enumerate(headers)]
+        return OpenImage(self, path, maps, has_geometry)
 
-    def _opened(self, image: str, level: int, address: int | None) -> MapSource:
-        """A level's dataset, opened by its path and checked; its header, if it has one at `address`, is remembered."""
+    def _map(self, path: str, level: int, address: int) -> MapSource | Located:
+        """A level, known by its header or opened."""
+        found = None if address == UNKNOWN else self._headers.find(address)
+        if found is None or found[1].level != level:
+            return self._opened(path, level, address)
+        offset, form = found
+        check_end(offset, form.shape, form.dtype, self._file.input.end, self._location.at(path, self._names[level]))
+        return found
+
+    def _opened(self, image: str, level: int, address: int) -> MapSource:
+        """A level's dataset, opened by its path and checked; its header is remembered, if its address is known."""
         alike = self._alike
         inside = f"{image}/{alike.levels[level].name}"
         where = self._location.at(inside)
@@ -118,8 +217,9 @@ class ImageReader:
             raise InputError(f"{where}: expected (1, {channels}, H, W), got {storage.shape}")
         self._check_scale(h5py.Dataset(dataset.object), level, where)
         found = storage.map(0, where)
-        if address is not None and isinstance(found, ContiguousMap):
-            self._headers.learn(address, found.offset, (level, found.shape, found.dtype))
+        if address != UNKNOWN and isinstance(found, ContiguousMap):
+            size = found.shape[0] * found.channel_bytes
+            self._headers.learn(address, found.offset, LevelForm(level, found.shape, found.dtype, size))
         return found
 
     def _check_scale(self, dataset: h5py.Dataset, level: int, where: str) -> None:
@@ -134,7 +234,7 @@ class ImageReader:
     def _check_names(self, image: str, members: Iterable[str]) -> None:
         """Raises InputError for a level that the other images lack."""
         for extra in members:
-            if extra not in self._level_names:
+            if extra not in self._names:
                 where = self._location.at(image, extra)
                 item = member(self._file.root, f"{image}/{extra}", where)
                 if isinstance(item, InputDataset) and len(item.shape or ()) in (3, 4) and is_float(item, where):

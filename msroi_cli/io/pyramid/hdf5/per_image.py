@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import numpy as np
@@ -11,16 +12,16 @@ from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.features.dataset import OpenFile
-from msroi_cli.io.features.headers import hard_links
 from msroi_cli.io.features.source import MapSource
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.files.natural import natural_order
 from msroi_cli.io.hdf5.describe import dataset_storage
-from msroi_cli.io.hdf5.errors import guarded
-from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, names
+from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, member_links
+from msroi_cli.io.hdf5.structure.extents import Addresses
+from msroi_cli.io.hdf5.structure.groups import UNKNOWN
 from msroi_cli.io.hdf5.values import attribute, dtype_of
 from msroi_cli.io.pyramid.checks import check_factor
-from msroi_cli.io.pyramid.hdf5.alike import Alike, ImageReader
+from msroi_cli.io.pyramid.hdf5.alike import Alike, ImageReader, OpenImage
 from msroi_cli.io.pyramid.hdf5.group_pairs import GroupPairs
 from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, Hdf5Pyramid, level_datasets
 from msroi_cli.io.pyramid.hdf5.template import PLAIN, GroupTemplate
@@ -34,8 +35,6 @@ IMAGES_SAMPLED = 8
 # The sizes of so many images are remembered: several checks before the work ask for those of the first images.
 SIZES_KEPT = 1024
 
-# Listing all images costs as much as opening one of so many.
-LISTED_AS_OPENED = 64
 GEOMETRY = ("scale_factor", "image_size", "offset")
 
 
@@ -52,8 +51,9 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         super().__init__(file, location)
         self._opening = threading.Lock()
         self._sizes: dict[int, list[tuple[int, int]]] = {}
+        self._expected: dict[int, OpenImage] = {}
         self._template = PLAIN if choice.group is None else GroupTemplate.parse(choice.group)
-        self.image_ids = self._find_images()
+        self.image_ids, self._places = self._find_images()
         samples = self._samples(choice)
         if not samples:
             actual = ", ".join(self.image_ids[:5]) or "an empty group"
@@ -78,24 +78,32 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
             self._template.inside,
         )
 
-    def _find_images(self) -> list[str]:
-        """The image ids, from the names of the groups."""
-        found = names(self._parent(), self.location)
+    def _find_images(self) -> tuple[list[str], Addresses]:
+        """The image ids, from the names of the groups, and where the headers of these are; UNKNOWN of linked ones."""
+        group = self._parent()
+        found: Mapping[str, int | None] = member_links(group.id, self.location)
         if self._template is not PLAIN:
-            found = [image for image in map(self._template.id_of, found) if image is not None]
-        return natural_order(found)
+            ids = {name: self._template.id_of(name) for name in found}
+            found = {image: found[name] for name, image in ids.items() if image is not None}
+        ordered = natural_order(found)
+        if group.input is not self._file.input or not self._file.has_offsets:
+            return ordered, np.full(len(ordered), UNKNOWN)
+        places = map(found.__getitem__, ordered)
+        return ordered, np.array([UNKNOWN if place is None else place for place in places], np.int64)
 
     def _parent(self) -> InputGroup:
         """The group whose members are those of the images; raises InputError if there is none."""
         parent = self._template.parent
-        group = member(self.root, parent, self.location.at(parent)) if parent else self.root
+        where = self.location.at(parent) if parent else str(self.location)
+        group = member(self.root, parent, where) if parent else self.root
         if not isinstance(group, InputGroup):
-            raise InputError(f"{self.location.at(parent)}: expected a group with the groups of the images, got none")
+            raise InputError(f"{where}: expected a group with the groups of the images, got none")
         return group
 
     def _path(self, image: int) -> str:
         """The path of the group of an image's levels."""
-        return self._template.levels(self.image_ids[image])
+        image_id = self.image_ids[image]
+        return image_id if self._template is PLAIN else self._template.levels(image_id)
 
     def _refuse_level(self, image: int, name: str) -> NoReturn:
         """Raises InputError that says what an image has in place of a level."""
@@ -136,13 +144,14 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
 
     def source(self, image: int, level: int) -> MapSource:
         """A level's dataset in the image's group."""
-        return self._checked([image])[image][level]
+        return self._checked([image])[image].map(level)
 
     def shapes(self, image: int) -> list[tuple[int, int]]:
         """The size (H, W) of each level of an image, which is checked against the sample image but for its values."""
         sizes = self._sizes.get(image)
         if sizes is None:
-            sizes = [source.shape[1:] for source in self._checked([image])[image]]
+            opened = self._checked([image])[image]
+            sizes = [opened.map(level).shape[1:] for level in range(len(self.levels))]
             if len(self._sizes) < SIZES_KEPT:
                 self._sizes[image] = sizes
         return sizes
@@ -150,7 +159,14 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
     def sources(self, wanted: Sequence[tuple[int, int]]) -> list[MapSource]:
         """Opened by one thread at a time: HDF5 lets no two work, and taking turns costs them more than waiting."""
         opened = self._checked(list(dict.fromkeys(image for image, _ in wanted)))
-        return [opened[image][level] for image, level in wanted]
+        return [opened[image].map(level) for image, level in wanted]
+
+    def expect(self, images: Sequence[int]) -> None:
+        """Opens those that are known by their bytes."""
+        # What is wrong with one is said when that one is asked for.
+        with suppress(InputError), self._opening:
+            known = self._reader.known(*self._places_of(images))
+            self._expected = {image: one for image, one in zip(images, known, strict=True) if one is not None}
 
     def is_image(self, image: int) -> bool:
         """Whether there is a group with one of the levels."""
@@ -158,14 +174,24 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         group = member(self.root, path, self.location.at(path))
         return isinstance(group, InputGroup) and any(level.name in group for level in self.levels)
 
-    def _checked(self, images: Sequence[int]) -> dict[int, list[MapSource]]:
-        """The maps of all levels of images; raises InputError unless they are like the sample image."""
+    def _checked(self, images: Sequence[int]) -> dict[int, OpenImage]:
+        """Images, by number; raises InputError unless they are like the sample image."""
+        expected = self._expected
+        opened = expected if all(image in expected for image in images) else self._opened(images)
+        if self.factors_matter:
+            for image in images:
+                if opened[image].has_geometry != self._has_factors:
+                    self._check_factor(image)
+        return opened
+
+    def _opened(self, images: Sequence[int]) -> dict[int, OpenImage]:
+        """The same but for scale factors, which do not always matter."""
         with self._opening:
-            opened = self._reader.open([self._path(image) for image in images])
-        for image, (_, has_geometry) in zip(images, opened, strict=True):
-            if self.factors_matter and has_geometry != self._has_factors:
-                self._check_factor(image)
-        return {image: maps for image, (maps, _) in zip(images, opened, strict=True)}
+            return dict(zip(images, self._reader.open(*self._places_of(images)), strict=True))
+
+    def _places_of(self, images: Sequence[int]) -> tuple[list[str], Addresses]:
+        """The paths of images, and where the headers of their groups are."""
+        return [self._path(image) for image in images], self._places[list(images)]
 
     def _check_factor(self, image: int) -> None:
         """Raises InputError unless an image has a scale factor where the sample image has one, and only there.
@@ -215,15 +241,12 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
     def _geometry_of(self, images: NDArray[np.int64]) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
         """Of which images (n,) a valid geometry was read, and its pairs (n, 2), NaN where there are none."""
         pairs = GroupPairs(self._file.raw.descriptor, GEOMETRY)
-        parent = self._parent()
-        direct = self._file.has_offsets and parent.input is self._file.input and not self._template.inside
-        groups: list[tuple[str, int | None]] = [("", None)] * len(images)
-        if direct and len(images) * LISTED_AS_OPENED > len(self.image_ids):
-            with guarded(self.location):
-                links = hard_links(parent.id)
-            members = [self._template.name(self.image_ids[image]) for image in images.tolist()]
-            groups = [(name, links.get(name)) for name in members]
-        known, found = pairs.read(parent.id, groups)
+        ids, places = [self.image_ids[image] for image in images.tolist()], self._places[images].tolist()
+        groups = [
+            (self._template.name(image_id), None if place == UNKNOWN or self._template.inside else place)
+            for image_id, place in zip(ids, places, strict=True)
+        ]
+        known, found = pairs.read(self._parent().id, groups)
         for name, values in found.items():
             numbers = np.abs(values) if name == "offset" else values
             smallest = 0.0 if name == "offset" else SMALLEST
