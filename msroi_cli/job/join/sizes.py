@@ -19,10 +19,13 @@ def other_sizes(table: BoxTable, images: Indices, pyramid: Pyramid) -> list[str]
     """
     if not table.image_sizes or table.image_ids is None:
         return []
-    known = images >= 0
-    used, first = np.unique(table.image[known], return_index=True)
+    known = np.flatnonzero(images >= 0)
+    # Of several boxes of an image the first one counts. (np.unique would import much that nothing else needs.)
+    first = np.full(len(table.image_ids), -1)
+    first[table.image[known[::-1]]] = known[::-1]
+    used = np.flatnonzero(first >= 0)
     found = []
-    of_pyramid = images[known][first]
+    of_pyramid = images[first[used]]
     sizes = pyramid.image_sizes_of(of_pyramid).tolist()
     for image, own, actual in zip(of_pyramid.tolist(), used.tolist(), sizes, strict=True):
         stated = table.image_sizes.get(table.image_ids[own])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import socket
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -96,7 +95,7 @@ def _make(path: Path) -> bool:
 def _about_this_process() -> dict[str, Any]:
     """Who this is: process numbers mean something within a boot and a namespace only."""
     return {
-        "host": socket.gethostname(),
+        "host": os.uname().nodename,
         "process": os.getpid(),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "boot": _text(BOOT),

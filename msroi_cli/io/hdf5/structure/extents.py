@@ -63,7 +63,7 @@ class Extents:
     def _read(self, addresses: Addresses, width: int) -> None:
         """Reads the bytes at some addresses, as far as the file has them."""
         size = os.fstat(self._descriptor).st_size
-        wanted = np.unique(addresses[(addresses >= 0) & (addresses < size)])
+        wanted = np.sort(addresses[(addresses >= 0) & (addresses < size)])
         runs = list(_runs(wanted, max(width, AHEAD), size))
         self._make_room(sum(stop - start for start, stop in runs))
         for start, stop in runs:
