@@ -1,11 +1,42 @@
-"""`python -m msroi_cli` is `msroi`. Worker processes import this module again, so that it imports nothing."""
+"""`python -m msroi_cli` is `msroi`. Worker processes import this module again, so that it imports next to nothing."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
 
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
+    end = _End()
+    # What is registered first is done last.
+    atexit.register(end.leave)
     from msroi_cli.cli import main as command
 
-    command(prog_name="msroi")
+    try:
+        command(prog_name="msroi")
+    except SystemExit as ended:
+        end.code = ended.code
+        raise
+
+
+class _End:
+    """Leaves the process without taking apart all that was imported, which is a tenth of a short command's time."""
+
+    code: object = None
+
+    def leave(self) -> None:
+        """Ends the process with `code`, when everything else is done; does nothing where that is not an exit code."""
+        if not isinstance(self.code, int):
+            return
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (OSError, ValueError, AttributeError):
+            # Closed streams: the interpreter says so.
+            return
+        os._exit(self.code)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
-
 import click
 
 from msroi_cli import __version__
@@ -45,13 +42,6 @@ def main() -> None:
     Exit codes: 0 done; 1 the run failed; 2 usage; 3 the input is bad; 130 and 143 after SIGINT and SIGTERM.
     """
     spare_blas_threads()
-    _spare_last_collection()
-
-
-def _spare_last_collection() -> None:
-    """Has the interpreter end without looking for rings in all that was imported: a tenth of a short command's time."""
-    atexit.unregister(gc.freeze)
-    atexit.register(gc.freeze)
 
 
 for command in (extract, features, inspect, validate, assign, stats, preview, export, merge, verify, bench):

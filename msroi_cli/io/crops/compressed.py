@@ -124,8 +124,9 @@ class SpoolWriter(CropsWriter):
             write_all(self._file, block, offset)
         return Written(zlib.crc32(block), SpoolBlock(offset, len(block), len(index)))
 
-    def _sync(self) -> None:
+    def _sync(self) -> list[dict[str, Any]]:
         sync_data(self._file)
+        return []
 
     def finish(self, results: Results) -> None:
         """Puts the output together and gives it its name."""

@@ -1,4 +1,4 @@
-"""Crops as they are, at their places in a file that was laid out, closed and on the disk before the first of them."""
+"""Crops as they are, at their places in a file that was laid out and closed before the first of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from msroi_cli.io.crops.schema import CHECKSUMS, Results
 from msroi_cli.io.crops.writer import CropsWriter
 from msroi_cli.io.files.atomic import failures_named, publish
 from msroi_cli.io.files.checksum import row_checksums
-from msroi_cli.io.files.durability import reserve_space, sync, sync_data, write_all
+from msroi_cli.io.files.durability import reserve_space, sync, sync_data, sync_file, write_all
 from msroi_cli.io.files.work import remove, reopen
 
 
@@ -41,17 +41,15 @@ class PlainWriter(CropsWriter):
                 os.close(descriptor)
 
     def begin(self, resumed: bool) -> None:
-        """Lays the file out, sets its space aside and puts it on the disk."""
+        """Lays the file out and sets its space aside."""
         partial = self._output.partial
         if not resumed:
             lay_out(partial, self._output.header)
         self._file = reopen(partial)
+        self._recorded = resumed
         if not resumed:
             self._layout = Layout.of(partial, self._file)
             reserve_space(self._file)
-            os.fsync(self._file)
-            sync(partial.parent)
-            self._journal.add([{"layout": self._layout.as_json()}])
 
     def write(self, rows: NDArray[np.int64], crops: NDArray[Any], sums: NDArray[np.uint32]) -> Written:
         """Writes rows that follow each other at once."""
@@ -92,8 +90,14 @@ class PlainWriter(CropsWriter):
             self._put(CHECKSUMS, 0, column_checksums(header, results))
             publish(self._output.partial, self._output.target, self._output.overwrite or self._output.resume)
 
-    def _sync(self) -> None:
-        sync_data(self._file)
+    def _sync(self) -> list[dict[str, Any]]:
+        if self._recorded:
+            sync_data(self._file)
+            return []
+        sync_file(self._file)
+        sync(self._output.partial.parent)
+        self._recorded = True
+        return [{"layout": self._layout.as_json()}]
 
     def close(self) -> None:
         """Closes the file."""

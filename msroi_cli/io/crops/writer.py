@@ -106,14 +106,14 @@ class CropsWriter(ABC):
         """Removes the files."""
 
     @abstractmethod
-    def _sync(self) -> None:
-        """Has the disk take all that `write` wrote."""
+    def _sync(self) -> list[dict[str, Any]]:
+        """Has the disk take all that `write` wrote; returns what the journal says before the batches, as plain JSON."""
 
     def commit(self, records: list[BatchRecord]) -> None:
         """Records batches whose `write` has returned, once their bytes are on the disk."""
         with failures_named(self._output.path):
-            self._sync()
-        self._journal.add(record.as_json() for record in records)
+            first = self._sync()
+        self._journal.add([*first, *(record.as_json() for record in records)])
         self.records += records
 
     def keep_sound(self, batches: Iterable[tuple[int, NDArray[np.int64]]]) -> None:

@@ -93,8 +93,9 @@ class Journal:
     def clear(self) -> None:
         """Forgets everything, on the disk too: what follows may undo what was recorded."""
         with failures_named(self.target):
-            os.ftruncate(self._file, 0)
-            os.fsync(self._file)
+            if os.fstat(self._file).st_size:
+                os.ftruncate(self._file, 0)
+                os.fsync(self._file)
         self._begun, self.version, self.identity, self.records = False, None, None, []
 
     def keep(self, count: int) -> None:
