@@ -63,10 +63,12 @@ class AlikeFiles:
         size = os.fstat(descriptor).st_size
         plain = found.first is not None or not found.size
         kinds = self._kinds[size] if plain else self._compressed
-        if (plain or found.compression is not None) and len(kinds) < MOST_KINDS:
+        if plain or found.compression is not None:
             kind = kind_like(path, found, descriptor, size)
             if kind is not None:
-                kinds.append(kind)
+                # In place of the kind that was met longest ago.
+                kinds.insert(0, kind)
+                del kinds[MOST_KINDS:]
         return found
 
 
