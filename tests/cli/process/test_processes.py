@@ -215,7 +215,7 @@ def looping(*args):
     print("looping", flush=True)
     collections.deque(itertools.repeat(None), maxlen=0)
 
-boxes.parse = looping
+boxes._read = looping
 main(sys.argv[1:])
 """
 
