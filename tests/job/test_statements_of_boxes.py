@@ -129,6 +129,19 @@ def test_shapes_of_images_of_any_size(tmp_path, size, expected, option):
     assert ("another shape" in result.stderr) == expected
 
 
+def test_sizes_of_images_none_of_which_fits(tmp_path):
+    with h5py.File(tmp_path / "p.h5", "w") as file:
+        for key in IDS:
+            for level, side in (("p2", 4), ("p3", 8)):  # larger, where the stride says smaller
+                file.create_dataset(f"{key}/{level}", data=np.zeros((2, side, side), "f4")).attrs["stride"] = side
+    document = coco([[1, 1, 9, 9]] * 3, IDS)
+    for image in document["images"]:
+        image["width"], image["height"] = 16, 16
+    path = write_json(tmp_path / "boxes.json", document)
+    refused(run("extract", tmp_path / "p.h5", path, "-o", tmp_path / "o.h5"), 3, "expected levels whose size falls")
+    assert "levels unfit" in run("validate", tmp_path / "p.h5", path).stdout
+
+
 def test_ids_of_a_data_set_and_images_without_ids(tmp_path):
     pyramid = write_batched(tmp_path / "p.h5")
     document = {

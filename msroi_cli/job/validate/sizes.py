@@ -162,7 +162,7 @@ def _image_sizes(
     try:
         stated = pyramid.image_sizes_of(used)
         given = np.full((len(used), 2), np.nan)
-        if of_boxes:
+        if of_boxes and len(used):
             given[:] = [of_boxes.get(image, (np.nan, np.nan)) for image in used.tolist()]
         found = _different(pyramid, used, stated, given)
         size = np.where(np.isnan(stated), given, stated)
