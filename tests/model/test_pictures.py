@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import random
+import sys
+import threading
 
 import pytest
 from PIL import Image
@@ -50,6 +53,16 @@ def test_no_pictures_are_refused(tmp_path, monkeypatch, text, kind, message):
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match="expected pictures"):
         find_pictures(str(tmp_path))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own")
+def test_readers_give_way_to_other_threads():
+    def nice(_):
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = nice(0)
+    assert [own for _, own in ahead(nice, range(8), 2)] == [min(before + 5, 19)] * 8
+    assert nice(0) == before
 
 
 def test_items_are_made_ahead_in_order():
