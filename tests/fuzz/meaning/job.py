@@ -120,5 +120,14 @@ class Job:
         return [word for pair in words for word in pair]
 
     def used(self) -> list[int]:
-        """The images that have boxes, ascending."""
-        return sorted({row.image for row in self.boxes.rows})
+        """The images that have boxes which the options choose, ascending."""
+        return sorted({row.image for row in self.boxes.rows if self._chooses(row)})
+
+    def _chooses(self, row: Row) -> bool:
+        options = self.options
+        return (
+            row.score >= float(options.get("--min-score", 0))
+            and row.side >= float(options.get("--min-size", 0))
+            and str(row.category) == options.get("--categories", str(row.category))
+            and self.pyramid.images[row.image].id == options.get("--images", self.pyramid.images[row.image].id)
+        )
