@@ -207,15 +207,8 @@ def _contradicting(
 
 def _of_another_input(pyramid: Pyramid, used: Indices, size: NDArray[np.float64], sizes: InputSizes) -> list[Finding]:
     """Images whose sizes (n, 2) are not those of the input, so that boxes may be in pixels of one or of the other."""
-    spans = sizes.size[used]
-    rows = _unlike(pyramid, size, spans)
-    lines = [
-        f"{_named(pyramid, int(used[row]))}: {_size(size[row])} pixels, "
-        f"{pyramid.levels[0].name} spans {_size(spans[row])}"
-        for row in rows[:EXAMPLES]
-    ]
-    check = "images of another size than the input"
-    return [Finding(check, False, len(rows), len(used), "images", lines, SPACE_ADVICE)] if rows else []
+    rows = _unlike(pyramid, size, sizes.size[used])
+    return _beside_spans(pyramid, used, size, sizes, (rows, "images of another size than the input", SPACE_ADVICE))
 
 
 def _of_another_shape(pyramid: Pyramid, used: Indices, size: NDArray[np.float64], sizes: InputSizes) -> list[Finding]:
@@ -225,13 +218,27 @@ def _of_another_shape(pyramid: Pyramid, used: Indices, size: NDArray[np.float64]
         fitted = size * (spans / size).min(axis=1, keepdims=True)
     stride = 1 / np.array(pyramid.levels[0].scale[::-1])
     rows = np.flatnonzero((fitted * LARGEST_PADDING + stride < spans).any(axis=1)).tolist()
+    return _beside_spans(pyramid, used, size, sizes, (rows, "images of another shape than the input", SHAPE_ADVICE))
+
+
+def _beside_spans(
+    pyramid: Pyramid,
+    used: Indices,
+    size: NDArray[np.float64],
+    sizes: InputSizes,
+    found: tuple[list[int], str, str],
+) -> list[Finding]:
+    """A finding, if any, of images whose sizes (n, 2) are named beside what their levels span.
+
+    found: the rows of these images, the check and the advice.
+    """
+    rows, check, advice = found
     lines = [
         f"{_named(pyramid, int(used[row]))}: {_size(size[row])} pixels, "
-        f"{pyramid.levels[0].name} spans {_size(spans[row])}"
+        f"{pyramid.levels[0].name} spans {_size(sizes.size[used[row]])}"
         for row in rows[:EXAMPLES]
     ]
-    check = "images of another shape than the input"
-    return [Finding(check, False, len(rows), len(used), "images", lines, SHAPE_ADVICE)] if rows else []
+    return [Finding(check, False, len(rows), len(used), "images", lines, advice)] if rows else []
 
 
 def _unlike(pyramid: Pyramid, scaled: NDArray[np.float64], spans: NDArray[np.float64]) -> list[int]:
