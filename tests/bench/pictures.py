@@ -4,8 +4,8 @@
 same pictures one after another, runs the model and throws its outputs away (model_alone.py), and beside the same
 process on zeros of the same sizes, without reading pictures. These two have ONNX Runtime's own options, but as many
 threads. JPEG pictures of different sizes, boxes in their pixels; three levels of 256 channels. Whole processes, in
-turns: wall and processor seconds, and the peak memory of each. Then msroi again with a quarter of the pictures, for its
-memory.
+turns, every other one backwards: wall and processor seconds, and the peak memory of each. Then msroi again with a
+quarter of the pictures, for its memory.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def peak(usage: resource.struct_rusage) -> int:
 
 
 def run(folder: Path, pictures: int, boxes: int, repeat: int, threads: int) -> dict[str, Any]:
-    """Medians of wall seconds, processor seconds and peak bytes by contestant, and what was written."""
+    """Medians of wall seconds, processor seconds and peak bytes by contestant; the wall time of msroi by that of the
+    model alone in each turn; and what was written."""
     save_fpn(folder / "model.onnx", channels=256, widths=(64, 128, 256, 512))
     sizes = write_pictures(folder / "pictures", pictures)
     write_boxes(folder / "boxes.json", sizes, boxes)
@@ -96,13 +97,14 @@ def run(folder: Path, pictures: int, boxes: int, repeat: int, threads: int) -> d
         BLANK: [*alone, "blank"],
     }
     taken: dict[str, list[tuple[float, float, int]]] = {name: [] for name in commands}
-    for _ in range(repeat):
-        for name, command in commands.items():
-            taken[name].append(timed(command, threads))
+    for turn in range(repeat):
+        for name in sorted(commands, reverse=turn % 2 > 0):
+            taken[name].append(timed(commands[name], threads))
     taken[FEWER] = [timed(fused(folder, "fewer.json"), threads)]
     written = set(folder.rglob("*")) - before
     medians = {name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in taken.items()}
-    return {"medians": medians, "written": sorted(path.name for path in written)}
+    walls = [rows[0] / alone[0] for rows, alone in zip(taken[FUSED], taken[ALONE], strict=True)]
+    return {"medians": medians, "walls": walls, "written": sorted(path.name for path in written)}
 
 
 def fused(folder: Path, boxes: str) -> list[str]:
@@ -143,6 +145,10 @@ def main() -> None:
     ]
     text = f"{given.pictures} pictures, {given.boxes} boxes each, {given.threads} threads; medians of {given.repeat}\n"
     text += table(("", "wall", "ratio", "processors", "ratio", "peak memory"), rows)
+    walls = ", ".join(f"{ratio:.3f}" for ratio in result["walls"])
+    text += (
+        f"\nmsroi by the model alone, wall time in each turn: {walls}; median {statistics.median(result['walls']):.3f}"
+    )
     sys.stdout.write(f"{text}\nwritten: {', '.join(result['written'])}\n")
 
 

@@ -14,4 +14,6 @@ pytest.importorskip("onnx")
 def test_pictures_in_small(tmp_path):
     result = pictures.run(tmp_path, pictures=4, boxes=5, repeat=1, threads=1)
     assert set(result["medians"]) == {pictures.FUSED, pictures.ALONE, pictures.BLANK, pictures.FEWER}
+    assert len(result["walls"]) == 1
+    assert result["walls"][0] > 0
     assert result["written"] == ["out.h5"]

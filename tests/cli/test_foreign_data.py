@@ -17,6 +17,7 @@ import pytest
 from msroi_cli import assign_levels, open_crops
 from tests import oracle
 from tests.builders import run
+from tests.peers import torchvision_ops
 
 IDS = ["139", "285", "632"]
 FILES = [f"{int(name):012}" for name in IDS]
@@ -265,13 +266,13 @@ DATA_SETS = (
 def pooled_elsewhere():
     """The crops of BOXES, by torchvision or else by the definition."""
     scales = [1 / stride for stride in STRIDES]
-    try:
-        import torch
-        from torchvision.ops import MultiScaleRoIAlign
-    except ImportError:
+    ops = torchvision_ops()
+    if ops is None:
         levels = assign_levels(BOXES, scales, compat="torchvision", canonical_scale=CANONICAL)
         return oracle.pool(LEVELS, BOXES, [(scale, scale) for scale in scales], (7, 7), 2, False, levels)
-    layer = MultiScaleRoIAlign(["0", "1", "2", "3"], 7, 2, canonical_scale=CANONICAL)
+    import torch
+
+    layer = ops.MultiScaleRoIAlign(["0", "1", "2", "3"], 7, 2, canonical_scale=CANONICAL)
     features = {str(index): torch.from_numpy(level) for index, level in enumerate(LEVELS)}
     boxes = [torch.from_numpy(BOXES[BOXES[:, 0] == image, 1:]).float() for image in range(len(IDS))]
     return layer(features, boxes, [(HEIGHT, WIDTH)] * len(IDS)).numpy()

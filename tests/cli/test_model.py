@@ -25,6 +25,8 @@ from msroi_cli.model.options import ModelOptions
 from tests.builders import extracted, run
 from tests.model.test_preprocessing import random_picture
 from tests.onnx_models import STRIDES, save_fpn, save_vit
+from tests.oracle import crop
+from tests.peers import torchvision_ops
 
 runtime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
@@ -88,13 +90,14 @@ def test_crops_are_roi_align_of_the_outputs_of_the_runtime(folder, rule):
     crops = fused(folder, *rule, "--compat", "torchvision", "--canonical-scale", "16", "--canonical-level", "3")
     boxes = json.loads((folder / "boxes.json").read_text())["annotations"]
     session = runtime.InferenceSession(str(folder / "m.onnx"), providers=["CPUExecutionProvider"])
+    ops = torchvision_ops()
     for row, box in enumerate(boxes):
         picture, scale, offset = by_hand(folder / "photos" / f"{box['image_id']}.png", rule)
         level = int(crops.level[row])
         features = session.run([f"p{level + 2}"], {"images": picture})[0]
         x, y, w, h = box["bbox"]
         moved = np.array([x, y, x + w, y + h]) * np.tile(scale, 2) + np.tile(offset, 2)
-        wanted = roi_align(features, moved, STRIDES[level])
+        wanted = roi_align(ops, features, moved, STRIDES[level])
         assert np.abs(crops[row] - wanted).max() <= 1e-5 * np.abs(features).max()
 
 
@@ -122,16 +125,13 @@ def by_hand(path, rule):
     return values.transpose(2, 0, 1)[None], np.array(size) / picture.size, np.array(corner)
 
 
-def roi_align(features, box, stride):
-    try:
-        import torch
-        from torchvision.ops import roi_align as peer
-    except ImportError:
-        from tests.oracle import crop
-
+def roi_align(ops, features, box, stride):
+    if ops is None:
         return crop(features[0], box.astype(np.float32), (1 / stride, 1 / stride), (7, 7), 2, False)
+    import torch
+
     rois = torch.tensor([[0, *box]], dtype=torch.float32)
-    return peer(torch.from_numpy(features), rois, 7, 1 / stride, 2, False)[0].numpy()
+    return ops.roi_align(torch.from_numpy(features), rois, 7, 1 / stride, 2, False)[0].numpy()
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
