@@ -1,4 +1,4 @@
-"""Only the backends, filters, checksums and readers of boxes import the extension: all else goes through them."""
+"""Only backends, filters, page cache, checksums and readers of boxes import the extension; all else goes by them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msroi_cli
 PACKAGE = Path(msroi_cli.__file__).parent
 ALLOWED = (
     "core/backends/",
+    "io/features/cached.py",
     "io/features/filters.py",
     "io/files/checksum.py",
     "io/boxes/pieces/",

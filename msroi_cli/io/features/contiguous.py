@@ -89,7 +89,12 @@ class ContiguousMap(MapSource):
     @property
     def is_small(self) -> bool:
         """Whether reading it takes longer for the call than for the bytes, and its values are aligned in the file."""
-        return self.size <= SMALL_READ and not self.offset % self.dtype.itemsize
+        return self.size <= SMALL_READ and self.is_aligned
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether its values are aligned in the file."""
+        return not self.offset % self.dtype.itemsize
 
     def start_of(self, channel: int) -> int:
         """The offset of a channel in the file."""

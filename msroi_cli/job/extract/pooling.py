@@ -15,6 +15,7 @@ from msroi_cli.core.backends.call import PoolCall
 from msroi_cli.core.backends.dispatch import pool_into, touched_cells
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.core.weights import Axis
+from msroi_cli.io.features.cached import cached_maps, lost_pages
 from msroi_cli.io.features.reading import read_maps, small_maps
 from msroi_cli.io.features.source import ArrayMap, MapSource, ReadRequest, RowRanges
 from msroi_cli.io.pyramid.base import Pyramid
@@ -142,8 +143,13 @@ class Pooler:
         step = channels_at_once(sources, self._block_bytes)
         for channel in range(0, out.shape[1], step):
             block = out[:, channel : channel + step]
-            fetched = self._fetched(sources, runs, channel, block.shape[1])
-            pool_into(block, PoolCall(fetched, batch, boxes, chosen, spec), self._threads, seconds)
+            lost = lost_pages()
+            seen = cached_maps(sources, channel, block.shape[1])
+            if seen is not None:
+                pool_into(block, PoolCall(seen, batch, boxes, chosen, spec), self._threads, seconds)
+            if seen is None or lost_pages() > lost:
+                fetched = self._fetched(sources, runs, channel, block.shape[1])
+                pool_into(block, PoolCall(fetched, batch, boxes, chosen, spec), self._threads, seconds)
         np.add.at(self.seconds, list(used), seconds)
 
     def _fetched(self, sources: list[MapSource], runs: list[RowRanges], channel: int, count: int) -> list[NDArray[Any]]:

@@ -1,0 +1,42 @@
+"""Maps whose values stand in a file as they are in memory, seen where the page cache holds them: nothing is copied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from msroi_cli.io.features.contiguous import ContiguousMap
+from msroi_cli.io.features.source import MapSource
+
+try:
+    from msroi_cli import _native
+except ImportError:  # built without a compiler
+    NATIVE = False
+else:
+    NATIVE = True
+
+
+def cached_maps(sources: Sequence[MapSource], channel: int, count: int) -> list[NDArray[Any]] | None:
+    """The channels from `channel` on of each map, (1, c, H, W), that may only be read.
+
+    None where the page cache does not hold them all, so that they must be fetched. `lost_pages` tells afterwards if
+    what was read there was the file's.
+    """
+    plain = [source for source in sources if isinstance(source, ContiguousMap) and source.is_aligned]
+    if not NATIVE or len(plain) < len(sources):
+        return None
+    maps: list[NDArray[Any]] = []
+    for source in plain:
+        start = source.start_of(channel)
+        content = _native.cached_bytes(source.file.descriptor, start, count * source.channel_bytes)
+        if content is None:
+            return None
+        maps.append(content.view(source.dtype).reshape(1, count, *source.shape[1:]))
+    return maps
+
+
+def lost_pages() -> int:
+    """How many pages of all such maps were taken from the page cache and could not be had again."""
+    return _native.lost_pages() if NATIVE else 0
