@@ -16,6 +16,8 @@ from msroi_cli.io.files.durability import is_there
 
 LISTED = 5
 NAME = re.compile(r"part-(\d{1,9})-of-(\d{1,9})\.h5", re.ASCII)
+# Of the text of the attribute: enough for numbers of 64 bits.
+TEXT_LENGTH = 160
 UNFINISHED = re.compile(r"\.(part-\d{1,9}-of-\d{1,9}\.h5)\.(?:partial|spool|journal|lock|lock\.breaking)", re.ASCII)
 
 
@@ -34,8 +36,8 @@ class Part:
     rows: int
 
     def as_json(self) -> str:
-        """The text of the attribute."""
-        return json.dumps(asdict(self))
+        """The text of the attribute: JSON and spaces, of one length, so that the parts of a job are laid out alike."""
+        return json.dumps(asdict(self)).ljust(TEXT_LENGTH)
 
     @classmethod
     def parse(cls, where: object, text: object) -> Part:

@@ -44,6 +44,14 @@ def test_what_hdf5_reads(parts):
     assert sum(one.checked for one in found) >= 2, "no part was like another"
 
 
+def test_numbers_of_other_lengths_make_no_other_kind(tmp_path):
+    write_parts(tmp_path / "parts", [9] * 13, (2, 7, 7))
+    opener = AlikeFiles()
+    found = [opener.open(path) for path in sorted((tmp_path / "parts").iterdir())]
+    assert [one.checked for one in found] == [False] + [True] * 12
+    assert [one.part.first_image for one in found] == list(range(0, 117, 9))
+
+
 @pytest.mark.parametrize("name", ["boxes", "image_index", "checksums", "stats", "moments", "image_ids", "box_index"])
 @pytest.mark.sampled(3)
 def test_a_changed_value_goes_by_way_of_hdf5(parts, name):
