@@ -8,7 +8,8 @@ available precision" (1971).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,3 +115,14 @@ def from_text(text: str) -> int:
     """What `as_text` wrote."""
     mantissa, _, power = text.partition("p")
     return int(mantissa, 16) << int(power)
+
+
+def sum_of_texts(texts: Iterable[bytes]) -> int | None:
+    """The sum of what `as_text` wrote, in ASCII; None if a text is empty, as of a sum beyond float64."""
+    mantissas: defaultdict[bytes, int] = defaultdict(int)
+    for text in texts:
+        if not text:
+            return None
+        mantissa, _, power = text.partition(b"p")
+        mantissas[power] += int(mantissa, 16)
+    return sum(total << int(power) for power, total in mantissas.items())

@@ -58,8 +58,7 @@ class FolderCrops(Crops):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.paths = part_paths(self.path)
-        opener = AlikeFiles()
-        files = [opener.open(part) for part in self.paths]
+        files = AlikeFiles().open(self.paths)
         self.parts = [_part(file, index, len(files)) for index, file in enumerate(files, start=1)]
         self._check(files)
         self._join(files)
@@ -113,7 +112,8 @@ class FolderCrops(Crops):
         )
         self.checksums = np.concatenate([file.checksums for file in files])[order]
         part = np.repeat(np.arange(len(files), dtype=np.int32), lengths)
-        row = np.concatenate([np.arange(length) for length in lengths])
+        starts = np.cumsum(lengths) - lengths
+        row = np.arange(len(part)) - np.repeat(starts, lengths)
         self.places = [
             PartPlace(file.path, len(file), file.first, file.identity, file.compression, file.chunks) for file in files
         ]
@@ -226,7 +226,11 @@ def _joined_sources(files: Sequence[PartFile]) -> dict[str, Any]:
     Each part lists the linked files that its images are read from.
     """
     found: dict[str, tuple[Any, PartFile]] = {}
+    # Most parts share one object.
+    apart: dict[int, PartFile] = {}
     for file in files:
+        apart.setdefault(id(file.sources), file)
+    for file in apart.values():
         for role, source in file.sources.items():
             known, first = found.setdefault(role, (source, file))
             if known is not source and _content(known) != _content(source):

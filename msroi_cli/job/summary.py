@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.core.arrays import slices
-from msroi_cli.core.exact import from_text
+from msroi_cli.core.exact import sum_of_texts
 from msroi_cli.core.levels import box_sizes
 from msroi_cli.core.stats import CropStats
 from msroi_cli.io.crops.schema import MOMENTS_DTYPE, STATS_DTYPE
 from msroi_cli.job.validate.findings import Finding
+
+# Their moments take some megabytes.
+PARTS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +134,15 @@ def moments_records(stats: CropStats) -> NDArray[Any]:
 def stats_of_parts(parts: Sequence[NDArray[Any]]) -> CropStats:
     """The statistics of all parts together, of the `moments` (L,) of each, which `moments_records` wrote."""
     stats = CropStats.empty(len(parts[0]))
-    for name in ("count", "zeros", "nonfinite"):
-        getattr(stats, name)[:] = np.sum([part[name] for part in parts], axis=0)
-    stats.low[:] = np.min([part["low"] for part in parts], axis=0)
-    stats.high[:] = np.max([part["high"] for part in parts], axis=0)
-    for name in ("sums", "squares"):
-        of_levels = zip(*(part[name].tolist() for part in parts), strict=True)
-        getattr(stats, name)[:] = [None if b"" in texts else sum(map(_exact, texts)) for texts in of_levels]
+    for start in range(0, len(parts), PARTS_AT_ONCE):
+        some = parts[start : start + PARTS_AT_ONCE]
+        # np.concatenate compares the fields of all of them.
+        moments = np.frombuffer(b"".join(part.tobytes() for part in some), MOMENTS_DTYPE).reshape(len(some), -1)
+        count, zeros, nonfinite = (moments[name].sum(axis=0) for name in ("count", "zeros", "nonfinite"))
+        sums, squares = (list(map(sum_of_texts, moments[name].T.tolist())) for name in ("sums", "squares"))
+        low, high = moments["low"].min(axis=0), moments["high"].max(axis=0)
+        stats.add(CropStats(count, sums, squares, low, high, zeros, nonfinite))
     return stats
-
-
-def _exact(text: bytes) -> int:
-    return from_text(text.decode())
 
 
 def summarize(

@@ -50,6 +50,13 @@ def test_text(total):
     assert exact.from_text(exact.as_text(total)) == total
 
 
+@given(st.lists(st.integers()))
+def test_sums_of_texts(totals):
+    texts = [exact.as_text(total).encode() for total in totals]
+    assert exact.sum_of_texts(texts) == sum(totals)
+    assert exact.sum_of_texts([*texts, b"", b"1p0"]) is None
+
+
 @pytest.mark.parametrize(("numerator", "expected"), [(3, 1.5), (-(10**400), -math.inf), (10**400, math.inf)])
 def test_quotients(numerator, expected):
     assert exact.quotient(numerator, 2) == expected

@@ -7,6 +7,7 @@ the ids of these images only. Its attribute `part`, JSON, says which shard of wh
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def part_name(index: int, count: int) -> str:
 def part_paths(folder: Path) -> list[Path]:
     """The parts of a folder, by number; raises InputError unless it has each part of one job once."""
     try:
-        names = sorted(entry.name for entry in folder.iterdir())
+        names = sorted(os.listdir(folder))  # noqa: PTH208 a path each takes longer than all the rest
     except OSError as error:
         raise InputError(f"{folder}: cannot be read: {error.strerror}") from error
     found = {name: (int(match[1]), int(match[2])) for name in names if (match := NAME.fullmatch(name))}

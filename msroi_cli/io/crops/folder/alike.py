@@ -1,26 +1,24 @@
 """Opens crops files that are alike much faster than HDF5 does, which takes some milliseconds for each.
 
-A file that is not like one that is known is opened by way of HDF5.
+A file that is not like one that is known is opened by way of HDF5. What the others say is read many files at a time.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import zlib
 from collections import defaultdict
-from functools import lru_cache
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from msroi_cli.errors import InputError
 from msroi_cli.io.crops.folder.kinds import Kind, kind_like
-from msroi_cli.io.crops.folder.part_file import PartFile, identity_of
-from msroi_cli.io.crops.parts import Part
-from msroi_cli.io.crops.schema import CHECKSUMS, COLUMNS
+from msroi_cli.io.crops.folder.part_file import PartFile
+from msroi_cli.io.crops.folder.side_by_side import ReadFile, parts_of_kind
 
 # So many kinds of files of one size, and of compressed ones of any size, are known at a time.
 MOST_KINDS = 16
+
+# Of files that wait for others of their kind.
+WAITING_BYTES = 8 << 20
 
 
 class AlikeFiles:
@@ -30,32 +28,58 @@ class AlikeFiles:
         # Of files without compression by their size, and of all others.
         self._kinds: defaultdict[int, list[Kind]] = defaultdict(list)
         self._compressed: list[Kind] = []
+        self._waiting: defaultdict[Kind, list[tuple[int, ReadFile]]] = defaultdict(list)
+        self._bytes = 0
+        self._found: dict[int, PartFile] = {}
 
-    def open(self, path: Path) -> PartFile:
-        """A part; raises InputError as `Crops` does."""
+    def open(self, paths: Sequence[Path]) -> list[PartFile]:
+        """Parts; raises InputError as `Crops` does."""
+        self._found = {}
+        for number, path in enumerate(paths):
+            self._open(number, path)
+            if self._bytes >= WAITING_BYTES:
+                self._read_waiting()
+        self._read_waiting()
+        return [self._found[number] for number in range(len(paths))]
+
+    def _open(self, number: int, path: Path) -> None:
+        """Reads a file of a kind that is known, and opens any other."""
         try:
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         except OSError:
-            return PartFile.opened(path)
+            self._found[number] = PartFile.opened(path)
+            return
         try:
-            return self._known(path, descriptor) or self._new(path, descriptor)
+            if not self._is_known(number, path, descriptor):
+                self._found[number] = self._new(path, descriptor)
         finally:
             os.close(descriptor)
 
-    def _known(self, path: Path, descriptor: int) -> PartFile | None:
-        """A file of a kind that is known and whose checksums are right; None for any other."""
+    def _is_known(self, number: int, path: Path, descriptor: int) -> bool:
+        """Whether a file is of a kind that is known; it then waits for others."""
         status = os.fstat(descriptor)
         size = status.st_size
         crops, content = None, b""
         for kinds in (self._kinds[size], self._compressed):
-            for number, kind in enumerate(kinds):
+            for place, kind in enumerate(kinds):
                 if kind.crops != crops:
                     crops, content = kind.crops, kind.content(descriptor, size)
                 if kind.has(content):
                     # Files that follow each other are alike: the next one is compared with this kind first.
-                    kinds.insert(0, kinds.pop(number))
-                    return _read(path, status, kind, content)
-        return None
+                    kinds.insert(0, kinds.pop(place))
+                    self._waiting[kind].append((number, ReadFile(path, status, content)))
+                    self._bytes += len(content)
+                    return True
+        return False
+
+    def _read_waiting(self) -> None:
+        """Reads what the files say that wait; one with anything wrong goes by way of HDF5, which says what."""
+        for kind, waiting in self._waiting.items():
+            parts = parts_of_kind(kind, [file for _, file in waiting])
+            for (number, file), part in zip(waiting, parts, strict=True):
+                self._found[number] = part or PartFile.opened(file.path)
+        self._waiting.clear()
+        self._bytes = 0
 
     def _new(self, path: Path, descriptor: int) -> PartFile:
         """Opens a file by way of HDF5, and remembers its kind."""
@@ -70,64 +94,3 @@ class AlikeFiles:
                 kinds.insert(0, kind)
                 del kinds[MOST_KINDS:]
         return found
-
-
-def _read(path: Path, status: os.stat_result, kind: Kind, content: bytes) -> PartFile | None:
-    """A part by the places of its kind; None if anything is wrong with it, which HDF5's way then says."""
-    if not _is_sound(kind, content):
-        return None
-    places = kind.chunks
-    chunks = None if places is None else places.read(content, kind.crops.first, status.st_size)
-    if places is not None and chunks is None:
-        return None
-    arrays = {name: place.values(content) for name, place in kind.datasets.items()}
-    texts = {name: content[first:stop] for name, (first, stop) in kind.texts.items()}
-    parameters, sources, warnings = (_parsed(texts[name]) for name in ("parameters", "sources", "warnings"))
-    ids, index = arrays["image_ids"].tolist(), arrays["image_index"]
-    if not (isinstance(parameters, dict) and isinstance(sources, dict) and isinstance(warnings, list)):
-        return None
-    if len(index) and not -1 <= index.min() <= index.max() < len(ids):
-        return None
-    try:
-        part = Part.parse(path, texts["part"].decode())
-        image_ids = [image.decode() for image in ids]
-    except (InputError, UnicodeDecodeError):
-        return None
-    return PartFile(
-        path,
-        identity_of(status),
-        part,
-        kind.crops.shape,
-        kind.crops.dtype,
-        {name: arrays[name] for name in COLUMNS if name in arrays},
-        image_ids,
-        arrays["checksums"],
-        kind.rows_per_block,
-        arrays["moments"],
-        parameters,
-        sources,
-        warnings,
-        kind.crops.first if places is None else None,
-        None if places is None else places.compression,
-        chunks,
-        checked=True,
-    )
-
-
-def _is_sound(kind: Kind, content: bytes) -> bool:
-    """Whether all that has a checksum is what it is of."""
-    table = kind.datasets[CHECKSUMS].values(content)
-    if table["name"].tobytes() != kind.names:
-        return False
-    view = memoryview(content)
-    pairs = zip(kind.checked, table["crc32"].tolist(), strict=True)
-    return all(zlib.crc32(view[first:stop]) == crc for (first, stop), crc in pairs)
-
-
-@lru_cache(maxsize=64)
-def _parsed(text: bytes) -> Any:
-    """The value of a JSON text, None if it is none: the parts of a job share most of their texts."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

@@ -55,25 +55,27 @@ class Place:
         count = math.prod(shape)
         return cls(first, first + count * dtype.itemsize, dtype, shape, count)
 
-    def values(self, content: bytes) -> NDArray[Any]:
-        """The values, in an array of their own, which does not keep all of the file."""
-        return np.frombuffer(content, self.dtype, self.count, self.first).reshape(self.shape).copy()
+    def values(self, contents: NDArray[np.uint8]) -> NDArray[Any]:
+        """The values (k, *shape) of k files (k, bytes), in an array of their own, which does not keep the files."""
+        if not self.count:
+            return np.empty((len(contents), *self.shape), self.dtype)
+        return contents[:, self.first : self.stop].copy().view(self.dtype).reshape(len(contents), *self.shape)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
     """Files that are alike. crops: where these are. datasets and texts (first, stop): where all else is that differs.
 
-    same: the first byte of each run that all have in common, and the run. names: of all that has a checksum, as the
-    file has them; checked: where each of it is, (first, stop). size: the bytes beside the crops. chunks: of compressed
-    crops, which go on to the end of a file.
+    same: the first byte of each run that all have in common, and the run. names (n,): of all that has a checksum, as
+    the file has them; checked: where each of it is, (first, stop). size: the bytes beside the crops.
+    chunks: of compressed crops, which go on to the end of a file.
     """
 
     crops: Place
     datasets: Mapping[str, Place]
     texts: Mapping[str, tuple[int, int]]
     same: tuple[tuple[int, bytes], ...]
-    names: bytes
+    names: NDArray[Any]
     checked: tuple[tuple[int, int], ...]
     rows_per_block: int
     size: int
@@ -114,13 +116,13 @@ def kind_like(path: Path, found: PartFile, descriptor: int, size: int) -> Kind |
         return None
     varying = [*((place.first, place.stop) for place in datasets.values()), *texts.values()]
     same = _between(content, sorted([*varying, *(chunks.varying if chunks else ())]))
-    names = datasets[CHECKSUMS].values(content)["name"]
+    names = datasets[CHECKSUMS].values(np.frombuffer(content, np.uint8)[None])[0]["name"]
     places = {name.encode(): (place.first, place.stop) for name, place in datasets.items()}
     places |= {b"@" + name.encode(): place for name, place in texts.items()}
     if same is None or not places.keys() >= set(names.tolist()):
         return None
     checked = tuple(places[name] for name in names.tolist())
-    return Kind(crops, datasets, texts, same, names.tobytes(), checked, found.rows_per_block, len(content), chunks)
+    return Kind(crops, datasets, texts, same, names, checked, found.rows_per_block, len(content), chunks)
 
 
 def _first_chunk(crops: h5py.Dataset) -> int:
@@ -136,6 +138,8 @@ def _without(descriptor: int, size: int, crops: Place, compressed: bool) -> byte
         return os.pread(descriptor, crops.first, 0)
     if size - (crops.stop - crops.first) > MOST_BYTES:
         raise ValueError("expected fewer bytes beside crops")
+    if crops.stop == size:
+        return os.pread(descriptor, crops.first, 0)
     if crops.stop - crops.first < MOST_BYTES:
         content = os.pread(descriptor, size, 0)
         return content[: crops.first] + content[crops.stop :]

@@ -44,20 +44,26 @@ def write_virtual(
         file[CHECKSUMS][...] = column_checksums(header, results)
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         space = h5py.h5s.create_simple(header.shape)
+        spaces = {place.count: _space(place.count, header) for place in places}
         first, inside = 0, (0,) * (len(header.shape) - 1)
         for name, place in _mapped(header.parts or "", places):
-            shape = (place.count, *header.shape[1:])
-            space.select_hyperslab((first, *inside), shape)
-            plist.set_virtual(space, name.encode(), b"/crops", h5py.h5s.create_simple(shape))
+            space.select_hyperslab((first, *inside), (place.count, *header.shape[1:]))
+            plist.set_virtual(space, name.encode(), b"/crops", spaces[place.count])
             first += place.count
         space.select_all()
         kind = h5py.h5t.py_create(header.dtype, logical=True)
         h5py.h5d.create(file.id, b"crops", kind, space, plist)
 
 
+def _space(count: int, header: CropsHeader) -> h5py.h5s.SpaceID:
+    """That of so many crops."""
+    return h5py.h5s.create_simple((count, *header.shape[1:]))
+
+
 def _mapped(folder: str, places: Sequence[PartPlace]) -> list[tuple[str, PartPlace]]:
     """The name of each part that has rows, as the file sees it, and the part."""
-    return [(str(PurePosixPath(folder, place.path.name)), place) for place in places if place.count]
+    beside = str(PurePosixPath(folder, "part")).removesuffix("part")
+    return [(beside + place.path.name, place) for place in places if place.count]
 
 
 def named_folder(path: Path) -> str | None:

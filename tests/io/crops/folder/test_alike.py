@@ -37,8 +37,7 @@ def same(one, other):
 
 
 def test_what_hdf5_reads(parts):
-    opener = AlikeFiles()
-    found = [opener.open(path) for path in parts]
+    found = AlikeFiles().open(parts)
     for one, path in zip(found, parts, strict=True):
         same(one, PartFile.opened(path))
     assert sum(one.checked for one in found) >= 2, "no part was like another"
@@ -46,8 +45,7 @@ def test_what_hdf5_reads(parts):
 
 def test_numbers_of_other_lengths_make_no_other_kind(tmp_path):
     write_parts(tmp_path / "parts", [9] * 13, (2, 7, 7))
-    opener = AlikeFiles()
-    found = [opener.open(path) for path in sorted((tmp_path / "parts").iterdir())]
+    found = AlikeFiles().open(sorted((tmp_path / "parts").iterdir()))
     assert [one.checked for one in found] == [False] + [True] * 12
     assert [one.part.first_image for one in found] == list(range(0, 117, 9))
 
@@ -60,9 +58,7 @@ def test_a_changed_value_goes_by_way_of_hdf5(parts, name):
     content = bytearray(parts[1].read_bytes())
     content[place] ^= 1
     parts[1].write_bytes(content)
-    opener = AlikeFiles()
-    opener.open(parts[0])
-    changed = opener.open(parts[1])
+    _, changed = AlikeFiles().open(parts[:2])
     assert changed.checked == (name == "checksums")  # which have no checksum themselves
     same(changed, PartFile.opened(parts[1]))
 
@@ -76,15 +72,13 @@ def test_every_byte_that_changes_gives_what_hdf5_gives(parts):
         content = bytearray(whole)
         content[place] ^= 1 << int(rng.integers(8))
         parts[1].write_bytes(content)
-        opener = AlikeFiles()
-        opener.open(parts[0])
         try:
             expected = PartFile.opened(parts[1])
         except InputError:
             with pytest.raises(InputError):
-                opener.open(parts[1])
+                AlikeFiles().open(parts[:2])
         else:
-            same(opener.open(parts[1]), expected)
+            same(AlikeFiles().open(parts[:2])[1], expected)
 
 
 def test_a_file_that_is_replaced_after_it_was_opened(parts):
