@@ -86,6 +86,27 @@ def write_per_image(
     return path
 
 
+def channels_last(path, chosen=lambda name: True, layout="hwc"):
+    """Stores the levels of an HDF5 pyramid channels last: those whose path in the file is `chosen`."""
+    with h5py.File(path, "a") as file:
+        names = []
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+        for name in names:
+            old = file[name]
+            if old.ndim in (3, 4) and chosen(name):
+                values, attributes = np.moveaxis(old[()], -3, -1), dict(old.attrs)
+                storage = {
+                    key: getattr(old, key) for key in ("compression", "compression_opts", "shuffle", "fletcher32")
+                }
+                if old.chunks:
+                    *head, deep, high, wide = old.chunks
+                    storage["chunks"] = (*head, high, wide, deep)
+                del file[name]
+                new = file.create_dataset(name, data=values, **storage)
+                new.attrs.update({**attributes, "layout": layout})
+    return path
+
+
 def write_json_pyramid(path, maps=None, *, strides=STRIDES, **beside):
     """A pyramid in JSON."""
     maps = batch_maps() if maps is None else maps

@@ -111,7 +111,7 @@ def _level_row(level: dict[str, Any]) -> list[str]:
         "unknown" if stride is None else "x".join(f"{side:g}" for side in dict.fromkeys(stride)),
         _extent(level["height"], "g"),
         _extent(level["width"], "g"),
-        level["dtype"],
+        " ".join([level["dtype"], *(layout for layout in level["layout"] if layout != "chw")]),
         _either("x".join(map(str, chunks or ())) for chunks in level["chunks"]),
         _either("+".join(filters) for filters in level["filters"]),
         byte_size(level["bytes"]),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.features.channels_last import as_map
 from msroi_cli.io.features.chunks import ChunkedMap, ChunkStorage
 from msroi_cli.io.features.contiguous import ContiguousMap, RawFile
 from msroi_cli.io.features.filters import decodable
@@ -43,9 +44,13 @@ class OpenFile:
 
 
 class FeatureDataset:
-    """A dataset (C, H, W) or (N, C, H, W) of features, and how its values are read."""
+    """A dataset of features, (C, H, W), (N, C, H, W), or in another layout, and how its values are read.
 
-    def __init__(self, found: Found, file: OpenFile, where: str) -> None:
+    shape: as it is stored.
+    """
+
+    def __init__(self, found: Found, file: OpenFile, where: str, layout: str) -> None:
+        self._layout = layout
         dataset = found.object
         # Values in linked files, and behind a user block, are read with h5py.
         direct = found.file is file.input and file.has_offsets
@@ -73,6 +78,10 @@ class FeatureDataset:
 
     def map(self, image: int, where: str) -> MapSource:
         """The map (C, H, W) of an image; `where` names it in messages."""
+        return as_map(self._stored(image, where), self._layout)
+
+    def _stored(self, image: int, where: str) -> MapSource:
+        """What is stored of an image, as a map of the shape that it has in the file."""
         shape = (self.shape[-3], self.shape[-2], self.shape[-1])
         if self._offset is not None:
             size = shape[0] * shape[1] * shape[2] * self.dtype.itemsize
@@ -83,7 +92,7 @@ class FeatureDataset:
         return LibraryMap(shape, self.dtype, where, partial(self._read_channels, head, where))
 
     def _read_channels(self, head: tuple[slice, ...], where: str, start: int, stop: int) -> NDArray[Any]:
-        """The channels from `start` to `stop` of an image, with h5py; raises InputError."""
+        """What is stored of an image from `start` to `stop` of its first axis, with h5py; raises InputError."""
         block = (*head, slice(start, stop))
         if self._index is not None:
             self._index.check_content(block)

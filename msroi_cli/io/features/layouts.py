@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
@@ -14,6 +15,8 @@ Size = tuple[int, int]
 """(width, height)."""
 
 LAYOUTS = ("chw", "hwc", "tokens")
+
+CHANNELS_FIRST, CHANNELS_LAST = MAP_LAYOUTS = ("chw", "hwc")
 
 # A vision transformer puts a class token and some registers in front; more than this is something else.
 MOST_PREFIX_TOKENS = 16
@@ -51,6 +54,34 @@ class Tokens:
                 f"{width} x {height} and patches of {self.patch}, got {count} (--patch, --prefix-tokens)"
             )
         return rows, columns, prefix
+
+
+def layout_from(value: Any, where: str) -> str:
+    """The layout that a file states with `value`, text of any kind, alone or the one value of an array.
+
+    None, where it states none: "chw". Raises InputError for any other than "chw" and "hwc".
+    """
+    if value is None:
+        return CHANNELS_FIRST
+    only = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+    text = only.decode(errors="replace") if isinstance(only, bytes) else only
+    if not isinstance(text, str) or text not in MAP_LAYOUTS:
+        shown = str(text) if isinstance(text, np.ndarray) else repr(text)
+        raise InputError(f'{where}: layout: expected "chw" or "hwc", got {shown[:60]}')
+    return str(text)
+
+
+def channels_first(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
+    """(..., C, H, W) of an array of any `shape` that lies in a layout; a shape of fewer axes as it is."""
+    if layout == CHANNELS_FIRST or len(shape) < 3:
+        return shape
+    *head, height, width, channels = shape
+    return (*head, channels, height, width)
+
+
+def axes(layout: str, channels: object = "C") -> str:
+    """The axes of a map for messages, `256, H, W`, as they lie."""
+    return f"H, W, {channels}" if layout == CHANNELS_LAST else f"{channels}, H, W"
 
 
 def from_tokens(tokens: NDArray[Any], tokens_of: Tokens, size: Size, where: str) -> tuple[NDArray[Any], Tokens]:

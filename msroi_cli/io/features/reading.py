@@ -11,9 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError, RunError
+from msroi_cli.io.features.channels_last import ChannelsLastMap, as_stored, empty_rows, in_place, requests_of_rows
 from msroi_cli.io.features.chunks import ChunkedMap, read_chunked
 from msroi_cli.io.features.contiguous import ContiguousMap, read_contiguous, read_small
 from msroi_cli.io.features.source import ArrayMap, LibraryMap, MapSource, ReadRequest, read_arrays, read_with_library
+
+
+def _read_channels_last(requests: Sequence[ReadRequest[ChannelsLastMap]], channel: int) -> None:
+    """Reads rows with all their channels; from where `out` lies otherwise, those from `channel` on are copied to it."""
+    places = [in_place(request) for request in requests]
+    pairs = zip(requests, places, strict=True)
+    arrays = [empty_rows(request.source) if place is None else place for request, place in pairs]
+    for some, first in requests_of_rows(requests, arrays):
+        read_maps(some, first)
+    for request, place, array in zip(requests, places, arrays, strict=True):
+        for start, stop in request.rows if place is None else ():
+            values = array[start:stop, :, channel : channel + len(request.out)]
+            request.out[:, start:stop] = values.transpose(2, 0, 1)
+
 
 # A reader gets requests of its class with one batch key, and the first channel to read.
 READERS: dict[type[MapSource], Callable[[Sequence[ReadRequest[Any]], int], None]] = {
@@ -21,6 +36,7 @@ READERS: dict[type[MapSource], Callable[[Sequence[ReadRequest[Any]], int], None]
     LibraryMap: read_with_library,
     ContiguousMap: read_contiguous,
     ChunkedMap: read_chunked,
+    ChannelsLastMap: _read_channels_last,
 }
 
 
@@ -38,13 +54,14 @@ def small_maps(sources: Sequence[MapSource], limit: int) -> list[NDArray[Any]]:
 
     None of them otherwise, or where one cannot be read: `read_maps` says what is wrong.
     """
-    maps = [source for source in sources if isinstance(source, ContiguousMap) and source.is_small]
+    maps = [one for one in map(as_stored, sources) if isinstance(one, ContiguousMap) and one.is_small]
     if len(maps) < len(sources) or any(one.file is not maps[0].file for one in maps):
         return []
     if sum(one.size for one in maps) > limit:
         return []
     with suppress(InputError, RunError):
-        return read_small(maps)
+        arrays = zip(sources, read_small(maps), strict=True)
+        return [a.transpose(0, 3, 1, 2) if isinstance(source, ChannelsLastMap) else a for source, a in arrays]
     return []
 
 

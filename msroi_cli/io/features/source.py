@@ -44,6 +44,10 @@ class MapSource:
         """Equal for maps that are read without waste in one call; None for a map on its own."""
         return None
 
+    def block(self, memory: NDArray[Any], count: int) -> NDArray[Any]:
+        """`memory` (count * H * W,) as (count, H, W), so that as many channels are read in place."""
+        return memory.reshape(count, *self.shape[1:])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArrayMap(MapSource):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.features.layouts import CHANNELS_FIRST, axes, channels_first
 from msroi_cli.io.numbers import as_float64
 
 FLOATS = ("float16", "float32", "float64")
@@ -81,17 +82,24 @@ MIXED_HINT = (
 
 
 def check_map(
-    where: str, shape: tuple[int, ...], dtype: Any, like: tuple[int | None, Any] | None = None, hint: str = ""
+    where: str,
+    shape: tuple[int, ...],
+    dtype: Any,
+    like: tuple[int | None, Any] | None = None,
+    hint: str = "",
+    layout: str = CHANNELS_FIRST,
 ) -> None:
     """Checks one image's level, (C, H, W) or (1, C, H, W) or a batch of them, against (channels, dtype).
 
-    Channels that are None may be any. hint: what to add where channels differ.
+    Channels that are None may be any. hint: what to add where channels differ. layout: that of `shape`.
     """
+    sides = channels_first(shape, layout)
     channels = "C" if like is None or like[0] is None else like[0]
     if dtype.char not in FLOAT_CODES or (like is not None and dtype.char != like[1].char):
         wanted = "float16, float32 or float64" if like is None else f"{like[1]} like the first level"
         raise InputError(f"{where}: expected {wanted}, got {dtype}")
-    if len(shape) not in (3, 4) or (channels != "C" and shape[-3] != channels):
-        raise InputError(f"{where}: expected ({channels}, H, W), got {shape}{hint if len(shape) in (3, 4) else ''}")
-    if not (shape[-1] and shape[-2]):
+    if len(shape) not in (3, 4) or (channels != "C" and sides[-3] != channels):
+        more = hint if len(shape) in (3, 4) else ""
+        raise InputError(f"{where}: expected ({axes(layout, channels)}), got {shape}{more}")
+    if not (sides[-1] and sides[-2]):
         raise InputError(f"{where}: expected a map of at least 1 x 1 cells, got {shape}")

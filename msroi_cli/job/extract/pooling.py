@@ -164,7 +164,7 @@ class Pooler:
         if ends[-1] > len(self._memory):
             self._memory = np.empty(ends[-1], np.uint8)
         blocks = [
-            self._memory[start:stop].view(source.dtype).reshape(count, *source.shape[1:])
+            source.block(self._memory[start:stop].view(source.dtype), count)
             for source, start, stop in zip(sources, [0, *ends], ends, strict=False)
         ]
         read_maps([ReadRequest(*one) for one in zip(sources, blocks, runs, strict=True)], channel)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.io.features.channels_last import as_stored, layout_of
 from msroi_cli.io.features.reading import read_maps
-from msroi_cli.io.features.source import ReadRequest
+from msroi_cli.io.features.source import MapSource, ReadRequest
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.levels import LevelChoice
 from msroi_cli.io.pyramid.open import open_pyramid
 
-# Sizes and storage are taken from this many images, values from fewer and from some channels of each.
+# Sizes and storage are taken from this many images, values from fewer and from some channels or rows of each.
 IMAGES_LOOKED_AT, IMAGES_SAMPLED, VALUES_SAMPLED = 32, 4, 1 << 20
 
 
@@ -56,7 +57,8 @@ def _spread(count: int, most: int) -> list[int]:
 
 
 def _level(pyramid: Pyramid, level: int, images: list[int]) -> dict[str, Any]:
-    shapes = [pyramid.source(image, level).shape for image in images]
+    sources = [pyramid.source(image, level) for image in images]
+    shapes = [source.shape for source in sources]
     stored = [pyramid.storage(image, level) for image in ([0] if pyramid.layout == "batched" else images)]
     whole = sum(one["bytes"] for one in stored)
     scale = pyramid.levels[level].scale
@@ -67,6 +69,7 @@ def _level(pyramid: Pyramid, level: int, images: list[int]) -> dict[str, Any]:
         "width": _range([shape[2] for shape in shapes]),
         "shape": stored[0]["shape"],
         "dtype": stored[0]["dtype"],
+        "layout": _distinct([layout_of(source) for source in sources]),
         "chunks": _distinct([one["chunks"] for one in stored]),
         "filters": _distinct([one["filters"] for one in stored]),
         "bytes": whole if pyramid.layout == "batched" else whole * len(pyramid.image_ids) // max(1, len(images)),
@@ -74,17 +77,23 @@ def _level(pyramid: Pyramid, level: int, images: list[int]) -> dict[str, Any]:
     }
 
 
+def _sample(source: MapSource, most: int) -> list[NDArray[Any]]:
+    """About `most` values of a map: of some channels, or of some rows where the channels of a row stand together."""
+    stored = as_stored(source)
+    count, *sides = stored.shape
+    parts = []
+    for number in _spread(count, max(1, most // math.prod(sides))):
+        block: NDArray[Any] = np.empty((1, *sides), stored.dtype)
+        read_maps([ReadRequest(stored, block, [(0, sides[0])])], number)
+        parts.append(block.ravel())
+    return parts
+
+
 def _values(pyramid: Pyramid, level: int, chosen: list[int], images: list[int]) -> dict[str, Any]:
-    """The range and the share of NaN of some channels of some images."""
+    """The range and the share of NaN of some values of some images."""
     parts: list[NDArray[Any]] = []
     for image in (images[index] for index in chosen):
-        source = pyramid.source(image, level)
-        channels, height, width = source.shape
-        most = max(1, VALUES_SAMPLED // len(chosen) // (height * width))
-        for channel in _spread(channels, most):
-            block: NDArray[Any] = np.empty((1, height, width), source.dtype)
-            read_maps([ReadRequest(source, block, [(0, height)])], channel)
-            parts.append(block.ravel())
+        parts += _sample(pyramid.source(image, level), VALUES_SAMPLED // len(chosen))
     values = np.concatenate(parts).astype(np.float64) if parts else np.empty(0)
     finite = values[np.isfinite(values)]
     return {

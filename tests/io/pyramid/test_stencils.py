@@ -112,9 +112,9 @@ def test_what_a_stencil_cannot_tell(tmp_path):
     path.write_bytes(bytes(1 << 17))
     with path.open("rb") as file:
         for offsets, size in (((0, 8), 1 << 10), ((0, 1020), 1 << 10), ((0, 16), 1 << 17)):
-            image = LocatedImage(offsets, ((1, 2, 2), (1, 2, 2)), None, None)
+            image = LocatedImage(offsets, ((1, 2, 2), (1, 2, 2)), ("chw", "chw"), None, None)
             assert Stencil.of(file.fileno(), size, image, 4, {}) is None
-        image = LocatedImage((0, 16), ((1, 2, 2), (1, 2, 2)), None, None)
+        image = LocatedImage((0, 16), ((1, 2, 2), (1, 2, 2)), ("chw", "chw"), None, None)
         stencils = Stencils()
         for _ in range(MOST_OF_ONE_SIZE):
             assert stencils.wants(1 << 10)

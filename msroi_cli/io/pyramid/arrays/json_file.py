@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.features.layouts import CHANNELS_LAST, layout_from
 from msroi_cli.io.features.source import ArrayMap, MapSource
 from msroi_cli.io.files.location import Location, parse_json
 from msroi_cli.io.pyramid.arrays.batched import BatchedArrays, array_storage, chosen_levels
@@ -15,7 +16,10 @@ from msroi_cli.io.pyramid.levels import LevelChoice, level_scales, scale_of
 
 
 class JsonPyramid(BatchedArrays):
-    """`{"levels": [{"name", "stride" or "spatial_scale", "data"}, ...], "image_ids": [...]}`; data becomes float32."""
+    """`{"levels": [{"name", "stride" or "spatial_scale", "data"}, ...], "image_ids": [...]}`; data becomes float32.
+
+    A level may say `"layout": "hwc"`.
+    """
 
     def __init__(self, location: Location, choice: LevelChoice) -> None:
         self.location = location
@@ -38,6 +42,7 @@ class JsonPyramid(BatchedArrays):
 
     def _map(self, index: int, entry: dict[str, Any]) -> NDArray[np.float32]:
         where = f"{self.location}: levels[{index}]"
+        layout = layout_from(entry.get("layout"), where)
         try:
             numbers = np.array(entry["data"], dtype=np.float64)
             with np.errstate(over="ignore"):
@@ -50,7 +55,8 @@ class JsonPyramid(BatchedArrays):
             ) from error
         if (np.isinf(data) & np.isfinite(numbers)).any():
             raise InputError(f"{where}: data: expected numbers that fit in float32, got larger ones")
-        return data[None] if data.ndim == 3 else data
+        batch = data[None] if data.ndim == 3 else data
+        return np.moveaxis(batch, -1, 1) if layout == CHANNELS_LAST and batch.ndim == 4 else batch
 
     def source(self, image: int, level: int) -> MapSource:
         """One entry of an array."""

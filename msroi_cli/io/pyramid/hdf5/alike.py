@@ -11,9 +11,11 @@ import h5py
 import numpy as np
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.features.channels_last import as_map, as_stored
 from msroi_cli.io.features.contiguous import ContiguousMap
 from msroi_cli.io.features.dataset import FeatureDataset, OpenFile, check_end
 from msroi_cli.io.features.headers import Headers
+from msroi_cli.io.features.layouts import axes
 from msroi_cli.io.features.source import MapSource
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.errors import guarded
@@ -30,7 +32,7 @@ from msroi_cli.io.hdf5.structure.extents import Addresses, Extents
 from msroi_cli.io.hdf5.structure.groups import UNKNOWN, Groups
 from msroi_cli.io.hdf5.values import attribute, dtype_of
 from msroi_cli.io.pyramid.checks import FLOATS, check_map
-from msroi_cli.io.pyramid.hdf5.levels import own_scales
+from msroi_cli.io.pyramid.hdf5.levels import layout_of, own_scales
 from msroi_cli.io.pyramid.levels import Level, scale_of
 
 # With as many images it is worth looking at the bytes of their groups together.
@@ -38,10 +40,11 @@ MANY = 16
 
 
 class LevelForm(NamedTuple):
-    """What a map is like: the number of its level, its shape (C, H, W), dtype and size in bytes."""
+    """What a map is like: the number of its level, its shape as it is stored, layout, dtype and size in bytes."""
 
     level: int
     shape: tuple[int, int, int]
+    layout: str
     dtype: np.dtype[Any]
     size: int
 
@@ -97,10 +100,10 @@ class ImageReader:
         self._groups = Groups(self._extents, self._names)
         self._headers: Headers[LevelForm] = Headers(file.raw.descriptor)
 
-    def located(self, path: str, offset: int, form: LevelForm) -> ContiguousMap:
+    def located(self, path: str, offset: int, form: LevelForm) -> MapSource:
         """The map of an image whose values begin at `offset`."""
         where = self._location.at(path, self._names[form.level])
-        return ContiguousMap(form.shape, form.dtype, where, self._file.raw, offset)
+        return as_map(ContiguousMap(form.shape, form.dtype, where, self._file.raw, offset), form.layout)
 
     def open(self, paths: Sequence[str], places: Addresses) -> list[OpenImage]:
         """The images at `paths`.
@@ -209,20 +212,23 @@ class ImageReader:
         inside = f"{image}/{alike.levels[level].name}"
         where = self._location.at(inside)
         channels = alike.channels[level]
-        dataset = open_dataset(self._file.root, inside, where, f"a dataset ({channels}, H, W)")
+        found = open_dataset(self._file.root, inside, where, f"a dataset ({channels}, H, W)")
+        dataset = InputDataset(found.object, found.file)
+        layout = layout_of(dataset, where)
         with guarded(where):
-            storage = FeatureDataset(dataset, self._file, where)
-        check_map(where, storage.shape, storage.dtype, (channels, alike.dtype))
+            storage = FeatureDataset(found, self._file, where, layout)
+        check_map(where, storage.shape, storage.dtype, (channels, alike.dtype), layout=layout)
         if len(storage.shape) == 4 and storage.shape[0] != 1:
-            raise InputError(f"{where}: expected (1, {channels}, H, W), got {storage.shape}")
-        self._check_scale(h5py.Dataset(dataset.object), level, where)
-        found = storage.map(0, where)
-        if address != UNKNOWN and isinstance(found, ContiguousMap):
-            size = found.shape[0] * found.channel_bytes
-            self._headers.learn(address, found.offset, LevelForm(level, found.shape, found.dtype, size))
-        return found
+            raise InputError(f"{where}: expected (1, {axes(layout, channels)}), got {storage.shape}")
+        self._check_scale(dataset, level, where)
+        source = storage.map(0, where)
+        stored = as_stored(source)
+        if address != UNKNOWN and isinstance(stored, ContiguousMap):
+            form = LevelForm(level, stored.shape, layout, stored.dtype, stored.size)
+            self._headers.learn(address, stored.offset, form)
+        return source
 
-    def _check_scale(self, dataset: h5py.Dataset, level: int, where: str) -> None:
+    def _check_scale(self, dataset: InputDataset, level: int, where: str) -> None:
         self._compare(own_scale(dataset, where) if self._alike.scales_stated else None, level, where)
 
     def _compare(self, own: tuple[float, float] | None, level: int, where: str) -> None:
@@ -270,6 +276,6 @@ def is_float(dataset: h5py.Dataset, where: str) -> bool:
     return dtype_of(dataset, where).name in FLOATS
 
 
-def own_scale(dataset: h5py.Dataset, where: str) -> tuple[float, float] | None:
+def own_scale(dataset: InputDataset, where: str) -> tuple[float, float] | None:
     """The (y, x) scale that a dataset's attributes state; None if it states none."""
     return scale_of(where, attribute(dataset, "stride", where), attribute(dataset, "spatial_scale", where))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.features.dataset import FeatureDataset, OpenFile
+from msroi_cli.io.features.layouts import axes
 from msroi_cli.io.features.source import MapSource
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.describe import dataset_storage
@@ -19,15 +20,15 @@ from msroi_cli.io.hdf5.read import InputDataset, dataset_in, member
 from msroi_cli.io.hdf5.values import attribute, read_numbers, texts
 from msroi_cli.io.pyramid.base import BatchedPyramid
 from msroi_cli.io.pyramid.checks import different_ids, pairs_beside
-from msroi_cli.io.pyramid.hdf5.levels import Hdf5Pyramid
+from msroi_cli.io.pyramid.hdf5.levels import Hdf5Pyramid, layout_of
 from msroi_cli.io.pyramid.levels import LevelChoice, offset_of, pair_of
 
 
 class BatchedHdf5Pyramid(Hdf5Pyramid, BatchedPyramid):
     """One dataset (N, C, H, W) a level, optional `image_ids` (N,), `scale_factors` and `image_sizes` (N, 2).
 
-    Of one image also (C, H, W). Without `image_ids` its id is the stem of the file's name, and it may have attributes
-    `scale_factor` and `image_size` instead of datasets.
+    With the attribute `layout="hwc"` on a level, (N, H, W, C). Of one image also (C, H, W). Without `image_ids` its id
+    is the stem of the file's name, and it may have attributes `scale_factor` and `image_size` instead of datasets.
     """
 
     def __init__(
@@ -41,12 +42,15 @@ class BatchedHdf5Pyramid(Hdf5Pyramid, BatchedPyramid):
         count = _images(datasets[first])
         for name, dataset in datasets.items():
             if _images(dataset) != count:
-                raise InputError(f"{location.at(name)}: expected ({count}, C, H, W) like {first}, got {dataset.shape}")
+                wanted = f"({count}, {axes(layout_of(dataset, location.at(name)))})"
+                raise InputError(f"{location.at(name)}: expected {wanted} like {first}, got {dataset.shape}")
         self._datasets = list(datasets.values())
         self._storage = []
         for name, dataset in datasets.items():
-            with guarded(location.at(name)):
-                self._storage.append(FeatureDataset(Found(dataset.id, dataset.input), file, location.at(name)))
+            where = location.at(name)
+            layout = layout_of(dataset, where)
+            with guarded(where):
+                self._storage.append(FeatureDataset(Found(dataset.id, dataset.input), file, where, layout))
         self.image_ids = self._ids(count)
         self.factors = self._pairs("scale_factor", count)
         self.sizes = self._pairs("image_size", count)

@@ -8,6 +8,7 @@ import numpy as np
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.features.dataset import OpenFile
+from msroi_cli.io.features.layouts import channels_first, layout_from
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, names
 from msroi_cli.io.hdf5.values import attribute, dtype_of
@@ -32,7 +33,8 @@ def level_datasets(
         found = _fitting(group, some, location, ranks, inside)
         if found and len(some) == MEMBERS_SAMPLED:
             found = _fitting(group, names(group, where), location, ranks, inside)
-        return {name: found[name] for name in finest_first({name: item.shape for name, item in found.items()})}
+        shapes = {name: shape_of(item, location.at(*inside, name)) for name, item in found.items()}
+        return {name: found[name] for name in finest_first(shapes)}
     if not any(isinstance(member(group, name, location.at(*inside, name)), InputDataset) for name in choice.names):
         return {}
     return {name: dataset_in(group, name, location.at(*inside, name), "a dataset (C, H, W)") for name in choice.names}
@@ -49,6 +51,16 @@ def _fitting(
         if isinstance(item, InputDataset) and len(item.shape or ()) in ranks and dtype_of(item, where).name in FLOATS:
             found[name] = item
     return found
+
+
+def layout_of(dataset: InputDataset, where: str) -> str:
+    """How a level lies, "chw" unless its attribute `layout` says "hwc"; raises InputError for other values."""
+    return layout_from(attribute(dataset, "layout", where), where)
+
+
+def shape_of(dataset: InputDataset, where: str) -> tuple[int, ...]:
+    """The shape of a level, (C, H, W) or (N, C, H, W), in whichever layout it lies; raises InputError."""
+    return channels_first(dataset.shape, layout_of(dataset, where))
 
 
 Scales = dict[str, tuple[float, float] | None]
@@ -125,13 +137,15 @@ class Hdf5Pyramid(Pyramid):
     ) -> None:
         """Takes channels, dtype and scales from the sample image's levels."""
         name, first = next(iter(datasets.items()))
-        check_map(where.at(name), first.shape, dtype_of(first, where.at(name)))
-        self.channels = first.shape[-3]
+        layouts = {name: layout_of(dataset, where.at(name)) for name, dataset in datasets.items()}
+        check_map(where.at(name), first.shape, dtype_of(first, where.at(name)), layout=layouts[name])
+        self.channels = channels_first(first.shape, layouts[name])[-3]
         self.dtype = first.dtype
         for name, dataset in datasets.items():
             like = (None if choice.mixed else self.channels, self.dtype)
-            check_map(where.at(name), dataset.shape, dtype_of(dataset, where.at(name)), like, MIXED_HINT)
-        self.level_channels = tuple(dataset.shape[-3] for dataset in datasets.values())
+            dtype = dtype_of(dataset, where.at(name))
+            check_map(where.at(name), dataset.shape, dtype, like, MIXED_HINT, layouts[name])
+        self.level_channels = tuple(shape_of(dataset, where.at(name))[-3] for name, dataset in datasets.items())
         given = choice.strides or choice.scales
         own: Scales = {} if given else own_scales(datasets, where, group)
         self.levels = level_scales(list(datasets), [own.get(name) for name in datasets], choice, where)

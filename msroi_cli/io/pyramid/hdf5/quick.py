@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.features.layouts import CHANNELS_FIRST, channels_first, layout_from
 from msroi_cli.io.hdf5.errors import H5PY_ERRORS
 from msroi_cli.io.hdf5.links import WITHIN_ONE_FILE
+from msroi_cli.io.hdf5.structure.heaps import check_heaps
 from msroi_cli.io.pyramid.hdf5.batched import BatchedHdf5Pyramid
 from msroi_cli.io.pyramid.hdf5.stencils import LocatedImage, Pair, Stencil, Stencils
 from msroi_cli.io.pyramid.levels import Level, LevelChoice, pair_of
@@ -25,7 +28,10 @@ BESIDE = (b"image_ids", b"scale_factors", b"image_sizes", b"offsets")
 
 NUMBERS = (h5py.h5t.INTEGER, h5py.h5t.FLOAT)
 LARGEST = 64
-"""Bytes of an attribute of one or two numbers, at most."""
+"""Bytes of an attribute of one or two numbers, or of a short text, at most."""
+
+Place = tuple[int, tuple[int, int, int], str]
+"""The offset of a level, its shape as it is stored, and its layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ class QuickLocator:
         """The same by HDF5; what it finds is remembered for other files that have the same bytes beside their maps."""
         file = h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY)
         try:
-            found = self._located(file)
+            found = self._located(file, Path(path))
             if found is not None and self.stencils.wants(size):
                 pairs = {"factor": _attribute(file, b"scale_factor"), "size": _attribute(file, b"image_size")}
                 stencil = Stencil.of(descriptor, size, found, self.itemsize, pairs)
@@ -87,7 +93,7 @@ class QuickLocator:
         finally:
             file.close()
 
-    def _located(self, file: h5py.h5f.FileID) -> LocatedImage | None:
+    def _located(self, file: h5py.h5f.FileID, path: Path) -> LocatedImage | None:
         root = h5py.h5g.open(file, b"/")
         links = root.links
         if file.get_create_plist().get_userblock() or any(links.exists(name) for name in BESIDE):
@@ -98,26 +104,27 @@ class QuickLocator:
             return None
         if self.own_scales and (h5py.h5a.exists(file, b"stride") or h5py.h5a.exists(file, b"spatial_scale")):
             return None
-        found = [self._level(file, *level) for level in zip(self.levels, self.channels, strict=True)]
+        found = [self._level(file, path, *level) for level in zip(self.levels, self.channels, strict=True)]
         levels = [one for one in found if one is not None]
         if len(levels) < len(found):
             return None
-        offsets, shapes = zip(*levels, strict=True)
+        offsets, shapes, layouts = zip(*levels, strict=True)
         factor, size = (_pair(_attribute(file, name)) for name in (b"scale_factor", b"image_size"))
-        return LocatedImage(offsets, shapes, factor, size)
+        return LocatedImage(offsets, shapes, layouts, factor, size)
 
-    def _level(self, file: h5py.h5f.FileID, level: Level, channels: int) -> tuple[int, tuple[int, int, int]] | None:
-        """The offset and shape of a level; None if it is not like the sample's, or not contiguous in this file."""
+    def _level(self, file: h5py.h5f.FileID, path: Path, level: Level, channels: int) -> Place | None:
+        """Where a level is; None if it is not like the sample's, or not contiguous in this file."""
         dataset = h5py.h5o.open(file, os.fsencode(level.name), WITHIN_ONE_FILE)
         offset = dataset.get_offset()
         if offset is None:
             return None
         shape = dataset.shape[1:] if len(dataset.shape) == 4 and dataset.shape[0] == 1 else dataset.shape
-        if len(shape) != 3 or shape[0] != channels or 0 in shape or not dataset.get_type().equal(self.kind):
+        layout = _layout(dataset, path)
+        if len(shape) != 3 or 0 in shape or not dataset.get_type().equal(self.kind):
             return None
-        if self.own_scales and not _has_scale(dataset, level.scale):
+        if channels_first(shape, layout)[0] != channels or (self.own_scales and not _has_scale(dataset, level.scale)):
             return None
-        return offset, shape
+        return offset, shape, layout
 
 
 def _native(dtype: np.dtype[Any]) -> h5py.h5t.TypeID:
@@ -134,6 +141,19 @@ def _attribute(item: h5py.h5g.GroupID | h5py.h5d.DatasetID, name: bytes) -> Any:
     values: np.ndarray[Any, Any] = np.empty(attribute.shape, attribute.dtype)
     attribute.read(values)
     return values
+
+
+def _layout(dataset: h5py.h5d.DatasetID, path: Path) -> str:
+    """The layout that a dataset of the file at `path` states; raises InputError, or ValueError for no short text."""
+    if not h5py.h5a.exists(dataset, b"layout"):
+        return CHANNELS_FIRST
+    attribute = h5py.h5a.open(dataset, b"layout")
+    kind = attribute.get_type()
+    if kind.get_class() != h5py.h5t.STRING or attribute.get_storage_size() > LARGEST:
+        raise ValueError("expected a short text")
+    if kind.is_variable_str():
+        check_heaps(path)
+    return layout_from(h5py.Dataset(dataset).attrs["layout"], "")
 
 
 def _has_scale(dataset: h5py.h5d.DatasetID, scale: Pair) -> bool:

@@ -29,10 +29,14 @@ Pairs = Mapping[str, "np.ndarray[Any, Any] | None"]
 
 @dataclass(frozen=True, slots=True)
 class LocatedImage:
-    """Where the levels lie: their offsets in the file and shapes (C, H, W); scale factor and image size, or None."""
+    """Where the levels lie: their offsets in the file, and shapes as they are stored in some layouts.
+
+    factor, size: scale factor and image size, or None.
+    """
 
     offsets: tuple[int, ...]
     shapes: tuple[tuple[int, int, int], ...]
+    layouts: tuple[str, ...]
     factor: Pair | None
     size: Pair | None
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.features.channels_last import as_map, as_stored
 from msroi_cli.io.features.contiguous import ContiguousMap
 from msroi_cli.io.features.reading import read_maps
 from msroi_cli.io.features.source import MapSource, ReadRequest
@@ -38,7 +39,7 @@ class Locator(Protocol):
     """Finds where the image of a file lies."""
 
     def locate(self, path: str) -> Any:
-        """Its `offsets`, `shapes`, `factor` and `size`; None for a file that is to be opened as a pyramid."""
+        """Its `offsets`, `shapes`, `layouts`, `factor` and `size`; None for a file to open as a pyramid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,9 @@ class JoinedPyramid(Pyramid):
                     tuple(self._outliving(image, level, source) for level, source in enumerate(sources)),
                 )
             # The chunks of an image are too many to be kept.
-            if len(self._records) < MOST_REMEMBERED and all(isinstance(s, ContiguousMap) for s in record.sources):
+            if len(self._records) < MOST_REMEMBERED and all(
+                isinstance(as_stored(s), ContiguousMap) for s in record.sources
+            ):
                 self._records[image] = record
         return record
 
@@ -210,28 +213,26 @@ class JoinedPyramid(Pyramid):
         located = self._locator.locate(path) if self._locator is not None else None
         if located is None:
             return None
-        file = OpenedByName.of(path, self._files)
+        file, places = OpenedByName.of(path, self._files), (located.shapes, located.layouts, located.offsets)
         sources = [
-            ContiguousMap(shape, self.dtype, f"{path}:/{level.name}", file, offset)
-            for level, shape, offset in zip(self.levels, located.shapes, located.offsets, strict=True)
+            as_map(ContiguousMap(shape, self.dtype, f"{path}:/{level.name}", file, offset), layout)
+            for level, shape, layout, offset in zip(self.levels, *places, strict=True)
         ]
-        shapes = tuple((height, width) for _, height, width in located.shapes)
+        shapes = tuple(source.shape[1:] for source in sources)
         record = ImageRecord(shapes, located.factor, located.size, (0.0, 0.0), tuple(sources), checked=True)
         if len(self._records) < MOST_REMEMBERED:
             self._records[image] = record
         return record
 
     def _outliving(self, image: int, level: int, source: MapSource) -> MapSource:
-        number = self._owner[image]
-        path = str(self._members[number].path)
-        file = source.file.name if isinstance(source, ContiguousMap) else path
-        opened = OpenedByName.of(file, self._files)
-        return self._lasting.lasting(source, opened, partial(self._read_again, image, level))
+        path, stored = str(self._members[self._owner[image]].path), as_stored(source)
+        file = OpenedByName.of(stored.file.name if isinstance(stored, ContiguousMap) else path, self._files)
+        return self._lasting.lasting(source, file, partial(self._read_again, image, level))
 
     def _read_again(self, image: int, level: int, start: int, stop: int) -> NDArray[Any]:
-        """The channels from `start` to `stop` of a map, (c, H, W), by way of its pyramid."""
+        """What is stored of a map from `start` to `stop` of its first axis, by way of its pyramid."""
         with self._open.using(self._owner[image]) as pyramid:
-            source = pyramid.source(self._entry[image], level)
+            source = as_stored(pyramid.source(self._entry[image], level))
             out: NDArray[Any] = np.empty((stop - start, *source.shape[1:]), source.dtype)
             read_maps([ReadRequest(source, out, [(0, source.shape[1])])], start)
         return out

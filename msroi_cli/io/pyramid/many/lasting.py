@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from msroi_cli.io.features.channels_last import ChannelsLastMap
 from msroi_cli.io.features.chunks import ChunkedMap, ChunkStorage
 from msroi_cli.io.features.contiguous import ContiguousMap, RawFile
 from msroi_cli.io.features.source import ArrayMap, LibraryMap, MapSource
@@ -18,7 +19,7 @@ MOST_CHUNKS = 1 << 14
 """Maps in more chunks than this are read with their library."""
 
 ReadAgain = Callable[[int, int], NDArray[Any]]
-"""Opens the file once more and reads the channels from one number to another, (c, H, W)."""
+"""Opens the file once more and reads what is stored of a map, from one number of its first axis to another."""
 
 
 class LastingSources:
@@ -32,6 +33,8 @@ class LastingSources:
         """The same map; `file`: the map's file, opened by name. Maps of one dataset have one name `where`."""
         if isinstance(source, ArrayMap):
             return source
+        if isinstance(source, ChannelsLastMap):
+            return replace(source, stored=self.lasting(source.stored, file, read_again))
         if isinstance(source, ContiguousMap):
             return replace(source, file=file)
         by_library = LibraryMap(source.shape, source.dtype, source.where, read_again)
