@@ -20,7 +20,7 @@ import h5py
 from msroi_cli.errors import InputError
 from msroi_cli.io.files.access import Access, linked_path
 from msroi_cli.io.files.system.lock import NO_LOCKS
-from msroi_cli.io.hdf5.structure.heaps import check_heaps
+from msroi_cli.io.hdf5.structure.heaps import check_heap_of, check_heaps
 from msroi_cli.io.hdf5.structure.superblock import end_of
 
 # As many links may follow on each other, which is HDF5's own limit.
@@ -37,6 +37,7 @@ class InputFile:
         self._linked: dict[Path, InputFile] = {}
         self._named: dict[str, InputFile] = {}
         self._heaps_are_sound = False
+        self._sound_heaps: set[int] = set()
 
     @cached_property
     def end(self) -> int:
@@ -59,6 +60,12 @@ class InputFile:
         if not self._heaps_are_sound:
             check_heaps(self.path)
             self._heaps_are_sound = True
+
+    def check_heap_of(self, item: Any, name: bytes) -> None:
+        """Checks what holds the text of an attribute of an object of this file; raises as `check_heaps` does."""
+        plain = not self._heaps_are_sound and self.file.userblock_size == 0
+        if not plain or not check_heap_of(self.path, h5py.h5o.get_info(item).addr, name, self._sound_heaps):
+            self.check_heaps()
 
     def linked_paths(self) -> Iterator[Path]:
         """The linked files that are open, and those that they link to."""

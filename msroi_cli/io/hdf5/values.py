@@ -101,7 +101,7 @@ def attribute(item: h5py.HLObject, name: str, where: object) -> Any:
         if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
             if math.prod(stored.shape or ()) > MOST_STRINGS:
                 raise InputError(f"{where}: {name}: expected at most {MOST_STRINGS} strings, got {stored.shape}")
-            _input_of(item).check_heaps()
+            _input_of(item).check_heap_of(item.id, key)
         if kind.get_class() not in NUMBERS or stored.shape is None:
             value = item.attrs.get(name)
             return value.decode() if isinstance(value, bytes) else value

@@ -18,7 +18,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.features.layouts import CHANNELS_FIRST, channels_first, layout_from
 from msroi_cli.io.hdf5.errors import H5PY_ERRORS
 from msroi_cli.io.hdf5.links import WITHIN_ONE_FILE
-from msroi_cli.io.hdf5.structure.heaps import check_heaps
+from msroi_cli.io.hdf5.structure.heaps import check_heap_of, check_heaps
 from msroi_cli.io.pyramid.hdf5.batched import BatchedHdf5Pyramid
 from msroi_cli.io.pyramid.hdf5.stencils import LocatedImage, Pair, Stencil, Stencils
 from msroi_cli.io.pyramid.levels import Level, LevelChoice, pair_of
@@ -151,7 +151,7 @@ def _layout(dataset: h5py.h5d.DatasetID, path: Path) -> str:
     kind = attribute.get_type()
     if kind.get_class() != h5py.h5t.STRING or attribute.get_storage_size() > LARGEST:
         raise ValueError("expected a short text")
-    if kind.is_variable_str():
+    if kind.is_variable_str() and not check_heap_of(path, h5py.h5o.get_info(dataset).addr, b"layout", set()):
         check_heaps(path)
     return layout_from(h5py.Dataset(dataset).attrs["layout"], "")
 
