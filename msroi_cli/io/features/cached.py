@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from msroi_cli.io.features.channels_last import ChannelsLastMap, as_stored
 from msroi_cli.io.features.contiguous import ContiguousMap
 from msroi_cli.io.features.source import MapSource
 
@@ -24,16 +25,18 @@ def cached_maps(sources: Sequence[MapSource], channel: int, count: int) -> list[
     None where the page cache does not hold them all, so that they must be fetched. `lost_pages` tells afterwards if
     what was read there was the file's.
     """
-    plain = [source for source in sources if isinstance(source, ContiguousMap) and source.is_aligned]
+    plain = [one for one in map(as_stored, sources) if isinstance(one, ContiguousMap) and one.is_aligned]
     if not NATIVE or len(plain) < len(sources):
         return None
     maps: list[NDArray[Any]] = []
-    for source in plain:
-        start = source.start_of(channel)
-        content = _native.cached_bytes(source.file.descriptor, start, count * source.channel_bytes)
+    for source, stored in zip(sources, plain, strict=True):
+        last = isinstance(source, ChannelsLastMap)
+        first, much = (0, stored.shape[0]) if last else (channel, count)
+        content = _native.cached_bytes(stored.file.descriptor, stored.start_of(first), much * stored.channel_bytes)
         if content is None:
             return None
-        maps.append(content.view(source.dtype).reshape(1, count, *source.shape[1:]))
+        array = content.view(stored.dtype).reshape(1, much, *stored.shape[1:])
+        maps.append(array.transpose(0, 3, 1, 2)[:, channel : channel + count] if last else array)
     return maps
 
 

@@ -18,7 +18,7 @@ from msroi_cli.io.features.cached import cached_maps, lost_pages
 from msroi_cli.io.features.source import ArrayMap
 from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.extract import pooling
-from tests.builders import extracted, run
+from tests.builders import channels_last, extracted, run
 
 _native = pytest.importorskip("msroi_cli._native", reason="built without a compiler")
 
@@ -57,6 +57,20 @@ def test_the_values_are_those_of_the_file(file, channel, count):
         for got, values in zip(maps, expected, strict=True):
             assert np.array_equal(got[0], values)
             assert not got.flags.writeable
+
+
+@pytest.mark.parametrize(("channel", "count"), [(0, 6), (2, 3)])
+def test_channels_that_are_stored_last(file, channel, count):
+    """The channels of a row stand together, as they do in the file, beside levels of the other layout."""
+    with h5py.File(file) as content:
+        expected = [content[f"1/p{level}"][channel : channel + count] for level in (2, 3)]
+    channels_last(file, lambda name: name.endswith("p2"))
+    with open_pyramid(str(file)) as pyramid:
+        maps = cached_maps(pyramid.sources([(0, 0), (0, 1)]), channel, count)
+        for got, values in zip(maps, expected, strict=True):
+            assert np.array_equal(got[0], values)
+            assert not got.flags.writeable
+        assert [one.strides[1] == 4 for one in maps] == [True, False]
 
 
 def test_maps_that_are_not_all_in_files_are_fetched(file):
