@@ -45,12 +45,12 @@ class Part:
         """What `as_json` gave; raises InputError."""
         try:
             values = json.loads(str(text))
-            numbers = {name: values[name] for name in cls.__dataclass_fields__}
+            numbers = [values[name] for name in cls.__dataclass_fields__]
         except (ValueError, KeyError, TypeError, RecursionError):
-            numbers = {"": None}
-        if not all(type(number) is int and number >= 0 for number in numbers.values()):
+            numbers = [None]
+        if {*map(type, numbers)} != {int} or min(numbers) < 0:
             raise InputError(f"{where}: attribute part: expected the part of a job, got {str(text)[:60]!r}")
-        return cls(**numbers)
+        return cls(*numbers)
 
 
 def part_name(index: int, count: int) -> str:

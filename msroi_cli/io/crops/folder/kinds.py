@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from struct import Struct
 from typing import Any
 
 import h5py
@@ -27,6 +28,9 @@ from msroi_cli.io.hdf5.links import opened
 
 # Of files up to so many bytes beside their crops.
 MOST_BYTES = 8 << 20
+
+# Crops that are read along, as that takes less time than to read on behind them.
+SMALL_CROPS = 16 << 10
 
 TEXTS = ("creation_date", "parameters", "sources", "warnings", "part")
 KNOWN: dict[str, np.dtype[Any]] = {
@@ -66,33 +70,40 @@ class Place:
 class Kind:
     """Files that are alike. crops: where these are. datasets and texts (first, stop): where all else is that differs.
 
-    same: the first byte of each run that all have in common, and the run. names (n,): of all that has a checksum, as
-    the file has them; checked: where each of it is, (first, stop). size: the bytes beside the crops.
+    same: the runs of bytes that all have in common, and `runs` where they are. names (n,): of all that has a checksum,
+    as the file has them; checked: where each of it is, (first, stop). size: the bytes beside the crops.
     chunks: of compressed crops, which go on to the end of a file.
     """
 
     crops: Place
     datasets: Mapping[str, Place]
     texts: Mapping[str, tuple[int, int]]
-    same: tuple[tuple[int, bytes], ...]
+    same: tuple[bytes, ...]
+    runs: Struct
     names: NDArray[Any]
     checked: tuple[tuple[int, int], ...]
     rows_per_block: int
     size: int
     chunks: ChunkPlaces | None = None
 
-    def has(self, content: bytes) -> bool:
-        """Whether a file, without its crops, is one of them."""
-        if len(content) != self.size:
-            return False
-        for first, run in self.same:  # noqa: SIM110 a generator takes longer than the rest
-            if not content.startswith(run, first):
-                return False
-        return True
+    def has(self, content: bytearray, start: int) -> bool:
+        """Whether a file is one of them, whose bytes but for its crops begin at `start` of `content`."""
+        return self.runs.unpack_from(content, start) == self.same
 
-    def content(self, descriptor: int, size: int) -> bytes:
-        """The bytes of an open file without its crops, of which `size` is the length."""
-        return _without(descriptor, size, self.crops, self.chunks is not None)
+    def read_into(self, place: memoryview, descriptor: int, size: int) -> bool:
+        """Reads an open file of `size` bytes but for its crops; False if it has not as many bytes as files of the kind.
+
+        place: of `self.size` bytes.
+        """
+        if self.chunks is not None:
+            return os.preadv(descriptor, [place], 0) == self.size
+        before, crops = self.crops.first, self.crops.stop - self.crops.first
+        if size != self.size + crops:
+            return False
+        if crops > SMALL_CROPS:
+            found = os.preadv(descriptor, [place[:before]], 0)
+            return found + os.preadv(descriptor, [place[before:]], self.crops.stop) == self.size
+        return os.preadv(descriptor, [place[:before], bytearray(crops), place[before:]], 0) == size
 
 
 def kind_like(path: Path, found: PartFile, descriptor: int, size: int) -> Kind | None:
@@ -115,14 +126,15 @@ def kind_like(path: Path, found: PartFile, descriptor: int, size: int) -> Kind |
     if any(datasets[name].dtype != dtype for name, dtype in KNOWN.items() if name in datasets):
         return None
     varying = [*((place.first, place.stop) for place in datasets.values()), *texts.values()]
-    same = _between(content, sorted([*varying, *(chunks.varying if chunks else ())]))
+    runs = _between(content, sorted([*varying, *(chunks.varying if chunks else ())]))
     names = datasets[CHECKSUMS].values(np.frombuffer(content, np.uint8)[None])[0]["name"]
     places = {name.encode(): (place.first, place.stop) for name, place in datasets.items()}
     places |= {b"@" + name.encode(): place for name, place in texts.items()}
-    if same is None or not places.keys() >= set(names.tolist()):
+    if runs is None or not places.keys() >= set(names.tolist()):
         return None
     checked = tuple(places[name] for name in names.tolist())
-    return Kind(crops, datasets, texts, same, names, checked, found.rows_per_block, len(content), chunks)
+    same = runs.unpack(content)
+    return Kind(crops, datasets, texts, same, runs, names, checked, found.rows_per_block, len(content), chunks)
 
 
 def _first_chunk(crops: h5py.Dataset) -> int:
@@ -138,11 +150,6 @@ def _without(descriptor: int, size: int, crops: Place, compressed: bool) -> byte
         return os.pread(descriptor, crops.first, 0)
     if size - (crops.stop - crops.first) > MOST_BYTES:
         raise ValueError("expected fewer bytes beside crops")
-    if crops.stop == size:
-        return os.pread(descriptor, crops.first, 0)
-    if crops.stop - crops.first < MOST_BYTES:
-        content = os.pread(descriptor, size, 0)
-        return content[: crops.first] + content[crops.stop :]
     return os.pread(descriptor, crops.first, 0) + os.pread(descriptor, size - crops.stop, crops.stop)
 
 
@@ -168,14 +175,14 @@ def _text_place(text: str | bytes, content: bytes) -> tuple[int, int]:
     return first, first + len(stored)
 
 
-def _between(content: bytes, varying: list[tuple[int, int]]) -> tuple[tuple[int, bytes], ...] | None:
-    """The runs of bytes between others, which ascend; None if these overlap."""
-    same, start = [], 0
-    for first, stop in [*varying, (len(content), len(content))]:
-        if first == stop != len(content):
+def _between(content: bytes, varying: list[tuple[int, int]]) -> Struct | None:
+    """Takes the runs of bytes between others, which ascend, from `content` and its like; None if these overlap."""
+    runs, start = "", 0
+    for first, stop in varying:
+        if first == stop:
             continue
         if first < start:
             return None
-        same.append((start, content[start:first]))
+        runs += f"{first - start}s{stop - first}x"
         start = stop
-    return tuple(same)
+    return Struct(f"{runs}{len(content) - start}s")
