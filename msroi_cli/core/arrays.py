@@ -19,6 +19,14 @@ def slices(count: int) -> Iterator[slice]:
     return (slice(start, min(start + AT_ONCE, count)) for start in range(0, count, AT_ONCE))
 
 
+def run_ends(values: NDArray[Any]) -> NDArray[Any]:
+    """The last value of each run of equal ones (k,): all values that occur, of mostly far fewer runs than values."""
+    if not len(values):
+        return values
+    ends: NDArray[np.intp] = np.append(np.flatnonzero(values[1:] != values[:-1]), len(values) - 1)
+    return values.take(ends)
+
+
 def view_array(name: str, value: Any) -> NDArray[Any]:
     """`value` as a NumPy array, without a copy where that can be.
 

@@ -98,6 +98,7 @@ def check_boxes(name: str, boxes: ArrayLike) -> NDArray[np.float32]:
 
 
 def _all_good(boxes: NDArray[np.float32]) -> bool:
-    """The common case of `invalid_box_reasons`, in two passes: no number is NaN, too large or out of order."""
-    near = np.abs(boxes) <= MAX_COORDINATE
-    return bool(near.all()) and bool((boxes[:, :2] <= boxes[:, 2:]).all())
+    """The common case of `invalid_box_reasons`: no number is NaN, too large or out of order."""
+    # A NaN is the least and the largest number of all. Columns alone, which NumPy compares faster than pairs of them.
+    near = not len(boxes) or bool(boxes.min() >= -MAX_COORDINATE and boxes.max() <= MAX_COORDINATE)
+    return near and all(bool((boxes[:, low] <= boxes[:, low + 2]).all()) for low in (0, 1))

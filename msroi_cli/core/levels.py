@@ -53,7 +53,12 @@ def assign_levels(
 
 def levels_of(boxes: NDArray[np.float32], spec: PoolSpec) -> NDArray[np.int64]:
     """`assign_levels` for boxes (K, 4) float32 and a spec that are checked already."""
-    return np.searchsorted(level_bounds(spec), box_sizes(boxes), side="right").astype(np.int64, copy=False)
+    sizes = box_sizes(boxes)
+    levels = np.zeros(len(sizes), np.int64)
+    # Of a few bounds, to compare with each is quicker than to search among them.
+    for bound in level_bounds(spec):
+        levels += sizes >= bound
+    return levels
 
 
 def box_sizes(boxes: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,10 +1,11 @@
 """Kills jobs, and makes their file system fail, at every call that changes a file; then looks what is left.
 
-    python -m tests.faults.inject [--every N] [--compression gzip:1]
+    python -m tests.faults.inject [--every N] [--compression gzip:1] [--one-batch] [--replaced]
 
 builds the shim, makes a small job, and counts its calls. Then, for every call (or every Nth): the job is killed before
 it and after it, and gets EIO and ENOSPC from it, once and from then on. After each, the name of the output must be
-absent or that of a whole file, and the job, resumed, must give the bytes of an undisturbed one.
+absent or that of a whole file, and the job, resumed, must give the bytes of an undisturbed one. With --replaced an
+older file has that name before, and until the new one is whole; then the job is started again with --overwrite.
 Each trial is a fork of one process that has imported everything.
 """
 
@@ -37,6 +38,7 @@ FAULTS = {
     "ENOSPC for ever": (FAIL, errno.ENOSPC, 1),
 }
 CRASHED = 99
+OLD = b"an older output"
 
 
 def build_shim(folder: Path, name: str = "shim") -> Path:
@@ -49,13 +51,17 @@ def build_shim(folder: Path, name: str = "shim") -> Path:
 
 
 class Job:
-    """A job of some batches, small enough to be run thousands of times."""
+    """A job of some batches, or of one, small enough to be run thousands of times."""
 
-    def __init__(self, folder: Path, compression: str | None) -> None:
+    def __init__(self, folder: Path, compression: str | None, one_batch: bool = False) -> None:
         import msroi_cli.job.extract.memory as memory
         from tests.builders import IDS, random_rows, write_batched, write_json
 
-        memory.SMALLEST_BATCH = 4000
+        if not one_batch:
+            memory.SMALLEST_BATCH = 4000
+        # Files without a name are known by that of their folder.
+        folder = folder / f"of {NAME}"
+        folder.mkdir()
         pyramid = write_batched(folder / "p.h5", ids=IDS)
         boxes = write_json(folder / "b.json", random_rows(40).tolist())
         self.folder = folder
@@ -136,11 +142,26 @@ def _be_the_child(
         os._exit(code)
 
 
-def trial(job: Job, shim: ctypes.CDLL, whole: dict[str, bytes], name: str, call: int) -> Iterator[str]:
+def undisturbed(job: Job, shim: ctypes.CDLL, replaced: bool) -> tuple[int, dict[str, bytes]]:
+    """The calls of a job without a fault, and what it writes."""
+    job.clear()
+    code, calls, said = in_child(job, shim, (0, 0, 0), 0, "-q", *_begin(job, replaced))
+    assert code == 0, said
+    return calls, contents(job.out)
+
+
+def _begin(job: Job, replaced: bool) -> list[str]:
+    """Puts an older output there that is to be `replaced`; the option for it."""
+    if replaced:
+        job.out.write_bytes(OLD)
+    return ["--overwrite"] if replaced else []
+
+
+def trial(job: Job, shim: ctypes.CDLL, whole: dict[str, bytes], name: str, call: int, replaced: bool) -> Iterator[str]:
     """One fault at one call; yields what was wrong."""
     job.clear()
     fault = FAULTS[name]
-    code, _, said = in_child(job, shim, fault, call)
+    code, _, said = in_child(job, shim, fault, call, *_begin(job, replaced))
     where = f"{name} call {call}"
     if fault[0] == FAIL:
         if code not in (0, 1):
@@ -153,11 +174,14 @@ def trial(job: Job, shim: ctypes.CDLL, whole: dict[str, bytes], name: str, call:
         yield f"{where}: expected to be killed, got exit code {code}: {said}"
     if job.out.exists():
         with suppress(OSError):
-            if contents(job.out) != whole:
+            older = replaced and job.out.read_bytes() == OLD
+            if older and code == 0:
+                yield f"{where}: exit code 0 and the older output"
+            if not older and contents(job.out) != whole:
                 yield f"{where}: a file that is not whole has the name of the output"
-    elif code == 0:
-        yield f"{where}: exit code 0 and no output"
-    code, _, said = in_child(job, shim, (0, 0, 0), 0, "--resume", "-q")
+    elif code == 0 or replaced:
+        yield f"{where}: exit code {code} and no output"
+    code, _, said = in_child(job, shim, (0, 0, 0), 0, "--overwrite" if replaced else "--resume", "-q")
     if code:
         yield f"{where}: resuming gave exit code {code}: {said}"
     elif contents(job.out) != whole:
@@ -171,6 +195,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--every", type=int, default=1, help="try every Nth call only")
     parser.add_argument("--compression", help="as msroi extract takes it")
+    parser.add_argument("--one-batch", action="store_true", help="a job of one batch")
+    parser.add_argument("--replaced", action="store_true", help="an older output is replaced")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
@@ -178,22 +204,19 @@ def main() -> int:
             preloaded = {"LD_PRELOAD": str(build_shim(folder)), "FAULTS_NAME": NAME, "FAULTS_SHIM": str(folder)}
             command = [sys.executable, "-m", "tests.faults.inject", *sys.argv[1:]]
             return subprocess.run(command, env={**os.environ, **preloaded}, check=False).returncode
-        return run_trials(folder, options.every, options.compression)
+        return run_trials(Job(folder, options.compression, options.one_batch), options.every, options.replaced)
 
 
-def run_trials(folder: Path, every: int, compression: str | None) -> int:
+def run_trials(job: Job, every: int, replaced: bool) -> int:
     """All trials, in a process into which the shim is loaded."""
     shim = ctypes.CDLL(None)
     shim.faults_counted.restype = ctypes.c_long
-    job = Job(folder, compression)
-    code, calls, said = in_child(job, shim, (0, 0, 0), 0, "-q")
-    assert code == 0, said
-    whole = contents(job.out)
+    calls, whole = undisturbed(job, shim, replaced)
     survived: Counter[str] = Counter()
     troubles = []
     for name in FAULTS:
         for call in range(1, calls + 1, every):
-            found = list(trial(job, shim, whole, name, call))
+            found = list(trial(job, shim, whole, name, call, replaced))
             troubles += found
             survived[name] += not found
     sys.stdout.write(json.dumps({"calls": calls, "survived": dict(survived), "lost": len(troubles)}) + "\n")

@@ -119,7 +119,8 @@ def _row(row: Any, width: int) -> list[float] | None:
 def whole_numbers(where: str, values: NDArray[Any], what: str) -> NDArray[np.int64]:
     """Values that must be whole, as int64; raises InputError that names the first that is not."""
     if values.dtype.kind in "iu":
-        beyond = np.flatnonzero(values > np.iinfo(np.int64).max)
+        largest = np.iinfo(np.int64).max
+        beyond = np.flatnonzero(values > largest) if np.iinfo(values.dtype).max > largest else np.empty(0, np.intp)
         if beyond.size:
             raise InputError(f"{where}: row {beyond[0]}: expected {what} within 64 bits, got {values[beyond[0]]}")
         return values.astype(np.int64, copy=False)

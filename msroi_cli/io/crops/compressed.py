@@ -77,6 +77,8 @@ class SpoolWriter(CropsWriter):
 
     def begin(self, resumed: bool) -> None:
         """Opens the spool behind the last block that is recorded, or a new one."""
+        if not resumed:
+            self._announce()
         self._file = reopen(self._path) if resumed else create(self._path)
         # Blocks that are not sound are left where they are.
         self._end = max((block.offset + block.bytes for block in map(_block, self.records)), default=len(MARK))
@@ -128,8 +130,8 @@ class SpoolWriter(CropsWriter):
         sync_data(self._file)
         return []
 
-    def finish(self, results: Results) -> None:
-        """Puts the output together and gives it its name."""
+    def _finish(self, results: Results) -> None:
+        """Puts the output together, too."""
         output = self._output
         with failures_named(output.path):
             remove(output.partial)

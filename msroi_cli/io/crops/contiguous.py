@@ -15,14 +15,17 @@ from msroi_cli.io.crops.layout import Layout
 from msroi_cli.io.crops.record import BatchRecord, Written
 from msroi_cli.io.crops.schema import CHECKSUMS, Results
 from msroi_cli.io.crops.writer import CropsWriter
-from msroi_cli.io.files.atomic import failures_named, publish
+from msroi_cli.io.files.atomic import failures_named, publish, publish_unnamed
 from msroi_cli.io.files.checksum import row_checksums
 from msroi_cli.io.files.durability import reserve_space, sync, sync_data, sync_file, write_all
-from msroi_cli.io.files.work import remove, reopen
+from msroi_cli.io.files.system.unnamed import create_unnamed, give_name
+from msroi_cli.io.files.work import create, remove, reopen
 
 
 class PlainWriter(CropsWriter):
     """Writes to the file that will be the output."""
+
+    _named = False
 
     def intact(self) -> bool:
         """Whether the file of an earlier run is there, and all but its crops as it was laid out."""
@@ -42,14 +45,33 @@ class PlainWriter(CropsWriter):
 
     def begin(self, resumed: bool) -> None:
         """Lays the file out and sets its space aside."""
-        partial = self._output.partial
-        if not resumed:
-            lay_out(partial, self._output.header)
-        self._file = reopen(partial)
-        self._recorded = resumed
-        if not resumed:
-            self._layout = Layout.of(partial, self._file)
-            reserve_space(self._file)
+        self._named = self._recorded = resumed
+        if resumed:
+            self._file = reopen(self._output.partial)
+            return
+        self._file = self._made()
+        lay_out(self._file, self._output.header)
+        self._layout = Layout.of(self._file)
+        reserve_space(self._file)
+
+    def _made(self) -> int:
+        """A new file: one without a name, where there are such files, until a name is worth its trips to the disk.
+
+        A short job writes it, has the disk take it, and gives it its own name: what is cut short before leaves nothing.
+        """
+        unnamed = create_unnamed(self._output.partial.parent)
+        if unnamed is not None:
+            return unnamed
+        self._announce()
+        self._named = True
+        return create(self._output.partial)
+
+    def _give_work_name(self) -> None:
+        """Gives the file the name of work, if it has none."""
+        if not self._named:
+            self._announce()
+            give_name(self._file, self._output.partial)
+            self._named = True
 
     def write(self, rows: NDArray[np.int64], crops: NDArray[Any], sums: NDArray[np.uint32]) -> Written:
         """Writes rows that follow each other at once."""
@@ -79,8 +101,7 @@ class PlainWriter(CropsWriter):
         if values.size:
             os.preadv(self._file, [values.reshape(-1).view(np.uint8).data], self._layout.offset(name) + offset)
 
-    def finish(self, results: Results) -> None:
-        """Writes the statistics and the warnings, and gives the file its name."""
+    def _finish(self, results: Results) -> None:
         header = self._output.header
         with failures_named(self._output.path):
             self._put("stats", 0, results.stats)
@@ -88,12 +109,15 @@ class PlainWriter(CropsWriter):
             if header.part is not None:
                 self._put("moments", 0, results.moments)
             self._put(CHECKSUMS, 0, column_checksums(header, results))
-            publish(self._output.partial, self._output.target, self._output.overwrite or self._output.resume)
+            if self._named or not publish_unnamed(self._file, self._output.target):
+                self._give_work_name()
+                publish(self._output.partial, self._output.target, self._output.overwrite or self._output.resume)
 
     def _sync(self) -> list[dict[str, Any]]:
         if self._recorded:
             sync_data(self._file)
             return []
+        self._give_work_name()
         sync_file(self._file)
         sync(self._output.partial.parent)
         self._recorded = True
@@ -106,8 +130,9 @@ class PlainWriter(CropsWriter):
             del self._file
 
     def discard(self) -> None:
-        """Removes the file."""
-        remove(self._output.partial)
+        """Removes the file; one without a name goes when it is closed."""
+        if self._named:
+            remove(self._output.partial)
 
 
 def _runs(rows: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
@@ -29,7 +28,6 @@ from msroi_cli.io.crops.schema import (
 )
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.files.refusal import refusing
-from msroi_cli.io.files.work import create
 from msroi_cli.io.hdf5.read import InputGroup, dataset_in, member, open_group
 from msroi_cli.io.hdf5.values import attribute, read
 from msroi_cli.io.hdf5.write import fixed_texts, hdf5_file, reserved_dataset, set_texts
@@ -44,13 +42,12 @@ ROWS_AT_ONCE = 1 << 16
 ROOM_FOR_WARNINGS = 8192
 
 
-def lay_out(path: Path, header: CropsHeader) -> None:
-    """Makes the new file `path` with all of `header`, and the bytes of crops, checksums and stats set aside."""
-    os.close(create(path))
-    with hdf5_file(path) as file:
+def lay_out(descriptor: int, header: CropsHeader) -> None:
+    """Fills an open file with all of `header`, and the bytes of crops, checksums and stats set aside."""
+    with hdf5_file(descriptor) as file:
         write_header(file, header, header.warnings)
     # Of a few small crops: were the rest aligned as they are, it would take as many blocks as it has parts.
-    with hdf5_file(path, aligned=max(1, header.shape[0] * header.row_bytes)) as file:
+    with hdf5_file(descriptor, aligned=max(1, header.shape[0] * header.row_bytes)) as file:
         reserved_dataset(file, "crops", header.shape, header.dtype)
 
 

@@ -10,12 +10,14 @@ import mmap
 import os
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import h5py
+
 from msroi_cli.io.crops.schema import CHECKSUMS
-from msroi_cli.io.hdf5.links import opened
+from msroi_cli.io.hdf5.latching import LatchingFile
 
 ARRAYS = ("crops", "checksums", "stats", "moments", CHECKSUMS)
 BYTES_AT_ONCE = 1 << 20
@@ -30,9 +32,10 @@ class Layout:
     crc: int
 
     @classmethod
-    def of(cls, path: Path, descriptor: int) -> Layout:
-        """The layout of the open file `path`; raises OSError."""
-        with opened(path) as file:
+    def of(cls, descriptor: int) -> Layout:
+        """The layout of a file that is open to read and write; raises OSError."""
+        size = os.fstat(descriptor).st_size
+        with closing(LatchingFile(os.dup(descriptor), size)) as content, h5py.File(content, "r") as file:
             places = {
                 name: (file[name].id.get_offset() or 0, file[name].size * file[name].dtype.itemsize)
                 for name in ARRAYS
@@ -40,7 +43,6 @@ class Layout:
             }
             text = file.attrs["warnings"]
             text = text if isinstance(text, bytes) else text.encode()
-        size = os.fstat(descriptor).st_size
         places["warnings"] = (_place_of(text, descriptor), len(text))
         return cls(size, places, _checksum(descriptor, size, places))
 

@@ -2,7 +2,9 @@
 
 Crops are written under another name, from any thread and in any order, without a call of HDF5. When the bytes of a
 batch are on the disk, and not before, the journal beside the file says so. At the end the file gets its name, and the
-journal goes. A job that finds the journal of the same job leaves out what is recorded there.
+journal goes. A job that finds the journal of the same job leaves out what is recorded there. The last batches are not
+recorded: the output follows at once. Where Linux has files without a name, plain crops are in one until the first
+record, so that a job of one batch needs no journal but for its lock.
 A failed fsync is never retried: what it should have written may be gone from the page cache (PostgreSQL's findings of
 2018 about fsync on Linux).
 """
@@ -57,10 +59,10 @@ def crops_writer(output: Output) -> Iterator[CropsWriter]:
                     remove(output.partial)
                     remove(output.spool)
                     journal.clear()
-                    journal.begin(output.identity)
                 writer.begin(resumed)
             yield writer
         except BaseException as error:
+            writer.keep()
             writer.close()
             if isinstance(error, UnlistedLinkError):
                 # The file has no room for the sources that are listed anew.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.errors import MsroiError
 from msroi_cli.io.crops.record import BatchRecord, Written
 from msroi_cli.io.crops.schema import CropsHeader, Results
 from msroi_cli.io.files.atomic import failures_named, resolved
@@ -66,13 +68,15 @@ def work_files(target: Path) -> tuple[Path, Path, Path]:
 class CropsWriter(ABC):
     """Where crops go. `write` may be called from any thread, the others from one.
 
-    records: the batches that are done and on the disk, among them those of an earlier run.
+    records: the batches that are done, among them those of an earlier run.
     """
 
     def __init__(self, output: Output, journal: Journal) -> None:
         self._output = output
         self._journal = journal
         self.records: list[BatchRecord] = []
+        self._unrecorded: list[BatchRecord] = []
+        self._finishes = False
 
     @abstractmethod
     def intact(self) -> bool:
@@ -93,9 +97,14 @@ class CropsWriter(ABC):
     def is_sound(self, record: BatchRecord, rows: NDArray[np.int64]) -> bool:
         """Whether the bytes of a recorded batch, which has these rows, are those that were written."""
 
-    @abstractmethod
     def finish(self, results: Results) -> None:
         """Puts in the statistics and the warnings, and gives the file its name; all rows have been written."""
+        self._finishes = True
+        self._finish(results)
+
+    @abstractmethod
+    def _finish(self, results: Results) -> None:
+        """As `finish`."""
 
     @abstractmethod
     def close(self) -> None:
@@ -109,12 +118,37 @@ class CropsWriter(ABC):
     def _sync(self) -> list[dict[str, Any]]:
         """Has the disk take all that `write` wrote; returns what the journal says before the batches, as plain JSON."""
 
+    def _announce(self) -> None:
+        """Says on the disk which job the work files are of, before the first of them has a name."""
+        self._journal.begin(self._output.identity)
+
     def commit(self, records: list[BatchRecord]) -> None:
-        """Records batches whose `write` has returned, once their bytes are on the disk."""
+        """Records batches whose `write` has returned, once their bytes are on the disk.
+
+        The last ones are left to `finish`, which has the disk take all, or to `keep`.
+        """
+        if sum(record.rows for record in [*self.records, *records]) < self._output.header.shape[0]:
+            self._record(records)
+        else:
+            self._unrecorded = records
+        self.records += records
+
+    def _record(self, records: list[BatchRecord]) -> None:
         with failures_named(self._output.path):
             first = self._sync()
         self._journal.add([*first, *(record.as_json() for record in records)])
-        self.records += records
+
+    def keep(self) -> None:
+        """Records what was left to `finish`, where that does not come, or forgets it if that fails.
+
+        Where `finish` has failed, what it should have written is forgotten: a failed fsync is not tried again.
+        """
+        last, self._unrecorded = self._unrecorded, []
+        del self.records[len(self.records) - len(last) :]
+        if last and not self._finishes:
+            with suppress(MsroiError):
+                self._record(last)
+                self.records += last
 
     def keep_sound(self, batches: Iterable[tuple[int, NDArray[np.int64]]]) -> None:
         """Forgets the records of batches whose bytes have changed since, or that are not among `batches`.

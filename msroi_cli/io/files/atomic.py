@@ -8,7 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msroi_cli.errors import MsroiError, RunError, UsageError
-from msroi_cli.io.files.durability import sync
+from msroi_cli.io.files.durability import sync, sync_file
+from msroi_cli.io.files.system.unnamed import give_name
 from msroi_cli.io.files.target import check_target
 from msroi_cli.io.files.work import create
 
@@ -73,6 +74,17 @@ def publish(partial: Path, target: Path, overwrite: bool) -> None:
     else:
         _link(partial, target)
     sync(target.parent)
+
+
+def publish_unnamed(descriptor: int, target: Path) -> bool:
+    """Gives a finished file that has no name its own, as `publish` does; False if anything has that name."""
+    sync_file(descriptor)
+    try:
+        give_name(descriptor, target)
+    except FileExistsError:
+        return False
+    sync(target.parent)
+    return True
 
 
 def _link(partial: Path, target: Path) -> None:

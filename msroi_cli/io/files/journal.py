@@ -5,8 +5,8 @@ hexadecimal digits, a space, and JSON. The first line says which job it is; each
 on the disk before the line was written. A last line that was cut short does not count. While a job lives it holds a
 lock on the file.
 
-The first line is on the disk before any other work file is made, and goes after all of them: work files without it are
-somebody else's.
+The first line is on the disk before any other work file has a name, and goes after all of them: work files without it
+are somebody else's. Until then the journal is empty, and no more than the lock.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ def natural_order(names: Iterable[str]) -> list[str]:
     """The names sorted: 1, 2, 10, a2, a10; names that differ in leading zeros only by their text."""
     by_text = sorted(names)
     if _are_short_numbers(by_text):
-        return sorted(by_text, key=int)
+        return by_text if len(set(map(len, by_text))) == 1 else sorted(by_text, key=int)
     return sorted(by_text, key=natural_key)
 
 

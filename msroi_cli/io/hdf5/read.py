@@ -11,6 +11,7 @@ from msroi_cli.io.files.access import Access
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.errors import H5PY_ERRORS, guarded
 from msroi_cli.io.hdf5.links import WITHIN_ONE_FILE, Found, InputFile, open_object
+from msroi_cli.io.hdf5.structure.listing import listed
 
 # No file has an address beyond.
 HIGHEST = (1 << 63) - 1
@@ -59,11 +60,17 @@ def open_group(location: Location, expected: str, access: Access | None = None) 
     return group
 
 
-def member_links(group: h5py.h5g.GroupID, where: object) -> dict[str, int | None]:
+def member_links(group: h5py.h5g.GroupID, where: object, descriptor: int | None = None) -> dict[str, int | None]:
     """The names of a group's members, with the address of the header of each, None for those linked in another way.
 
+    descriptor: of the file, open for reading: where that can be, they are listed without HDF5, which is for many.
     Raises InputError as `names` does.
     """
+    if descriptor is not None:
+        with guarded(where):
+            listing = listed(descriptor, h5py.h5o.get_info(group).addr)
+        if listing is not None:
+            return listing
     found: dict[str, int | None] = {}
     count = 0
 

@@ -21,14 +21,19 @@ ALIGNMENT = 4096
 
 
 @contextmanager
-def hdf5_file(path: Path, aligned: int | None = None) -> Iterator[h5py.File]:
+def hdf5_file(path: Path | int, aligned: int | None = None) -> Iterator[h5py.File]:
     """Yields the HDF5 file `path`, a file that is there, to write to: emptied, or, if `aligned`, to go on with.
+
+    It is a path, or the descriptor of a file that is open to read and write, which stays open.
 
     aligned: what has so many bytes or more begins at a multiple of ALIGNMENT, metadata of HDF5 too.
     Raises the first OSError of a write, at the end if not before.
     """
     again = aligned is not None
-    file = LatchingFile(reopen(path, 0 if again else os.O_TRUNC), path.stat().st_size if again else 0)
+    descriptor = os.dup(path) if isinstance(path, int) else reopen(path)
+    if not again:
+        os.ftruncate(descriptor, 0)
+    file = LatchingFile(descriptor, os.fstat(descriptor).st_size)
     try:
         options = {"alignment_threshold": aligned, "alignment_interval": ALIGNMENT} if again else {}
         with h5py.File(file, "r+" if again else "w", **options) as written:

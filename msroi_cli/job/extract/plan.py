@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.core.arrays import slices
+from msroi_cli.core.arrays import run_ends, slices
 from msroi_cli.core.levels import levels_of
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.io.numbers import Indices, index_type
@@ -91,7 +91,8 @@ class Plan:
         """The images that have boxes to pool, ascending."""
         used = np.zeros(int(self.image.max(initial=-1)) + 1, np.bool_)
         for rows in slices(len(self)):
-            used[self.image[rows][self.pooled[rows]]] = True
+            pooled = self.pooled[rows]
+            used[run_ends(self.image[rows] if pooled.all() else self.image[rows][pooled])] = True
         return np.flatnonzero(used)
 
     def in_order(self) -> bool:

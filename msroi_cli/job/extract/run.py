@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from time import perf_counter
 from typing import Any
 
@@ -185,8 +185,13 @@ class _Workers:
     def work(self, batches: Iterator[Batch]) -> Iterator[list[BatchRecord]]:
         """Works on every batch; yields the records of those that are done, some at a time.
 
-        There are never more batches under way than workers, and as many again that wait.
+        There are never more batches under way than workers, and as many again that wait. One alone needs no thread.
         """
+        some = list(islice(batches, 2))
+        if len(some) < 2:
+            yield from ([self._one(batch)] for batch in some)
+            return
+        batches = chain(some, batches)
         with ThreadPoolExecutor(self._workers) as executor:
             waiting = {executor.submit(self._one, batch) for batch in islice(batches, 2 * self._workers)}
             try:

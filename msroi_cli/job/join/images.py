@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.core.arrays import slices
+from msroi_cli.core.arrays import run_ends, slices
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.numbers import Indices, index_type
@@ -110,8 +110,8 @@ def used_images(images: Numbers, count: int) -> Numbers:
     """Which of `count` images are those of boxes, `images` (K,), ascending; negative ones are of no image."""
     used = np.zeros(count, np.bool_)
     for rows in slices(len(images)):
-        some = images[rows]
-        used[some if some.min() >= 0 else some[some >= 0]] = True
+        some = run_ends(images[rows])
+        used[some[some >= 0]] = True
     return np.flatnonzero(used)
 
 

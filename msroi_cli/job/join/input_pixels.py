@@ -27,20 +27,30 @@ class InputBoxes:
         self._images = images
         self._format = options.box_format or table.box_format
         self._scaling = _scaling(table, images, pyramid, options)
+        self._made: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self._boxes)
 
     def __getitem__(self, rows: slice) -> NDArray[np.float32]:
         """The boxes `rows`, (k, 4)."""
+        if self._made is None and self._as_they_are:
+            self._made = np.asarray(self._boxes, np.float32)
+        if self._made is None and self._boxes.dtype == np.float32:
+            # They cannot take the place of the file's numbers: once, in place of each time that they are looked at.
+            self._made = self._filled(np.empty((len(self), 4), np.float32))
+        return self._worked_out(rows) if self._made is None else self._made[rows]
+
+    def _worked_out(self, rows: slice) -> NDArray[np.float32]:
+        """The boxes `rows`, which are computed."""
         boxes = BOX_FORMATS[self._format](self._boxes[rows])
         if self._scaling is not None:
             factors, offsets = self._scaling
             # Boxes of no image have the last row: they stay as they are.
             place = np.maximum(self._images[rows], -1)
-            boxes = boxes * factors[place]
+            boxes = boxes * factors.take(place, axis=0, mode="wrap")
             if offsets is not None:
-                boxes += offsets[place]
+                boxes += offsets if isinstance(offsets, float) else offsets.take(place, axis=0, mode="wrap")
         with np.errstate(over="ignore"):
             return boxes.astype(np.float32)
 
@@ -48,7 +58,7 @@ class InputBoxes:
         """All boxes, (K, 4)."""
         if self._as_they_are:
             return np.ascontiguousarray(self._boxes, np.float32)
-        return self._filled(np.empty((len(self), 4), np.float32))
+        return self._filled(np.empty((len(self), 4), np.float32)) if self._made is None else self._made
 
     def in_place(self) -> NDArray[np.float32]:
         """All boxes, (K, 4), where the numbers of the table were, which are no longer there."""
@@ -66,7 +76,7 @@ class InputBoxes:
 
     def _filled(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
         for rows in slices(len(self)):
-            found[rows] = self[rows]
+            found[rows] = self._worked_out(rows)
         return found
 
 
@@ -77,10 +87,10 @@ def to_input_pixels(table: BoxTable, images: Indices, pyramid: Pyramid, options:
 
 def _scaling(
     table: BoxTable, images: NDArray[np.int64], pyramid: Pyramid, options: BoxOptions
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None] | None:
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | float | None] | None:
     """What x1 y1 x2 y2 of the boxes of each image are multiplied by, and what is then added, (N + 1, 4) each.
 
-    The last row is that of no image. None where nothing is to be done.
+    The last row is that of no image. One number is added to all. None where nothing is to be done.
     """
     space, count = box_space(pyramid, options), len(pyramid.image_ids)
     normalized = options.normalized or table.normalized
@@ -101,6 +111,8 @@ def _scaling(
         name = pyramid.image_ids[int(lacking[0])]
         raise InputError(f"{pyramid.location.at(name)}: expected a scale_factor as on other images, got none")
     factors[used] *= np.tile(stated, 2)
+    if not (moved.any() or np.signbit(moved).any()) and images.min(initial=0) >= 0:
+        return factors, 0.0
     offsets[used] = np.tile(moved, 2)
     return factors, offsets
 

@@ -32,6 +32,8 @@ def plausibility_findings(joined: Joined, read: Reading) -> list[Finding]:
     if found:
         return found
     bad = read.implausible
+    if not bad.any():
+        return []
     sizes_known = np.append(joined.sizes.known, False)
     known = np.empty(len(joined.images), np.bool_)
     for some in slices(len(known)):

@@ -46,6 +46,7 @@ NB_MODULE(_native, module) {
     define_digests(module);
     define_memory(module);
     define_filters(module);
+    define_files(module);
     define_text(module);
     module.def("leave_at_second_signal", leave_at_second_signal, nb::arg("number"),
                "Has the second signal end the process at once, whatever it is doing.");

@@ -161,7 +161,7 @@ def test_signal_while_it_waits_for_standard_input(tmp_path, inputs, number, code
 def test_signal_at_work(tmp_path, large, number, code):
     child = process("extract", *large, "-o", tmp_path / "o.h5", "--sampling-ratio", "1024")
     deadline = time.monotonic() + 30
-    while not any("partial" in name for name in left(tmp_path)):
+    while not any("journal" in name for name in left(tmp_path)):
         assert time.monotonic() < deadline
         assert child.poll() is None, child.communicate()
         time.sleep(0.002)

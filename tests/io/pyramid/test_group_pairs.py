@@ -107,8 +107,8 @@ def counted(monkeypatch):
     read, learned = GroupPairs.read, GroupPairs._learned
     seen = {"read": [], "learned": 0}
 
-    def reading(self, parent, groups):
-        known, found = read(self, parent, groups)
+    def reading(self, *given):
+        known, found = read(self, *given)
         seen["read"].append(int(known.sum()))
         return known, found
 

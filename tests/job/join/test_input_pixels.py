@@ -73,3 +73,22 @@ def test_images_are_numbered_as_in_the_pyramid():
     assert [found.image_name(row) for row in range(5)] == [table.image_name(row) for row in range(5)]
     unknown = np.array([0, -1, 1, 0, 0], np.int32)
     assert numbered_as(table, unknown, 5) is table
+
+
+@pytest.mark.parametrize("image", [[0, 2, 1, 2], [0, -1, 1, -2]], ids=["known", "unknown"])
+@pytest.mark.parametrize("moved", [0.0, 3.5])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scale_factors_and_offsets(tmp_path, dtype, moved, image):
+    """To the bit: what 0 is added to is never -0; boxes of no image stay as they are."""
+    factors, offsets = np.array([[1.5, 0.5], [0.3, 1.0], [2.0, 0.7]]), np.array([[0, 0], [moved, 0], [0, -moved]])
+    path = write_batched(tmp_path / "scaled.h5", ids=IDS, scale_factors=factors, offsets=offsets)
+    boxes = np.array([[-0.0, 1, 5, 7], [-0.0, -0.0, 9, 3], [0.1, 0.2, 0.3, 0.7], [-0.0, 2, 3, 1e30]], dtype)
+    images = np.array(image, np.int32)
+    with open_pyramid(str(path), LevelChoice()) as pyramid:
+        found = InputBoxes(BoxTable("rows", boxes, images), images, pyramid, BoxOptions(box_space="original"))
+        pieces, every = np.concatenate([found[:1], found[1:]]), found.all()
+    expected = boxes.astype(np.float64)
+    for row, number in enumerate(image):
+        if number >= 0:
+            expected[row] = expected[row] * np.tile(factors[number], 2) + np.tile(offsets[number], 2)
+    assert pieces.tobytes() == every.tobytes() == expected.astype(np.float32).tobytes()

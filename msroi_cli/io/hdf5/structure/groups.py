@@ -121,7 +121,7 @@ def _kind(extents: Extents, address: int, members: Mapping[str, int | None], nam
     """The bytes of a group; raises ValueError or struct.error unless it is a small one with these members."""
     version, _, _, size = PREFIX.unpack(_bytes(extents, address, PREFIX.size))
     header = _bytes(extents, address, PREFIX.size + size)
-    place = _symbol_table(header) if version == 1 else len(header)
+    place = symbol_table(header) if version == 1 else len(header)
     at_tree, at_heap = struct.unpack_from("<qq", header, place)
     tree = _bytes(extents, at_tree, TREE_BYTES)
     (at_table,) = struct.unpack_from("<q", tree, CHILD)
@@ -157,7 +157,7 @@ def _bytes(extents: Extents, address: int, width: int) -> bytes:
     return rows.tobytes()
 
 
-def _symbol_table(header: bytes) -> int:
+def symbol_table(header: bytes) -> int:
     """Where in a header of version 1 the addresses of the B-tree and of the heap stand; its length if nowhere."""
     start = PREFIX.size
     while start + MESSAGE.size <= len(header):

@@ -8,7 +8,7 @@ The slow twin is to open each group, which takes HDF5 a hundred times as long.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from msroi_cli.io.hdf5.errors import H5PY_ERRORS
 from msroi_cli.io.hdf5.links import WITHIN_ONE_FILE
+from msroi_cli.io.hdf5.structure.blocks import blocks_at
+from msroi_cli.io.hdf5.structure.extents import Addresses, Bytes
 from msroi_cli.io.hdf5.structure.messages import (
     ATTRIBUTE,
     ATTRIBUTES_ELSEWHERE,
@@ -32,8 +34,6 @@ from msroi_cli.io.hdf5.structure.messages import (
 
 MOST_STENCILS = 8
 LONGEST_BLOCK, MOST_BLOCKS = 1 << 16, 8
-
-Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +71,22 @@ class GroupPairs:
         self._names = names
 
     def read(
-        self, parent: h5py.h5g.GroupID, groups: Sequence[tuple[str, int | None]]
+        self, parent: h5py.h5g.GroupID, name_of: Callable[[int], str], addresses: Addresses
     ) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
-        """Of N members of `parent`, their names and the addresses of their headers: which were read, and what they say.
+        """Of N members of `parent` with headers at `addresses` (N,): which were read, and what they say.
 
+        name_of: the name of each, from 0 to N - 1. An address that is not known is negative.
         Returns (N,) bool, and for each attribute (N, 2) float64, NaN where a group has none. Those that were not read
         are left to HDF5.
         """
-        addresses = np.array([-1 if address is None else address for _, address in groups], np.int64)
-        known = np.zeros(len(groups), np.bool_)
-        found = {name: np.full((len(groups), 2), np.nan) for name in self._names}
+        known = np.zeros(len(addresses), np.bool_)
+        found = {name: np.full((len(addresses), 2), np.nan) for name in self._names}
         left = np.flatnonzero(addresses >= 0)
         for _ in range(MOST_STENCILS):
             if not left.size:
                 break
             first = int(left[0])
-            stencil = self._learned(parent, groups[first][0], int(addresses[first]))
+            stencil = self._learned(parent, name_of(first), int(addresses[first]))
             if stencil is None:
                 left = left[1:]
                 continue
@@ -141,7 +141,9 @@ class GroupPairs:
         rows = np.arange(len(addresses))
         found: dict[str, NDArray[np.float64]] = {}
         for block in blocks:
-            whole, content = self._fetch(addresses.tolist(), block.size)
+            there, content = blocks_at(self._descriptor, addresses, block.size)
+            whole = np.flatnonzero(there)
+            content = content if there.all() else content[whole]
             alike = (content[:, block.same] == block.content).all(axis=1)
             pairs = {name: value.of(content) for name, value in block.values.items()}
             for numbers in pairs.values():
@@ -154,18 +156,6 @@ class GroupPairs:
                 place = block.following
                 addresses = np.ascontiguousarray(content[:, place : place + 8]).view("<i8")[:, 0]
         return rows, found
-
-    def _fetch(self, addresses: list[int], size: int) -> tuple[NDArray[np.int64], Bytes]:
-        """Which blocks at some addresses the file has whole, (k,), and their bytes, (k, size)."""
-        read = []
-        for address in addresses:
-            try:
-                read.append(os.pread(self._descriptor, size, address))
-            except (OSError, OverflowError):
-                read.append(b"")
-        whole = [number for number, one in enumerate(read) if len(one) == size]
-        content = b"".join(read if len(whole) == len(read) else [read[number] for number in whole])
-        return np.array(whole, np.int64), np.frombuffer(content, np.uint8).reshape(-1, size)
 
 
 def _block(content: bytes, start: int, actual: Mapping[str, NDArray[Any]]) -> tuple[Block, int, int, int]:

@@ -81,12 +81,14 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
     def _find_images(self) -> tuple[list[str], Addresses]:
         """The image ids, from the names of the groups, and where the headers of these are; UNKNOWN of linked ones."""
         group = self._parent()
-        found: Mapping[str, int | None] = member_links(group.id, self.location)
+        direct = group.input is self._file.input and self._file.has_offsets
+        descriptor = self._file.raw.descriptor if direct else None
+        found: Mapping[str, int | None] = member_links(group.id, self.location, descriptor)
         if self._template is not PLAIN:
             ids = {name: self._template.id_of(name) for name in found}
             found = {image: found[name] for name, image in ids.items() if image is not None}
         ordered = natural_order(found)
-        if group.input is not self._file.input or not self._file.has_offsets:
+        if not direct:
             return ordered, np.full(len(ordered), UNKNOWN)
         places = map(found.__getitem__, ordered)
         return ordered, np.array([UNKNOWN if place is None else place for place in places], np.int64)
@@ -241,12 +243,11 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
     def _geometry_of(self, images: NDArray[np.int64]) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
         """Of which images (n,) a valid geometry was read, and its pairs (n, 2), NaN where there are none."""
         pairs = GroupPairs(self._file.raw.descriptor, GEOMETRY)
-        ids, places = [self.image_ids[image] for image in images.tolist()], self._places[images].tolist()
-        groups = [
-            (self._template.name(image_id), None if place == UNKNOWN or self._template.inside else place)
-            for image_id, place in zip(ids, places, strict=True)
-        ]
-        known, found = pairs.read(self._parent().id, groups)
+        places = np.full(len(images), UNKNOWN) if self._template.inside else self._places[images]
+        numbers = images.tolist()
+        known, found = pairs.read(
+            self._parent().id, lambda group: self._template.name(self.image_ids[numbers[group]]), places
+        )
         for name, values in found.items():
             numbers = np.abs(values) if name == "offset" else values
             smallest = 0.0 if name == "offset" else SMALLEST
