@@ -16,6 +16,9 @@ from msroi_cli.io.numbers import Indices
 
 MAX_SHARDS = 99_999
 
+# Runs of so many boxes and more on average are looked at run by run.
+FEW_RUNS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:
@@ -58,10 +61,17 @@ def image_work(
     features of a typical image. Counted are the features of every level that an image uses, and its crops.
     """
     place = image if image.min(initial=0) >= 0 else np.where(image >= 0, image, images)
-    work = np.bincount(place, minlength=images + 1).astype(np.int64) * row_bytes
-    # Which levels each image uses; before them, whether it has boxes that are not pooled.
-    width = len(level_bytes) + 1
-    used = np.zeros((images + 1) * width, np.bool_)
+    boxes = np.zeros(images + 1, np.int64)
+    used = np.zeros((images + 1, len(level_bytes)), np.bool_)
     for rows in slices(len(place)):
-        used[place[rows].astype(np.int64) * width + 1 + level[rows]] = True
-    return work + used.reshape(-1, width)[:, 1:] @ level_bytes
+        some, levels = place[rows], level[rows]
+        # Runs of boxes of one image, which are few where boxes are image after image.
+        starts = np.flatnonzero(np.append(True, some[1:] != some[:-1]))
+        np.add.at(boxes, some[starts], np.diff(starts, append=len(some)))
+        if len(starts) > len(some) // FEW_RUNS:
+            pooled = levels >= 0
+            used[some[pooled], levels[pooled]] = True
+            continue
+        for number in range(len(level_bytes)):
+            used[some[starts[np.logical_or.reduceat(levels == number, starts)]], number] = True
+    return boxes * row_bytes + used @ level_bytes

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Container, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from itertools import chain, islice
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +31,9 @@ from msroi_cli.job.join.geometry import CHECKED_FIRST, checked_sizes, expected
 from msroi_cli.job.summary import Summary, moments_records, summarize
 from msroi_cli.job.validate.findings import Finding
 from msroi_cli.job.validate.nonfinite import Rows, nonfinite_error, nonfinite_findings, nonfinite_rows
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Progress = Callable[[int], None]
 Stop = Callable[[], int]
@@ -191,6 +193,8 @@ class _Workers:
         if len(some) < 2:
             yield from ([self._one(batch)] for batch in some)
             return
+        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
         batches = chain(some, batches)
         with ThreadPoolExecutor(self._workers) as executor:
             waiting = {executor.submit(self._one, batch) for batch in islice(batches, 2 * self._workers)}

@@ -78,11 +78,14 @@ def _of_numbers(table: BoxTable, pyramid: Pyramid, image_key: str | None) -> Num
     if image_key == "id":
         return _by_value(table.image, pyramid)
     count = len(pyramid.image_ids)
-    valid = (table.image >= 0) & (table.image < count)
+    all_valid = not len(table.image) or bool(table.image.min() >= 0 and table.image.max() < count)
+    valid = np.broadcast_to(all_valid, table.image.shape)
+    if not all_valid:
+        valid = (table.image >= 0) & (table.image < count)
     if image_key is None:
         _refuse_two_numbers(table, valid, pyramid)
         _refuse_other_ids(table, valid, pyramid)
-    images = table.image if valid.all() else np.where(valid, table.image, UNKNOWN)
+    images = table.image if all_valid else np.where(valid, table.image, UNKNOWN)
     images = images.astype(index_type(count), copy=False)
     _check_those_before(used_images(images, count), pyramid)
     return images

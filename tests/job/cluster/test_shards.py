@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from msroi_cli.core import arrays
 from msroi_cli.errors import UsageError
 from msroi_cli.job.cluster.environment import shards_from
 from msroi_cli.job.shards import Shard, bounds, image_work
@@ -39,6 +40,21 @@ def test_work_counts_each_level_of_an_image_once_and_every_crop():
     level = np.array([0, 0, 1, 1, -1])
     work = image_work(image, level, np.array([100, 10]), 3, 3)
     assert work.tolist() == [100 + 10 + 9, 0, 10 + 3, 3]
+
+
+def test_work_does_not_depend_on_the_order_of_boxes(monkeypatch):
+    """Image after image, boxes are looked at in runs."""
+    monkeypatch.setattr(arrays, "AT_ONCE", 1000)
+    rng = np.random.default_rng(0)
+    image, level = np.sort(rng.integers(-1, 40, 5000)), rng.integers(-1, 3, 5000).astype(np.int8)
+    level[image == 7] = -1
+    level[image == 8] = 2
+    order = rng.permutation(5000)
+    sizes, expected = np.array([100, 10, 1]), np.bincount(np.where(image < 0, 40, image), minlength=41) * 1000
+    for one, of in {*zip(image.tolist(), level.tolist(), strict=True)}:
+        expected[one] += sizes[of] if of >= 0 else 0
+    assert image_work(image, level, sizes, 1000, 40).tolist() == expected.tolist()
+    assert image_work(image[order], level[order], sizes, 1000, 40).tolist() == expected.tolist()
 
 
 SLURM = {f"SLURM_ARRAY_TASK_{name}": value for name, value in (("ID", "7"), ("MIN", "1"), ("MAX", "9"), ("COUNT", "9"))}
