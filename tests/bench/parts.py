@@ -29,6 +29,9 @@ NAMES, STRIDES = ("p2", "p3", "p4", "p5"), (4, 8, 16, 32)
 class NoJournal:
     """Records nothing."""
 
+    def begin(self, identity: object) -> None:
+        """Does nothing."""
+
     def add(self, records: object) -> None:
         """Does nothing."""
 

@@ -295,7 +295,7 @@ def test_killed_when_the_output_had_its_name(tmp_path, job, monkeypatch, way):
     options, _ = WAYS[way]
     with monkeypatch.context() as patch:
         patch.setattr("msroi_cli.io.files.journal.Journal.remove", lambda self: None)
-        assert extract(tmp_path, job, *options).exit_code == 0
+        assert extract(tmp_path, job, "--threads", "1", *options).exit_code == 0
     (tmp_path / SPOOL).write_bytes(b"left over")
     assert JOURNAL in files(tmp_path)
     assert extract(tmp_path, job, *options, "--resume").exit_code == 0
