@@ -55,6 +55,8 @@ class FilesOfKind:
     def take(self) -> Iterator[tuple[int, Path, PartFile | None]]:
         """What each file says; None where anything is wrong with it, which HDF5's way then says. Forgets the files."""
         files, self._files = self._files, []
+        if not files:
+            return
         contents = np.frombuffer(self._buffer, np.uint8).reshape(-1, self._kind.size)[: len(files)]
         parts = _Parts(self._kind, contents)
         for index, (number, path, status) in enumerate(files):

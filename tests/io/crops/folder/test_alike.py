@@ -53,6 +53,14 @@ def test_numbers_of_other_lengths_make_no_other_kind(tmp_path, monkeypatch):
     assert [one.part.first_image for one in found] == list(range(0, 117, 9))
 
 
+@pytest.mark.parametrize(("kind_bytes", "buffer_bytes"), [(1, 1), (1, 1 << 20), (60_000, 100_000)])
+def test_buffers_that_are_full(parts, monkeypatch, kind_bytes, buffer_bytes):
+    monkeypatch.setattr("msroi_cli.io.crops.folder.alike.KIND_BYTES", kind_bytes)
+    monkeypatch.setattr("msroi_cli.io.crops.folder.alike.BUFFER_BYTES", buffer_bytes)
+    for one, path in zip(AlikeFiles().open(parts), parts, strict=True):
+        same(one, PartFile.opened(path))
+
+
 @pytest.mark.parametrize("name", ["boxes", "image_index", "checksums", "stats", "moments", "image_ids", "box_index"])
 @pytest.mark.sampled(3)
 def test_a_changed_value_goes_by_way_of_hdf5(parts, name):
