@@ -8,12 +8,12 @@ from itertools import islice
 import pytest
 
 from msroi_cli.io.boxes import hdf5, json_file
-from msroi_cli.io.pyramid.hdf5 import alike, per_image
+from msroi_cli.io.pyramid.hdf5 import alike, levels, per_image
 from msroi_cli.job.join import images
 from msroi_cli.job.validate import sizes
 from tests.fuzz.meaning import __main__ as command
 from tests.fuzz.meaning.breaks.known import BREAKS, broken
-from tests.fuzz.meaning.job import LAYOUTS
+from tests.fuzz.meaning.job import HDF5_LAYOUTS, LAYOUTS
 from tests.fuzz.meaning.jobs import random_job
 from tests.fuzz.meaning.judge import WrongError, check_spoilt, judged
 from tests.fuzz.meaning.write.boxes import FORMATS
@@ -111,6 +111,15 @@ def test_images_in_another_order_are_found(monkeypatch):
     numbers = (number for number in range(MOST) if is_ordered(random_job(random.Random(number))))
     with pytest.raises(WrongError, match=r"msroi and the join differ|a valid job is not taken"):
         judged(next(numbers))
+
+
+def test_a_layout_that_is_ignored_is_found(monkeypatch):
+    monkeypatch.setattr(levels, "layout_from", lambda value, where: "chw")
+    pyramids = ((number, random_job(random.Random(number)).pyramid) for number in range(MOST))
+    numbers = (number for number, one in pyramids if one.layout in HDF5_LAYOUTS and one.last == "all")
+    for number in islice(numbers, 3):
+        with pytest.raises(WrongError, match=r"msroi and the join differ|a valid job is not taken"):
+            judged(number)
 
 
 def is_ordered(job):

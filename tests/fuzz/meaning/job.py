@@ -47,7 +47,8 @@ class Pyramid:
 
     layout: one of LAYOUTS. stated: where strides are: "stride" or "scale" (of a level), "group", "file" or "option".
     ids: whether a batched layout states image ids. storage: options of HDF5 datasets. lead: a first axis of 1.
-    outer: whether a nested layout states factors outside the group of the levels.
+    outer: whether a nested layout states factors outside the group of the levels. last: which datasets of HDF5, and
+    which levels of JSON, are channels last: "", "some" or "all".
     """
 
     layout: str
@@ -57,6 +58,7 @@ class Pyramid:
     storage: dict[str, Any] = field(default_factory=dict)
     lead: bool = False
     outer: bool = False
+    last: str = ""
 
     @property
     def levels(self) -> list[str]:

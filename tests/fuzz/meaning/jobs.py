@@ -50,6 +50,7 @@ def random_job(rng: random.Random) -> Job:
     _choose_rows(job, rng)
     _state_levels(job, rng)
     _choose_way(job, rng)
+    pyramid.last = rng.choice(("", "", "some", "all"))
     return job
 
 

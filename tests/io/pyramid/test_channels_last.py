@@ -302,3 +302,21 @@ def test_json_may_say_it(tmp_path):
     path.write_text(json.dumps(document))
     with pytest.raises(InputError, match=r'levels\[1\]: layout: expected "chw" or "hwc", got \'last\''):
         open_pyramid(str(path))
+
+
+@pytest.mark.parametrize(
+    ("form", "holder"),
+    [("batched", "/"), ("per image", "/"), ("per image", IDS[1]), ("per image", IDS[2]), ("folder", "/")],
+)
+@pytest.mark.parametrize("value", ["hwc", np.bytes_("NHWC")])
+def test_a_layout_beside_the_levels_is_refused(tmp_path, form, holder, value):
+    """On a group or a file, where a stride could stand."""
+    path = FORMS[form](tmp_path / "p.h5", {}, "f4")
+    with h5py.File(files_of(path)[-1], "a") as file:
+        file[holder].attrs["layout"] = value
+    boxes = write_json(tmp_path / "b.json", {key: [[1, 1, 9, 9]] for key in IDS})
+    pattern = r'layout: expected "hwc" on each level with channels last, got .*(hwc|NHWC)'
+    refused(run("extract", path, boxes, "-o", tmp_path / "o.h5", "-q"), 3, pattern)
+    with h5py.File(files_of(path)[-1], "a") as file:
+        file[holder].attrs["layout"] = "something else"
+    assert run("extract", path, boxes, "-o", tmp_path / "o.h5", "-q").exit_code == 0

@@ -32,7 +32,7 @@ from msroi_cli.io.hdf5.structure.extents import Addresses, Extents
 from msroi_cli.io.hdf5.structure.groups import UNKNOWN, Groups
 from msroi_cli.io.hdf5.values import attribute, dtype_of
 from msroi_cli.io.pyramid.checks import FLOATS, check_map
-from msroi_cli.io.pyramid.hdf5.levels import layout_of, own_scales
+from msroi_cli.io.pyramid.hdf5.levels import layout_of, own_scales, refuse_layout_beside
 from msroi_cli.io.pyramid.levels import Level, scale_of
 
 # With as many images it is worth looking at the bytes of their groups together.
@@ -177,6 +177,7 @@ class ImageReader:
             some = h5py.h5a.get_num_attrs(group) > 0
             has_geometry = some and _has_geometry(group)
             beside = some and (h5py.h5a.exists(group, b"stride") or h5py.h5a.exists(group, b"spatial_scale"))
+            arranged = some and h5py.h5a.exists(group, b"layout")
         if self._inside and not has_geometry:
             outer = path.removesuffix(self._inside)
             at = self._location.at(outer)
@@ -187,6 +188,8 @@ class ImageReader:
             self._check_names(path, links)
         if beside and self._alike.scales_stated:
             self._check_beside(path)
+        if arranged:
+            refuse_layout_beside(InputGroup(group, file), where)
         addresses = [links.get(name) for name in self._names]
         headers = [UNKNOWN if not direct or address is None else address for address in addresses]
         plain = direct and not some and (self._alike.levels_named or links.keys() == set(self._names))

@@ -63,6 +63,13 @@ def shape_of(dataset: InputDataset, where: str) -> tuple[int, ...]:
     return channels_first(dataset.shape, layout_of(dataset, where))
 
 
+def refuse_layout_beside(group: InputGroup, where: object) -> None:
+    """Raises InputError for a group or file whose attribute `layout` says what each of its levels has to say."""
+    value = attribute(group, "layout", where)
+    if isinstance(value, str) and value.lower() in ("hwc", "nhwc"):
+        raise InputError(f'{where}: layout: expected "hwc" on each level with channels last, got {value!r} beside them')
+
+
 Scales = dict[str, tuple[float, float] | None]
 
 
@@ -136,6 +143,8 @@ class Hdf5Pyramid(Pyramid):
         self, datasets: dict[str, InputDataset], choice: LevelChoice, where: Location, group: InputGroup
     ) -> None:
         """Takes channels, dtype and scales from the sample image's levels."""
+        refuse_layout_beside(group, where)
+        refuse_layout_beside(InputGroup(group.file["/"].id, group.input), where.path)
         name, first = next(iter(datasets.items()))
         layouts = {name: layout_of(dataset, where.at(name)) for name, dataset in datasets.items()}
         check_map(where.at(name), first.shape, dtype_of(first, where.at(name)), layout=layouts[name])

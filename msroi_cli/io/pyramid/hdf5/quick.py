@@ -26,6 +26,9 @@ from msroi_cli.io.pyramid.levels import Level, LevelChoice, pair_of
 BESIDE = (b"image_ids", b"scale_factors", b"image_sizes", b"offsets")
 """Datasets that a file of one image does not have."""
 
+UNUSUAL = (b"offset", b"layout")
+"""Attributes of a file that are looked at in the slow way."""
+
 NUMBERS = (h5py.h5t.INTEGER, h5py.h5t.FLOAT)
 LARGEST = 64
 """Bytes of an attribute of one or two numbers, or of a short text, at most."""
@@ -98,7 +101,7 @@ class QuickLocator:
         links = root.links
         if file.get_create_plist().get_userblock() or any(links.exists(name) for name in BESIDE):
             return None
-        if h5py.h5a.exists(file, b"offset"):
+        if any(h5py.h5a.exists(file, name) for name in UNUSUAL):
             return None
         if self.members is not None and not self.members.issuperset(root):
             return None

@@ -67,13 +67,30 @@ def finest_first(maps: dict[str, np.ndarray]) -> list[str]:
     return sorted(maps, key=lambda name: (-maps[name].shape[-1] * maps[name].shape[-2], name))
 
 
+def _is_last(item: h5py.Dataset) -> bool:
+    """Whether a level says that its channels are last."""
+    layout = item.attrs.get("layout", "chw")
+    expect(layout in ("chw", "hwc", b"chw", b"hwc"), "a layout that is none")
+    return layout in ("hwc", b"hwc")
+
+
+def _values(item: h5py.Dataset) -> np.ndarray:
+    """A level, (C, H, W) or (N, C, H, W)."""
+    return np.moveaxis(item[()], -1, -3) if _is_last(item) else item[()]
+
+
+def _cells(item: h5py.Dataset) -> int:
+    """The cells of a map."""
+    return int(np.prod(item.shape[-3:-1] if _is_last(item) else item.shape[-2:]))
+
+
 def _levels(group: h5py.Group, ranks: tuple[int, ...]) -> dict[str, h5py.Dataset]:
     """The datasets that may be levels."""
     found = {}
     for name, item in group.items():
         if isinstance(item, h5py.Dataset) and item.ndim in ranks and item.dtype.kind == "f":
             found[name] = item
-    return {name: found[name] for name in finest_first(found)}
+    return {name: found[name] for name in sorted(found, key=lambda name: (-_cells(found[name]), name))}
 
 
 def _own_scales(levels: dict[str, h5py.Dataset], *holders: h5py.Group) -> dict[str, Pair | None]:
@@ -107,7 +124,7 @@ def _image(name: str, group: h5py.Group, *outer: h5py.Group) -> ImageRead:
     levels = _levels(group, (3, 4))
     maps = {}
     for key, item in levels.items():
-        values = item[()]
+        values = _values(item)
         expect(values.ndim == 3 or len(values) == 1, "one image a group")
         maps[key] = values[0] if values.ndim == 4 else values
     holders = [group] if group.name == "/" else [group, group.file]
@@ -169,7 +186,7 @@ def _batched(path: Path) -> list[ImageRead]:
         if "image_ids" in sides:
             sides["image_ids"] = [key.decode() for key in sides["image_ids"]]
         scales = _own_scales(levels, file)
-        return _of_arrays({name: item[()] for name, item in levels.items()}, sides, scales)
+        return _of_arrays({name: _values(item) for name, item in levels.items()}, sides, scales)
 
 
 def _in_order(arrays: dict[str, Any]) -> list[ImageRead]:
@@ -211,7 +228,10 @@ def _safetensors(path: Path) -> list[ImageRead]:
 def _json(path: Path) -> list[ImageRead]:
     document = json.loads(path.read_text())
     levels = {level["name"]: level for level in document.pop("levels")}
-    maps = {name: np.array(level["data"], np.float32) for name, level in levels.items()}
+    maps = {
+        name: np.moveaxis(np.array(level["data"], np.float32), *((-1, -3) if level.get("layout") == "hwc" else (0, 0)))
+        for name, level in levels.items()
+    }
     scales = {name: scale_of(level.get("stride"), level.get("spatial_scale")) for name, level in levels.items()}
     return _of_arrays(maps, document, scales)
 

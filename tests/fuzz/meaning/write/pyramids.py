@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import zlib
 from pathlib import Path
 
 import h5py
@@ -55,11 +56,27 @@ def _state(item: h5py.Dataset, pyramid: Pyramid, stride: Pair) -> None:
         item.attrs["spatial_scale"] = inverse(stride)
 
 
+def _is_last(pyramid: Pyramid, image: Image, name: str) -> bool:
+    return pyramid.last == "all" or (pyramid.last == "some" and bool(_number(image, name) % 2))
+
+
+def _number(image: Image, name: str) -> int:
+    """The same on every run, and by turns odd and even."""
+    return zlib.crc32(f"{image.id}/{name}".encode())
+
+
+def _write_level(group: h5py.Group, name: str, values: np.ndarray, pyramid: Pyramid, image: Image) -> None:
+    """A level of an image, or of some images of which it is the first, in the layout that it says it has."""
+    last = _is_last(pyramid, image, name)
+    item = group.create_dataset(name, data=np.moveaxis(values, -3, -1) if last else values, **pyramid.storage)
+    if last:
+        item.attrs["layout"] = "hwc" if _number(image, name) % 3 else np.bytes_("hwc")
+    _state(item, pyramid, image.strides[name])
+
+
 def _write_levels(group: h5py.Group, pyramid: Pyramid, image: Image) -> None:
     for name, values in image.maps.items():
-        data = values[None] if pyramid.lead else values
-        item = group.create_dataset(name, data=data, **pyramid.storage)
-        _state(item, pyramid, image.strides[name])
+        _write_level(group, name, values[None] if pyramid.lead else values, pyramid, image)
     if pyramid.stated == "group":
         _state_strides(group, pyramid, image)
 
@@ -120,8 +137,7 @@ def _batched(pyramid: Pyramid, path: Path, images: list[Image] | None = None) ->
     images = pyramid.images if images is None else images
     with h5py.File(path, "w") as file:
         for name, values in _stacked(images).items():
-            item = file.create_dataset(name, data=values, **pyramid.storage)
-            _state(item, pyramid, images[0].strides[name])
+            _write_level(file, name, values, pyramid, images[0])
         for name, values in beside(images, pyramid.ids).items():
             file[name] = [str(key) for key in values] if name == "image_ids" else values
         if pyramid.stated in ("group", "file"):
@@ -175,6 +191,8 @@ def _json(pyramid: Pyramid, path: Path) -> None:
     for name, values in _stacked(pyramid.images).items():
         key, value = ("stride", stated) if pyramid.stated == "stride" else ("spatial_scale", inverse)
         level = {"name": name, "data": values.tolist()}
+        if _is_last(pyramid, pyramid.images[0], name):
+            level |= {"layout": "hwc", "data": np.moveaxis(values, 1, -1).tolist()}
         if pyramid.stated in ("stride", "scale"):
             level[key] = value(pyramid.images[0].strides[name])
         levels.append(level)
