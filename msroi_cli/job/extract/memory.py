@@ -58,12 +58,12 @@ class Budget:
         target_rows = min(max(total // BATCHES_AT_LEAST, SMALLEST_BATCH), LARGEST_BATCH) // row
         target_rows = min(target_rows, MOST_ROWS)
         block = min(max(LARGEST_BLOCK, group_bytes), share)
-        workers = memory // (min(limit * row, max(total, 1)) + block)
+        workers = memory // (min(limit * row, max(total, 1)) + max(block, group_bytes))
         return cls(BatchSize(max(1, min(target_rows, limit)), limit, multiple, images), block, max(1, workers))
 
 
 def _images_at_once(pyramid: Pyramid, most: int) -> tuple[int, int]:
-    """How many images are stored together, and the bytes of the fewest channels of them that can be fetched.
+    """How many images are stored together, and the bytes of the fewest channels of them that are fetched without waste.
 
     Of all levels, or of as many of the largest as let this be at most `most` bytes.
     """
@@ -74,4 +74,4 @@ def _images_at_once(pyramid: Pyramid, most: int) -> tuple[int, int]:
         wider = math.lcm(images, level.images_at_once), math.lcm(channels, level.channels_at_once)
         if channels == 1 or math.prod(wider) * one <= most:
             images, channels = wider
-    return images, images * channels * one if images > 1 else 0
+    return images, images * channels * one

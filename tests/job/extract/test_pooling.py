@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import h5py
 import numpy as np
 import pytest
 
 from msroi_cli import multi_scale_roi_align
 from msroi_cli.io.features import chunks
+from msroi_cli.io.features.channels_last import as_map
+from msroi_cli.io.features.contiguous import ContiguousMap, RawFile
 from msroi_cli.job.extract import pooling
+from msroi_cli.job.extract.memory import Budget
 from msroi_cli.job.extract.pooling import Pooler, channels_at_once
 from tests.builders import (
     SPREAD,
@@ -141,3 +146,15 @@ class FakeMap:
 )
 def test_blocks_are_of_channels_that_are_stored_together(maps, block, channels):
     assert channels_at_once([FakeMap(*one) for one in maps], block) == channels
+
+
+@pytest.mark.parametrize(("layout", "workers"), [("chw", 9), ("hwc", 3)])
+def test_workers_have_room_for_what_is_fetched_at_once(layout, workers):
+    """All channels of levels that are stored channels last, 125 MB, in place of blocks of 48 MB."""
+    stored = ContiguousMap((400, 320, 256), np.dtype("f4"), "", RawFile(0, ""), 0)
+    pyramid = SimpleNamespace(
+        sequential=False, sample_image=0, levels=[0], source=lambda *given: as_map(stored, layout)
+    )
+    header = SimpleNamespace(shape=(100, 256, 7, 7), dtype=np.dtype("f4"), compression=None)
+    budget = Budget.of(1 << 29, header, range(100), SimpleNamespace(output_size=(7, 7)), pyramid)
+    assert budget.workers == workers
