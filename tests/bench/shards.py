@@ -70,8 +70,12 @@ def measured(folder: Path, name: str, shards: int) -> tuple[float, float, float]
 
 
 def run(folder: Path, images: int, rows: int, shards: int, repeat: int = 1) -> dict[str, tuple[float, ...]]:
-    """The median seconds and processor seconds of each job, in turns, and the largest peak of memory, MiB."""
-    write_inputs(folder, images, rows)
+    """The median seconds and processor seconds of each job, in turns, and the largest peak of memory, MiB.
+
+    Inputs that are in the folder are used again.
+    """
+    if not (folder / "boxes.h5").exists():
+        write_inputs(folder, images, rows)
     spent: dict[str, list[tuple[float, float, float]]] = {name: [] for name in JOBS}
     for _ in range(repeat):
         for name, times in spent.items():
@@ -90,9 +94,14 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=1000)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the files go for a while: about 1 GB by default")
+    parser.add_argument("--keep", action="store_true", help="leave the files in the folder, for other runs of as many")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        spent = run(Path(folder), given.images, given.rows, given.shards, given.repeat)
+    if given.keep and given.folder is None:
+        parser.error("--keep: expected with --folder")
+    with tempfile.TemporaryDirectory(dir=given.folder) as temporary:
+        folder = given.folder / f"{given.images}-{given.rows}" if given.keep else Path(temporary)
+        folder.mkdir(exist_ok=True)
+        spent = run(folder, given.images, given.rows, given.shards, given.repeat)
     shown = [
         [name, f"{wall:.2f} s", f"{cpu:.2f} s", f"{memory:.0f} MiB"] for name, (wall, cpu, memory) in spent.items()
     ]

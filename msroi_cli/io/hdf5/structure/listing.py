@@ -144,9 +144,9 @@ def _names(segment: bytes, places: Places) -> list[str]:
     padded = np.frombuffer(segment + bytes(LONGEST_NAME), np.uint8)
     rows: Bytes = np.lib.stride_tricks.sliding_window_view(padded, LONGEST_NAME)[places]
     ended = np.logical_or.accumulate(rows == 0, axis=1)
-    # The last byte of the heap is one of a name, or the end of one.
-    if not ended[:, -1].all() or segment[-1] != 0:
-        raise ValueError("expected short names")
+    lengths = LONGEST_NAME - ended.sum(axis=1)
+    if not ended[:, -1].all() or not (places + lengths < len(segment)).all():
+        raise ValueError("expected short names that end in the heap")
     rows[ended] = 0
     names = rows.view(f"S{LONGEST_NAME}")[:, 0]
     if len(names) and (names[0] == b"" or not (names[1:] > names[:-1]).all()):
