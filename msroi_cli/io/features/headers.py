@@ -36,6 +36,9 @@ CHECKSUM_BYTES = 4
 GAP, LARGEST_READ = 64 << 10, 8 << 20
 NOWHERE = (1 << 64) - 1
 
+# In a file with more headers that differ, few are like one that is known.
+MOST_KNOWN = 4096
+
 
 Meaning = TypeVar("Meaning")
 
@@ -119,7 +122,7 @@ class Headers(Generic[Meaning]):
         """Notes that `meaning` was found out about the dataset with a header at `address` and values at `offset`."""
         header = self._read(address)
         value = offset.to_bytes(8, "little")
-        if header is not None and header.count(value) == 1:
+        if header is not None and header.count(value) == 1 and len(self.meanings) < MOST_KNOWN:
             place = header.index(value)
             self._places.setdefault(len(header), set()).add(place)
             self._known.setdefault(place, {})[_emptied(header, place)] = len(self.meanings)

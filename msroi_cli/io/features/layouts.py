@@ -71,6 +71,11 @@ def layout_from(value: Any, where: str) -> str:
     return str(text)
 
 
+def says_channels_last(value: Any) -> bool:
+    """Whether a text beside the levels says of all what each of them has to say."""
+    return isinstance(value, str) and value.lower() in ("hwc", "nhwc")
+
+
 def channels_first(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
     """(..., C, H, W) of an array of any `shape` that lies in a layout; a shape of fewer axes as it is."""
     if layout == CHANNELS_FIRST or len(shape) < 3:

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from msroi_cli.io.features import headers as known_headers
 from msroi_cli.io.features.contiguous import ContiguousMap
 from msroi_cli.io.features.headers import Headers
 from msroi_cli.io.features.reading import read_map
@@ -218,6 +219,14 @@ class TestHeaders:
         headers = self.known(tmp_path, self.with_offset(4096)[:32] + (4096).to_bytes(8, "little") * 2)
         headers.learn(0, 4096, "map")
         assert headers.find(0) is None
+
+    def test_no_more_than_are_worth_it(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(known_headers, "MOST_KNOWN", 1)
+        headers = self.known(tmp_path, self.with_offset(4096), self.with_offset(8192))
+        headers.learn(0, 4096, "map")
+        headers.learn(64, 8192, "another")
+        assert headers.meanings == ["map"]
+        assert headers.find(0) == (4096, "map")
 
     @pytest.mark.parametrize("address", [150, 10**9, 2**63 - 1])
     def test_no_header(self, tmp_path, address):

@@ -33,6 +33,7 @@ from tests.builders import (
     write_json_pyramid,
     write_per_image,
 )
+from tests.fuzz.meaning.write.pyramids import write_safetensors
 
 GZIP = {"chunks": True, "compression": "gzip", "shuffle": True}
 STORAGE = {"contiguous": {}, "chunked": {"chunks": True}, "gzip": GZIP, "lzf": {"chunks": True, "compression": "lzf"}}
@@ -320,3 +321,11 @@ def test_a_layout_beside_the_levels_is_refused(tmp_path, form, holder, value):
     with h5py.File(files_of(path)[-1], "a") as file:
         file[holder].attrs["layout"] = "something else"
     assert run("extract", path, boxes, "-o", tmp_path / "o.h5", "-q").exit_code == 0
+
+
+def test_metadata_of_safetensors_that_say_it_are_refused(tmp_path):
+    write_safetensors(tmp_path / "p.safetensors", batch_maps(), {"strides": "[4, 8, 16]", "layout": "NHWC"})
+    with pytest.raises(InputError, match=r"metadata layout: expected channels first, got 'NHWC'"):
+        open_pyramid(str(tmp_path / "p.safetensors"))
+    write_safetensors(tmp_path / "p.safetensors", batch_maps(), {"strides": "[4, 8, 16]", "layout": "NCHW"})
+    open_pyramid(str(tmp_path / "p.safetensors")).close()

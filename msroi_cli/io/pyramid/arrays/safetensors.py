@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from msroi_cli.errors import InputError, unreadable
+from msroi_cli.io.features.layouts import says_channels_last
 from msroi_cli.io.files.location import Location, parse_json
 from msroi_cli.io.pyramid.arrays.batched import SIDE_ARRAYS
 from msroi_cli.io.pyramid.arrays.stored import StoredArray, StoredArrays
@@ -45,6 +46,8 @@ def open_safetensors(location: Location, choice: LevelChoice) -> StoredArrays:
     """
     header, begin = _header(location.path)
     metadata = header.pop("__metadata__", None) or {}
+    if says_channels_last(metadata.get("layout")):
+        raise InputError(f"{location}: metadata layout: expected channels first, got {metadata['layout']!r}")
     size = location.path.stat().st_size
     arrays = {}
     for name, entry in header.items():

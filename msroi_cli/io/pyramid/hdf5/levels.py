@@ -8,7 +8,7 @@ import numpy as np
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.features.dataset import OpenFile
-from msroi_cli.io.features.layouts import channels_first, layout_from
+from msroi_cli.io.features.layouts import channels_first, layout_from, says_channels_last
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, names
 from msroi_cli.io.hdf5.values import attribute, dtype_of
@@ -66,7 +66,7 @@ def shape_of(dataset: InputDataset, where: str) -> tuple[int, ...]:
 def refuse_layout_beside(group: InputGroup, where: object) -> None:
     """Raises InputError for a group or file whose attribute `layout` says what each of its levels has to say."""
     value = attribute(group, "layout", where)
-    if isinstance(value, str) and value.lower() in ("hwc", "nhwc"):
+    if says_channels_last(value):
         raise InputError(f'{where}: layout: expected "hwc" on each level with channels last, got {value!r} beside them')
 
 
