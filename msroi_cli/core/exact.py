@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,7 @@ HALF_BITS = 26
 ROWS_AT_ONCE = 1 << 15
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """Numbers mantissas * 2**exponents, to be added to the sums number `slots`; all (K,), mantissas finite."""
 
     mantissas: F64

@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, SupportsFloat, SupportsIndex, TypeAlias
+from typing import Any, Literal, NamedTuple, SupportsFloat, SupportsIndex, TypeAlias
 
 from msroi_cli.errors import ArgumentError
 
@@ -21,8 +21,7 @@ MAX_CANONICAL_LEVEL = 1000
 MIN_SCALE, MAX_SCALE = 1e-6, 1e6
 
 
-@dataclass(frozen=True, slots=True)
-class Preset:
+class Preset(NamedTuple):
     """The level rule and the pixel model of one framework.
 
     The level of a box of size s = sqrt(w * h) is floor(canonical_level + log2(s / canonical_scale)), with an

@@ -18,7 +18,7 @@ order, and rounded once when the kernel takes them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 F32 = np.float32
 
 
-@dataclass(frozen=True, slots=True)
-class AxisWeights:
+class AxisWeights(NamedTuple):
     """Banded weights of K boxes with `bins` bins each, along one axis.
 
     Bin p of box k has the taps offsets[k * bins + p] to offsets[k * bins + p + 1], ascending in `cell`.
@@ -57,8 +56,7 @@ class AxisWeights:
         return self.cell[taps], self.weight[taps]
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(NamedTuple):
     """One axis of one level: `size` cells, `scale` cells per input pixel, cut into `bins` bins."""
 
     size: int

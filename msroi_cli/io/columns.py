@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from msroi_cli.errors import InputError
 
 
-@dataclass(frozen=True, slots=True)
-class BoxColumn:
+class BoxColumn(NamedTuple):
     """A column with one value a box: its name in files of ours, its dtype, its key in a COCO record.
 
     other_names: what arrays of it are called elsewhere, as by torchvision.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,7 @@ from msroi_cli.job.validate.findings import Finding
 PARTS_AT_ONCE = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
+class Sizes(NamedTuple):
     """Box sizes sqrt(w * h) in input pixels: the smallest, the median and the largest; NaN of no boxes."""
 
     low: float
@@ -41,8 +40,7 @@ class Sizes:
         return cls(float(sizes.min()), float(median), float(sizes.max()))
 
 
-@dataclass(frozen=True, slots=True)
-class LevelSummary:
+class LevelSummary(NamedTuple):
     """One level, or all of them together: its boxes, their share of all pooled boxes and the values of their crops.
 
     nonfinite: how many values of the crops are NaN or infinite; they are left out of the mean, std, low and high.

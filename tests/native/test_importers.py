@@ -15,6 +15,7 @@ ALLOWED = (
     "io/files/checksum.py",
     "io/boxes/pieces/",
     "io/memory.py",
+    "io/hdf5/structure/blocks.py",
     "io/hdf5/structure/lookup3.py",
 )
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +10,7 @@ from numpy.typing import NDArray
 from msroi_cli.core.spec import PoolSpec
 
 
-@dataclass(frozen=True, slots=True)
-class PoolCall:
+class PoolCall(NamedTuple):
     """K boxes to pool from L levels.
 
     maps: L arrays (N, C, H_l, W_l) of one float dtype, any strides, either byte order.

@@ -11,8 +11,7 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 
@@ -23,8 +22,7 @@ ARRAYS = ("crops", "checksums", "stats", "moments", CHECKSUMS)
 BYTES_AT_ONCE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """size: of the file, bytes. places: the first byte and the bytes of each array. crc: CRC32 of all other bytes."""
 
     size: int

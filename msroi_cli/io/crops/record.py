@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 ROWS_NAMED = 5
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolBlock:
+class SpoolBlock(NamedTuple):
     """Where the compressed chunks of a batch are in the spool: its first byte, its bytes, how many chunks."""
 
     offset: int
@@ -22,8 +21,7 @@ class SpoolBlock:
     chunks: int
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """What a writer says of crops that it has written.
 
     crc: the CRC32 of the checksums (k,) uint32 of the rows; of their block in the spool where crops are compressed.
@@ -54,8 +52,7 @@ class NonfiniteRows:
         return cls(sum(part.count for part in found), tuple(first[:ROWS_NAMED]))
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRecord:
+class BatchRecord(NamedTuple):
     """A batch that is done: its number, its rows, the statistics of its crops as plain JSON values, its bytes.
 
     nonfinite: which of its pooled crops are not finite.
@@ -69,7 +66,7 @@ class BatchRecord:
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` reads them back."""
-        block = {} if self.written.block is None else asdict(self.written.block)
+        block = {} if self.written.block is None else self.written.block._asdict()
         return {
             "batch": self.batch,
             "rows": self.rows,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -129,8 +129,7 @@ class CropsHeader:
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
 
-@dataclass(frozen=True, slots=True)
-class Results:
+class Results(NamedTuple):
     """What is known when all crops are made.
 
     stats: (L,) of STATS_DTYPE. moments: (L,) of MOMENTS_DTYPE, for parts. warnings: all of them, as plain JSON values:

@@ -233,8 +233,7 @@ class _RowReads:
         source.file.trips.add(len(self.ranges), total, self.seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class _SpanReads:
+class _SpanReads(NamedTuple):
     """Small maps that are read in one call."""
 
     spans: Sequence[_Span]

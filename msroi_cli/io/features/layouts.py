@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +21,7 @@ CHANNELS_FIRST, CHANNELS_LAST = MAP_LAYOUTS = ("chw", "hwc")
 MOST_PREFIX_TOKENS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """How tokens (1, T, C) lie on the picture: one a patch of `patch` x `patch` pixels, after `prefix` others.
 
     prefix: None where it follows from the size of the picture.

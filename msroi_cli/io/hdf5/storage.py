@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 
@@ -23,8 +22,7 @@ MOST_NESTED = 4
 NEVER_WRITTEN = "expected values, got some that were never written; --allow-fill reads their fill value"
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
+class _Stored(NamedTuple):
     """A dataset of `file` with its creation properties. fill: whether values may be missing. depth: of virtual ones."""
 
     dataset: h5py.h5d.DatasetID

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from msroi_cli.core.spec import PoolSpec
 from msroi_cli.io.crops.schema import CropsHeader
@@ -24,8 +24,7 @@ SEQUENTIAL_BATCH = 1 << 20
 LARGEST_BLOCK = 48 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(NamedTuple):
     """How a job keeps within its memory.
 
     batch: the rows of a batch. block: bytes of features that a worker holds. workers: how many may work at once.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +56,7 @@ def shard_of(plan: Plan, pyramid: Pyramid, request: ExtractRequest) -> tuple[Par
     return part, plan.of_images(start, stop, unknown=bool(edges[shard.index - 1] <= images < edges[shard.index]))
 
 
-@dataclass(frozen=True, slots=True)
-class Planner:
+class Planner(NamedTuple):
     """Makes the plan of boxes (K, 4), of their images (K,) and the reasons (K,) why they cannot be pooled."""
 
     request: ExtractRequest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +21,14 @@ PLAN_VERSION = 2
 NO_IMAGE = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """Boxes of one image, or of NO_IMAGE, which are not pooled: `rows` (k,) int64, ascending."""
 
     image: int
     rows: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """The work that is done, written and recorded in one go: `segments` of different images, one after the other."""
 
     number: int

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,16 +33,14 @@ LANES = 16
 OPENED_AT_ONCE, SMALL = 256, 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class _Image:
+class _Image(NamedTuple):
     """The rows that are pooled from one image, and the maps that they take, by level."""
 
     rows: NDArray[np.int64]
     sources: dict[int, MapSource]
 
 
-@dataclass(frozen=True, slots=True)
-class Pooling:
+class Pooling(NamedTuple):
     """What is pooled: the boxes of a plan, by a spec, from the levels of an assignment; fill: of other rows."""
 
     plan: Plan

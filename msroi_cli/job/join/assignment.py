@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,7 @@ from msroi_cli.io.pyramid.base import Pyramid
 CANONICAL, ALL = "canonical", "all"
 
 
-@dataclass(frozen=True, slots=True)
-class LevelPass:
+class LevelPass(NamedTuple):
     """Boxes are pooled from `level` into the channels from `start` to `stop` of a crop; None: each from its own."""
 
     level: int | None
@@ -23,8 +22,7 @@ class LevelPass:
     stop: int
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """The passes that make a crop, one after another along the channels. level: that of all boxes, if it is one."""
 
     passes: tuple[LevelPass, ...]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from msroi_cli.core.backends.environment import default_threads
 from msroi_cli.errors import UsageError
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 PICTURES_SHARE = 8
 
 
-@dataclass(frozen=True, slots=True)
-class PyramidRequest:
+class PyramidRequest(NamedTuple):
     """The pyramid of a command: the name of a file, or an object that makes pyramids.
 
     model: how the file `pyramid`, a model, makes them of pictures. assign: "canonical", "all" or the name of a level.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -19,8 +18,7 @@ NO_IMAGE = "unknown"
 LONGEST_NAME = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """What names the rows of crops: the columns of the crops file by name, the image ids, the names of the levels."""
 
     columns: Mapping[str, NDArray[Any]]

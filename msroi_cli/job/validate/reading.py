@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +41,7 @@ class Joined:
         return replace(self, table=table, images=self.images[rows])
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What K boxes are when they are read in one way; every mask is (K,).
 
     invalid_reason: as `invalid_reasons`, 0 for boxes of unknown and broken images. beyond: they reach beyond the input.

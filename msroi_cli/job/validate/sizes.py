@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +36,7 @@ SPACE_ADVICE = (
 SHAPE_ADVICE = "are the maps (C, H, W), and are these the boxes of other pictures?"
 
 
-@dataclass(frozen=True, slots=True)
-class InputSizes:
+class InputSizes(NamedTuple):
     """The network's input of each of N images.
 
     size: (N, 2) float64, width and height, NaN where it is not known. known: (N,) bool, which images were looked at.

@@ -112,7 +112,7 @@ def test_the_table_of_a_job_whose_workers_told_no_times(made):
     summary = replace(recomputed(open_crops(made[0])).summary, elapsed=2.0)
     assert level_table(summary).splitlines()[0].endswith("nonfinite")
     assert "nan " not in level_table(summary)
-    timed = replace(summary.total, seconds=1.5)
+    timed = summary.total._replace(seconds=1.5)
     assert level_table(replace(summary, total=timed, levels=[timed] * 3)).splitlines()[-1].endswith("1.50 s")
 
 

@@ -269,7 +269,7 @@ def test_a_few_boxes_at_a_time_are_read_as_all_at_once(tmp_path, monkeypatch):
     whole = read_boxes(boxes, reasons, images, sizes)
     monkeypatch.setattr(arrays, "AT_ONCE", 7)
     parts = read_boxes(boxes, reasons, images, sizes)
-    for name in whole.__dataclass_fields__:
+    for name in whole._fields:
         np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
     assert whole.beyond.any()
     assert whole.outside.any()

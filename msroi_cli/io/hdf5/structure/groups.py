@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,7 @@ TABLE, ENTRY = struct.Struct("<4sBxH"), struct.Struct("<qq24x")
 HEAP, SEGMENT = struct.Struct("<4sB3xqqq"), 24
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
+class _Form(NamedTuple):
     """Bytes (w,) of which those of the addresses that begin at `places` may differ; they are 0 here."""
 
     content: Bytes
@@ -61,8 +60,7 @@ class _Form:
         return alike, np.concatenate([np.empty((len(at), 0), np.int64), *addresses], axis=1)[alike]
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(NamedTuple):
     """The bytes of a group; columns: the number of each level among its members."""
 
     header: _Form

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import h5py
@@ -53,8 +52,7 @@ Located = tuple[int, LevelForm]
 """Where the values of a map begin in the file, and what it is like."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alike:
+class Alike(NamedTuple):
     """What all images have in common with `image`, the path of the one looked at first; channels: of each level.
 
     scales_stated: whether scales are those of the file, so that images may contradict them. levels_named: whether the

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -36,8 +35,7 @@ MOST_STENCILS = 8
 LONGEST_BLOCK, MOST_BLOCKS = 1 << 16, 8
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """Where the values of an attribute are in a block, and what they are."""
 
     first: int
@@ -49,8 +47,7 @@ class Value:
         return np.ascontiguousarray(content[:, self.first : self.stop]).view(self.dtype).astype(np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """A block of messages. same: (S,) bool, the bytes that all have in common, and `content` what they are.
 
     values: of attributes, by name. following: where the address of the next block is, None in the last.

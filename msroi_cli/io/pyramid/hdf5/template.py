@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from msroi_cli.errors import UsageError
 
 ID = "{id}"
 
 
-@dataclass(frozen=True, slots=True)
-class GroupTemplate:
+class GroupTemplate(NamedTuple):
     """parent: the group whose members are images. prefix, suffix: what stands around the id in a member's name.
 
     inside: the group of the levels inside a member, "" for the member itself.
