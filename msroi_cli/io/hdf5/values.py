@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from operator import itemgetter
 from typing import Any
 
 import h5py
@@ -33,9 +34,23 @@ ATTRIBUTE_CLASSES = (*NUMBERS, h5py.h5t.STRING, h5py.h5t.ENUM, h5py.h5t.ARRAY)
 def read(dataset: InputDataset, where: str) -> NDArray[Any]:
     """All values of a dataset whose shape and dtype have been checked; raises InputError, for missing values too."""
     _check_size(dataset, where)
+    _check_members(dtype_of(dataset, where), where)
     check_values(dataset.id, dataset.input, where, fill=False)
     with guarded(where):
         return np.asarray(dataset[()])
+
+
+def _check_members(dtype: np.dtype[Any], where: str) -> None:
+    """Raises InputError for records whose members overlap: HDF5 would write behind the end of their memory.
+
+    h5py reads a float of unusual form as a longer one, at the place of the shorter one.
+    """
+    members = sorted(((start, kind) for kind, start, *_ in (dtype.fields or {}).values()), key=itemgetter(0))
+    stops = [start for start, _ in members[1:]] + [dtype.itemsize]
+    for (start, kind), stop in zip(members, stops, strict=False):
+        if start + kind.itemsize > stop:
+            raise InputError(f"{where}: expected members one after another, got {dtype}")
+        _check_members(kind.base, where)
 
 
 def _check_size(dataset: InputDataset, where: str) -> None:
