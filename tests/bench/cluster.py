@@ -31,7 +31,7 @@ DIFFERENT = 2
 ONE, WORKER, WORKERS = "msroi extract --threads 1", "1 worker", "2 workers"
 
 
-def write_inputs(folder: Path, images: int, channels: int, boxes_each: int) -> None:
+def write_inputs(folder: Path, images: int, channels: int, boxes_each: int = 100) -> None:
     rng = np.random.default_rng(0)
     with h5py.File(folder / "pyramid.h5", "w") as file:
         for number in range(images):

@@ -157,6 +157,7 @@ def pooled(box: np.ndarray, image: ImageRead, options: dict[str, str]) -> tuple[
     level = oracle.level(box, strides, options.get("--compat", "lucid"), **canonical)
     assign = options.get("--assign", "canonical")
     if assign not in ("canonical", "all"):
+        expect(assign in names, "the level that --assign names")
         level = names.index(assign)
     used = names if assign == "all" else [names[level]]
     parts = [crop_of(box, image.maps[name], image.scales[name], options) for name in used]
