@@ -64,7 +64,7 @@ def test_small_maps_are_read_in_one_go(tmp_path, reads, channels, dtype, order):
     wanted = list(images)[::order]
     for out, key in zip(fetched(tmp_path / "p.h5", wanted, channels), wanted, strict=True):
         np.testing.assert_array_equal(out, images[key][channels.start :])
-    assert len(reads) < 8
+    assert len(reads) < 16  # without the extension, headers of groups are read so, too
     assert sum(reads) > len(wanted)
 
 

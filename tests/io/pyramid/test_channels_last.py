@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from msroi_cli.core.backends.dispatch import BACKENDS
 from msroi_cli.errors import InputError
 from msroi_cli.io.features.channels_last import ChannelsLastMap, layout_of
 from msroi_cli.io.features.headers import Headers
@@ -89,7 +90,7 @@ def crops_of(folder, name, pyramid, *options):
     return crops[:].tobytes(), crops.level.tolist(), crops.boxes.tolist()
 
 
-@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize("backend", sorted(BACKENDS))
 @pytest.mark.parametrize("levels", LEVELS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("storage", STORAGE)
