@@ -201,9 +201,8 @@ class JoinedPyramid(Pyramid):
                     tuple(self._outliving(image, level, source) for level, source in enumerate(sources)),
                 )
             # The chunks of an image are too many to be kept.
-            if len(self._records) < MOST_REMEMBERED and all(
-                isinstance(as_stored(s), ContiguousMap) for s in record.sources
-            ):
+            plain = all(isinstance(as_stored(source), ContiguousMap) for source in record.sources)
+            if plain and len(self._records) < MOST_REMEMBERED:
                 self._records[image] = record
         return record
 
