@@ -7,12 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-try:
-    from msroi_cli import _native
-except ImportError:  # built without a compiler
-    NATIVE = False
-else:
-    NATIVE = True
+from msroi_cli.extension import NATIVE, native
 
 
 def owner(values: NDArray[Any]) -> NDArray[Any] | None:
@@ -31,4 +26,4 @@ def owner(values: NDArray[Any]) -> NDArray[Any] | None:
 def release(values: NDArray[Any], start: int) -> None:
     """Gives the memory of an array that owns it back to the system, from byte `start` on: what is there is lost."""
     if NATIVE and values.nbytes > start:
-        _native.release_pages(values.reshape(-1).view(np.uint8), start)
+        native.release_pages(values.reshape(-1).view(np.uint8), start)

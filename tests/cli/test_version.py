@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from msroi_cli.core.backends.environment import NATIVE
+from msroi_cli.extension import NATIVE
 from tests.builders import SAMPLE_DATA
 
 HIDDEN = """

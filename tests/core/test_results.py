@@ -92,7 +92,7 @@ def test_the_last_base_owns_the_memory():
 
 @native
 def test_unused_memory_is_bounded():
-    native_module = results._native
+    native_module = results.native
     for count in range(5, 40):
         empty_result((count, 1 << 20), F4)
     many = [empty_result(SHAPE, F4) for _ in range(12)]

@@ -6,22 +6,22 @@ import os
 
 import pytest
 
-from msroi_cli.core.backends import dispatch as backends
+from msroi_cli import extension
 
 
 def isas():
     """The copies of the kernel that run on this machine."""
-    return backends._native.usable_isas() if backends.NATIVE else ["none"]
+    return extension.native.usable_isas() if extension.NATIVE else ["none"]
 
 
 @pytest.fixture(autouse=True)
 def native():
     """The extension module."""
-    if not backends.NATIVE:
+    if not extension.NATIVE:
         if os.environ.get("MSROI_REQUIRE_NATIVE"):
             pytest.fail("msroi_cli._native is missing, and MSROI_REQUIRE_NATIVE is set")
         pytest.skip("msroi was built without a compiler: there is no msroi_cli._native")
-    return backends._native
+    return extension.native
 
 
 @pytest.fixture(params=isas())

@@ -7,9 +7,9 @@ import mmap
 
 import numpy as np
 
-from msroi_cli.core.backends import dispatch as backends
-from msroi_cli.core.backends import environment as native
+from msroi_cli.core.backends import environment
 from msroi_cli.core.backends.call import PoolCall
+from msroi_cli.extension import native
 from tests.native.pooling import pool, pyramid, random_rois, work
 
 PAGE = mmap.PAGESIZE
@@ -46,8 +46,8 @@ def check(channels, dtype, out_dtype, size, ratio, count, at_end):
 
 
 def main():
-    for isa in backends._native.usable_isas():
-        backends._native.choose_isa(isa)
+    for isa in native.usable_isas():
+        native.choose_isa(isa)
         for at_end in (False, True):
             for channels in (1, 3, 8, 16, 19):
                 for dtype, out_dtype in (("f4", "f4"), ("f2", "f2"), ("f8", "f8"), (">f4", ">f4"), ("f4", "f8")):
@@ -60,6 +60,6 @@ def main():
 
 
 if __name__ == "__main__":
-    native.os.environ.pop("MSROI_ISA", None)
-    native._choose_isa = lambda name: None
+    environment.os.environ.pop("MSROI_ISA", None)
+    environment._choose_isa = lambda name: None
     main()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msroi_cli.core.backends import dispatch as backends
 from msroi_cli.core.weights import Axis, axis_weights
+from msroi_cli.extension import native
 from tests.corpus import FAR_BOXES, boxes
 
 LIMIT = 2.0**30
@@ -16,9 +16,7 @@ SIDES = np.array([box[i : i + 3 : 2] for box in {**boxes(), **FAR_BOXES}.values(
 
 
 def native_weights(low, high, axis):
-    buffers = backends._native.axis_weights(
-        low, high, axis.size, axis.scale, axis.bins, axis.sampling_ratio, axis.aligned
-    )
+    buffers = native.axis_weights(low, high, axis.size, axis.scale, axis.bins, axis.sampling_ratio, axis.aligned)
     return tuple(np.frombuffer(b, t) for b, t in zip(buffers, (np.int64, np.int32, np.float64), strict=True))
 
 

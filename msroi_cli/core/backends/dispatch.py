@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from msroi_cli.core.backends import numpy_pool
 from msroi_cli.core.backends.call import PoolCall
-from msroi_cli.core.backends.environment import NATIVE, backend_name, choose_isa, default_threads
+from msroi_cli.core.backends.environment import backend_name, choose_isa, default_threads
 from msroi_cli.core.stats import CropMoments, CropStats
 from msroi_cli.core.weights import Axis, axis_weights, spans
-
-if NATIVE:
-    from msroi_cli import _native
+from msroi_cli.extension import NATIVE, native
 
 EXACT_BOXES = 64
 
@@ -29,7 +27,7 @@ def native_pool(out: NDArray[Any], call: PoolCall, threads: int | None, seconds:
     spec = call.spec
     rois = (call.batch, call.boxes, call.levels)
     model = (spec.spatial_scales, spec.output_size, spec.sampling_ratio, spec.aligned)
-    _native.pool(out, call.maps, rois, model, threads or default_threads(), seconds)
+    native.pool(out, call.maps, rois, model, threads or default_threads(), seconds)
 
 
 BACKENDS: dict[str, Backend] = {"native": native_pool} if NATIVE else {}
@@ -56,7 +54,7 @@ def touched_cells(low: NDArray[np.float32], high: NDArray[np.float32], axis: Axi
         return spans(low, high, axis)
     touched = np.zeros(axis.size, np.bool_)
     if backend_name() == "native":
-        _, cells, _ = _native.axis_weights(
+        _, cells, _ = native.axis_weights(
             low, high, axis.size, axis.scale, axis.bins, axis.sampling_ratio, axis.aligned
         )
         touched[np.frombuffer(cells, np.int32)] = True
@@ -72,7 +70,7 @@ def moments_of(crops: NDArray[Any]) -> CropMoments:
     choose_isa()
     rows = _rows(crops)
     counts, values = _room_for_moments(len(rows))
-    _native.row_moments(counts, values, rows)
+    native.row_moments(counts, values, rows)
     return _moments(counts, values)
 
 
@@ -87,7 +85,7 @@ def digests_of(crops: NDArray[Any]) -> tuple[CropMoments, NDArray[np.uint32] | N
     rows = _rows(crops)
     counts, values = _room_for_moments(len(rows))
     checksums = np.empty(len(rows), np.uint32)
-    _native.row_digests(counts, values, checksums, rows)
+    native.row_digests(counts, values, checksums, rows)
     return _moments(counts, values), checksums
 
 

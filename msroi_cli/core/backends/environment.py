@@ -11,18 +11,10 @@ from functools import lru_cache
 
 from msroi_cli.core.spec import MAX_THREADS
 from msroi_cli.errors import ArgumentError
+from msroi_cli.extension import NATIVE, WHY_ABSENT, native
 
 # What OpenBLAS takes the number of its threads from.
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_DEFAULT_NUM_THREADS")
-
-try:
-    from msroi_cli import _native
-except ImportError as error:
-    NATIVE = False
-    _WHY_ABSENT = "not built" if error.name is None or error.name == "msroi_cli" else str(error)
-else:
-    NATIVE = True
-    _WHY_ABSENT = ""
 
 
 def backend_name() -> str:
@@ -34,7 +26,7 @@ def backend_text() -> str:
     """The backend in use, with its instruction set, or with the reason why it is not the native one."""
     if backend_name() == "native":
         return f"native backend ({isa_name()})"
-    return f"numpy backend ({f'native extension: {_WHY_ABSENT}' if not NATIVE else 'MSROI_BACKEND=numpy'})"
+    return f"numpy backend ({f'native extension: {WHY_ABSENT}' if not NATIVE else 'MSROI_BACKEND=numpy'})"
 
 
 def isa_name() -> str | None:
@@ -42,7 +34,7 @@ def isa_name() -> str | None:
     if backend_name() != "native":
         return None
     choose_isa()
-    return _native.isa()
+    return native.isa()
 
 
 def choose_isa() -> None:
@@ -58,13 +50,13 @@ def default_threads() -> int:
 def keep_freed_memory() -> None:
     """Has this process keep the memory that it frees, to get it again faster; for programs, not for libraries."""
     if NATIVE:
-        _native.keep_freed_memory()
+        native.keep_freed_memory()
 
 
 def give_back_freed_memory() -> None:
     """Ends `keep_freed_memory`, for a process that goes on with other work."""
     if NATIVE:
-        _native.give_back_freed_memory()
+        native.give_back_freed_memory()
 
 
 def spare_blas_threads() -> None:
@@ -79,12 +71,12 @@ def spare_blas_threads() -> None:
 def leave_at_second_signal(number: int) -> None:
     """Has the second signal end this process at once, even within a C library; without the extension, soon after."""
     if NATIVE:
-        _native.leave_at_second_signal(number)
+        native.leave_at_second_signal(number)
 
 
 def _usable_processors() -> int:
     if NATIVE:
-        return _native.usable_processors()
+        return native.usable_processors()
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -100,7 +92,7 @@ def _backend_named(name: str) -> str:
 @lru_cache(maxsize=1)
 def _choose_isa(name: str) -> None:
     try:
-        _native.choose_isa(name)
+        native.choose_isa(name)
     except ValueError as error:
         raise ArgumentError(f"MSROI_ISA: {error}") from None
 

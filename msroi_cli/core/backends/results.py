@@ -12,10 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.core.backends.environment import NATIVE
-
-if NATIVE:
-    from msroi_cli import _native
+from msroi_cli.extension import NATIVE, native
 
 # Smaller results are cheap to get; of larger ones none is kept.
 SMALLEST, LARGEST = 4 << 20, 512 << 20
@@ -26,4 +23,4 @@ def empty_result(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     size = math.prod(shape) * dtype.itemsize
     if not NATIVE or not SMALLEST <= size <= LARGEST:
         return np.empty(shape, dtype)
-    return _native.result_bytes(size).view(dtype).reshape(shape)
+    return native.result_bytes(size).view(dtype).reshape(shape)

@@ -7,16 +7,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from msroi_cli.extension import NATIVE, native
 from msroi_cli.io.features.channels_last import ChannelsLastMap, as_stored
 from msroi_cli.io.features.contiguous import ContiguousMap
 from msroi_cli.io.features.source import MapSource
-
-try:
-    from msroi_cli import _native
-except ImportError:  # built without a compiler
-    NATIVE = False
-else:
-    NATIVE = True
 
 
 def cached_maps(sources: Sequence[MapSource], channel: int, count: int) -> list[NDArray[Any]] | None:
@@ -32,7 +26,7 @@ def cached_maps(sources: Sequence[MapSource], channel: int, count: int) -> list[
     for source, stored in zip(sources, plain, strict=True):
         last = isinstance(source, ChannelsLastMap)
         first, much = (0, stored.shape[0]) if last else (channel, count)
-        content = _native.cached_bytes(stored.file.descriptor, stored.start_of(first), much * stored.channel_bytes)
+        content = native.cached_bytes(stored.file.descriptor, stored.start_of(first), much * stored.channel_bytes)
         if content is None:
             return None
         array = content.view(stored.dtype).reshape(1, much, *stored.shape[1:])
@@ -42,4 +36,4 @@ def cached_maps(sources: Sequence[MapSource], channel: int, count: int) -> list[
 
 def lost_pages() -> int:
     """How many pages of all such maps were taken from the page cache and could not be had again."""
-    return _native.lost_pages() if NATIVE else 0
+    return native.lost_pages() if NATIVE else 0

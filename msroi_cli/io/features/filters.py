@@ -12,19 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.extension import NATIVE, native
 from msroi_cli.io.hdf5.pipeline import DEFLATE, FLETCHER32, LZF, SHUFFLE
 
 try:
     from isal import isal_zlib as zlib
 except ImportError:
     import zlib
-
-try:
-    from msroi_cli import _native
-except ImportError:  # built without a compiler
-    NATIVE = False
-else:
-    NATIVE = True
 
 Content = bytes | NDArray[np.uint8]
 
@@ -47,7 +41,7 @@ def _inflated(content: Content, size: int) -> Content:
 
 def _lzf_expanded(content: Content, size: int) -> Content:
     try:
-        return _native.lzf_expanded(content, size)
+        return native.lzf_expanded(content, size)
     except ValueError as error:
         raise UndecodableError from error
 
@@ -79,8 +73,8 @@ def unshuffle_into(out: NDArray[Any], content: Content, start: int, rows: int, c
     out[:] = elements.view(out.dtype).reshape(len(out), rows, columns)[:, : out.shape[1], : out.shape[2]]
 
 
-CHECKSUM = _native.fletcher32 if NATIVE else fletcher32
-UNSHUFFLE = _native.unshuffle_into if NATIVE else unshuffle_into
+CHECKSUM = native.fletcher32 if NATIVE else fletcher32
+UNSHUFFLE = native.unshuffle_into if NATIVE else unshuffle_into
 
 # By filter code. The shuffle filter is undone on the way to where elements go.
 DECODERS: dict[int, Callable[[Content, int], Content]] = {DEFLATE: _inflated, FLETCHER32: _without_checksum}

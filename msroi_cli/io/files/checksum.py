@@ -8,12 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-try:
-    from msroi_cli import _native
-except ImportError:  # built without a compiler
-    NATIVE = False
-else:
-    NATIVE = True
+from msroi_cli.extension import NATIVE, native
 
 
 def row_checksums(rows: NDArray[Any]) -> NDArray[np.uint32]:
@@ -25,7 +20,7 @@ def row_checksums(rows: NDArray[Any]) -> NDArray[np.uint32]:
 def native_checksums(rows: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """The checksum of each of `rows` (k, n), by the native extension."""
     sums = np.empty(len(rows), np.uint32)
-    _native.row_checksums(sums, rows)
+    native.row_checksums(sums, rows)
     return sums
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from msroi_cli import __version__, open_crops
-from msroi_cli.core.backends.environment import BLAS_THREADS, NATIVE
+from msroi_cli.core.backends.environment import BLAS_THREADS
+from msroi_cli.extension import NATIVE
 from tests.builders import IDS, SAMPLE_DATA, process, ran, random_rows, write_batched, write_json
 
 ROWS = random_rows(20).tolist()

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from msroi_cli.errors import InputError
+from msroi_cli.extension import NATIVE
 from msroi_cli.io.features import chunks
 from msroi_cli.io.features import contiguous as raw
 from msroi_cli.io.features.channels_last import ChannelsLastMap, as_stored, whole_runs
 from msroi_cli.io.features.chunks import ChunkedMap
 from msroi_cli.io.features.contiguous import ContiguousMap
-from msroi_cli.io.features.filters import NATIVE
 from msroi_cli.io.features.layouts import axes, channels_first, layout_from
 from msroi_cli.io.features.reading import read_map, read_maps, small_maps
 from msroi_cli.io.features.source import LibraryMap, ReadRequest

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from msroi_cli.errors import InputError
+from msroi_cli.extension import NATIVE
 from msroi_cli.io.features import chunks
 from msroi_cli.io.features.chunks import ChunkedMap
-from msroi_cli.io.features.filters import NATIVE
 from msroi_cli.io.features.reading import read_maps
 from msroi_cli.io.features.source import ReadRequest
 from msroi_cli.io.files.access import Access

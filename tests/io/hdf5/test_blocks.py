@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from msroi_cli.core.backends.environment import NATIVE
+from msroi_cli.extension import NATIVE
 from msroi_cli.io.hdf5.structure import blocks
 
 CONTENT = random.Random(2).randbytes(1000)

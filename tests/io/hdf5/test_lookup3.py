@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from msroi_cli.core.backends.environment import NATIVE
+from msroi_cli.extension import NATIVE
 from msroi_cli.io.hdf5.structure import lookup3
 
 WAYS = [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from msroi_cli import open_crops
-from msroi_cli.core.backends.environment import NATIVE
+from msroi_cli.extension import NATIVE
 from msroi_cli.io.crops.compressed import SpoolWriter
 from msroi_cli.io.crops.contiguous import PlainWriter
 from msroi_cli.io.files.journal import Journal

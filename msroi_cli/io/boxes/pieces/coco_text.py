@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.extension import NATIVE, native
 from msroi_cli.io.boxes.coco import images_of
 from msroi_cli.io.boxes.json_file import collector_paused
 from msroi_cli.io.boxes.pieces.rows import Reached, Rows
@@ -15,13 +16,6 @@ from msroi_cli.io.boxes.pieces.text import Text
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.files.location import parse_json
-
-try:
-    from msroi_cli import _native
-except ImportError:  # built without a compiler
-    NATIVE = False
-else:
-    NATIVE = True
 
 SPACES = b" \t\n\r"
 SPACE = rb"[ \t\n\r]*"
@@ -101,7 +95,7 @@ def _table(kind: str, records: _Records, extra: dict[str, Any]) -> BoxTable:
 
 def _records(text: Text) -> _Records | None:
     """The records of the list that comes next."""
-    reader, rows = _native.CocoRecords(), Rows()
+    reader, rows = native.CocoRecords(), Rows()
     before, _ = text.rest()
     while True:
         reached, text.place = reader.read(text.content, text.place, rows.arrays)
@@ -132,7 +126,7 @@ def _next(text: Text, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
 
 def _value(text: Text) -> bytes | None:
     """The JSON value that comes next."""
-    while (end := _native.json_value_end(text.content, text.place)) is None:
+    while (end := native.json_value_end(text.content, text.place)) is None:
         if not text.more():
             return None
     if end < 0:

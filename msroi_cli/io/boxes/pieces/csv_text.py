@@ -8,19 +8,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from msroi_cli.extension import NATIVE, native
 from msroi_cli.io.boxes.pieces.rows import Reached, Rows
 from msroi_cli.io.boxes.pieces.text import Text
 from msroi_cli.io.boxes.table import BoxTable
 from msroi_cli.io.boxes.tabular.columns import TableColumns
 from msroi_cli.io.boxes.tabular.csv_file import DELIMITERS, LONGEST_HEADER, TableHeader, table_header
 from msroi_cli.io.boxes.tabular.table import CodedTexts, TableContent, box_table
-
-try:
-    from msroi_cli import _native
-except ImportError:  # built without a compiler
-    NATIVE = False
-else:
-    NATIVE = True
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -91,7 +85,7 @@ def _take_header(text: Text) -> bool:
 
 def _content(text: Text, header: TableHeader, roles: str) -> TableContent | None:
     """The columns of the rows that come next."""
-    reader, rows = _native.CsvRows(header.delimiter, roles), Rows()
+    reader, rows = native.CsvRows(header.delimiter, roles), Rows()
     before, _ = text.rest()
     for lines in _lines(text):
         if not _is_utf8(lines):
@@ -107,7 +101,7 @@ def _content(text: Text, header: TableHeader, roles: str) -> TableContent | None
     return TableContent(columns["boxes"], _texts(reader, header.columns, columns), _numbers(header.columns, columns))
 
 
-def _texts(reader: _native.CsvRows, known: TableColumns, columns: Mapping[str, NDArray[Any]]) -> dict[str, CodedTexts]:
+def _texts(reader: native.CsvRows, known: TableColumns, columns: Mapping[str, NDArray[Any]]) -> dict[str, CodedTexts]:
     ids = CodedTexts(columns["image"], reader.ids())
     if len(known.texts) < 2:
         return dict.fromkeys(known.texts, ids)

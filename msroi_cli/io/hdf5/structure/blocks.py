@@ -8,12 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-try:
-    from msroi_cli import _native
-except ImportError:  # built without a compiler
-    NATIVE = False
-else:
-    NATIVE = True
+from msroi_cli.extension import NATIVE, native
 
 Bytes = NDArray[np.uint8]
 Places = NDArray[np.int64]
@@ -31,7 +26,7 @@ def blocks_at(descriptor: int, places: Places, width: int) -> tuple[NDArray[np.b
 def native_blocks(descriptor: int, places: Places, found: Bytes) -> NDArray[np.bool_]:
     """Reads to `found` (n, width) without the interpreter; whether the file has all, (n,)."""
     whole = np.empty(len(places), np.uint8)
-    _native.read_blocks(whole, found, descriptor, places)
+    native.read_blocks(whole, found, descriptor, places)
     return whole.view(np.bool_)
 
 

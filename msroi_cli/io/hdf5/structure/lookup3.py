@@ -10,12 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-try:
-    from msroi_cli import _native
-except ImportError:  # built without a compiler
-    NATIVE = False
-else:
-    NATIVE = True
+from msroi_cli.extension import NATIVE, native
 
 Words = NDArray[np.uint32]
 
@@ -29,7 +24,7 @@ def checksums(blocks: Sequence[bytes]) -> list[int]:
 
 def native_checksums(blocks: Sequence[bytes]) -> list[int]:
     """The same, block by block."""
-    return list(map(_native.lookup3, blocks))
+    return list(map(native.lookup3, blocks))
 
 
 def numpy_checksums(blocks: Sequence[bytes]) -> list[int]:
