@@ -76,7 +76,7 @@ class OnnxModel:
         options.intra_op_num_threads = self._device.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # A pattern is kept for each size of pictures, and a block as large as all it takes: memory grows with the sizes.
+        # A pattern is kept for each size of pictures, as large as all it takes: memory grows with the sizes.
         options.enable_mem_pattern = False
         # Threads of the model that spin while they wait take the processors from the reading and the pooling.
         options.add_session_config_entry(SPINNING, "0")
