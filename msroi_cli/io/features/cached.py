@@ -8,8 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from msroi_cli.extension import NATIVE, native
-from msroi_cli.io.features.channels_last import ChannelsLastMap, as_stored
 from msroi_cli.io.features.contiguous import ContiguousMap
+from msroi_cli.io.features.layouts import CHANNELS_FIRST
 from msroi_cli.io.features.source import MapSource
 
 
@@ -19,18 +19,18 @@ def cached_maps(sources: Sequence[MapSource], channel: int, count: int) -> list[
     None where the page cache does not hold them all, so that they must be fetched. `lost_pages` tells afterwards if
     what was read there was the file's.
     """
-    plain = [one for one in map(as_stored, sources) if isinstance(one, ContiguousMap) and one.is_aligned]
+    stored_maps = (source.stored for source in sources)
+    plain = [one for one in stored_maps if isinstance(one, ContiguousMap) and one.is_aligned]
     if not NATIVE or len(plain) < len(sources):
         return None
     maps: list[NDArray[Any]] = []
     for source, stored in zip(sources, plain, strict=True):
-        last = isinstance(source, ChannelsLastMap)
-        first, much = (0, stored.shape[0]) if last else (channel, count)
+        first, much = (channel, count) if source.layout == CHANNELS_FIRST else (0, stored.shape[0])
         content = native.cached_bytes(stored.file.descriptor, stored.start_of(first), much * stored.channel_bytes)
         if content is None:
             return None
         array = content.view(stored.dtype).reshape(1, much, *stored.shape[1:])
-        maps.append(array.transpose(0, 3, 1, 2)[:, channel : channel + count] if last else array)
+        maps.append(source.from_stored(array)[:, channel - first :][:, :count])
     return maps
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.io.features.contiguous import ContiguousMap
-from msroi_cli.io.features.layouts import CHANNELS_FIRST, CHANNELS_LAST
+from msroi_cli.io.features.layouts import CHANNELS_LAST
 from msroi_cli.io.features.source import MapSource, ReadRequest, RowRanges
 
 
@@ -23,7 +23,17 @@ from msroi_cli.io.features.source import MapSource, ReadRequest, RowRanges
 class ChannelsLastMap(MapSource):
     """A map (C, H, W) of which the file holds (H, W, C): `stored`, as a map whose channels are these rows."""
 
-    stored: MapSource
+    # Without a field of its own, the property of this name would be its default.
+    stored: MapSource = field()
+
+    @property
+    def layout(self) -> str:
+        """Channels last."""
+        return CHANNELS_LAST
+
+    def from_stored(self, values: NDArray[Any]) -> NDArray[Any]:
+        """`values` (1, H, W, C)."""
+        return values.transpose(0, 3, 1, 2)
 
     @property
     def channels_at_once(self) -> int:
@@ -49,21 +59,11 @@ class ChannelsLastMap(MapSource):
 
 
 def as_map(stored: MapSource, layout: str) -> MapSource:
-    """The map (C, H, W) of what lies in a file in a layout: `stored` itself, or one with its last axis first."""
+    """The map (C, H, W) whose `stored` this is, in a layout: itself, or one with its last axis first."""
     if layout != CHANNELS_LAST:
         return stored
     height, width, channels = stored.shape
     return ChannelsLastMap((channels, height, width), stored.dtype, stored.where, stored)
-
-
-def as_stored(source: MapSource) -> MapSource:
-    """What lies in the file; the inverse of `as_map`."""
-    return source.stored if isinstance(source, ChannelsLastMap) else source
-
-
-def layout_of(source: MapSource) -> str:
-    """How the map lies in the file."""
-    return CHANNELS_LAST if isinstance(source, ChannelsLastMap) else CHANNELS_FIRST
 
 
 Stored = ReadRequest[MapSource]

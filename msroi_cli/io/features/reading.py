@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError, RunError
-from msroi_cli.io.features.channels_last import ChannelsLastMap, as_stored, empty_rows, in_place, requests_of_rows
+from msroi_cli.io.features.channels_last import ChannelsLastMap, empty_rows, in_place, requests_of_rows
 from msroi_cli.io.features.chunks import ChunkedMap, read_chunked
 from msroi_cli.io.features.contiguous import ContiguousMap, read_contiguous, read_small
 from msroi_cli.io.features.source import ArrayMap, LibraryMap, MapSource, ReadRequest, read_arrays, read_with_library
@@ -54,14 +54,14 @@ def small_maps(sources: Sequence[MapSource], limit: int) -> list[NDArray[Any]]:
 
     None of them otherwise, or where one cannot be read: `read_maps` says what is wrong.
     """
-    maps = [one for one in map(as_stored, sources) if isinstance(one, ContiguousMap) and one.is_small]
+    stored_maps = (source.stored for source in sources)
+    maps = [one for one in stored_maps if isinstance(one, ContiguousMap) and one.is_small]
     if len(maps) < len(sources) or any(one.file is not maps[0].file for one in maps):
         return []
     if sum(one.size for one in maps) > limit:
         return []
     with suppress(InputError, RunError):
-        arrays = zip(sources, read_small(maps), strict=True)
-        return [a.transpose(0, 3, 1, 2) if isinstance(source, ChannelsLastMap) else a for source, a in arrays]
+        return [source.from_stored(values) for source, values in zip(sources, read_small(maps), strict=True)]
     return []
 
 

@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from msroi_cli.io.features.layouts import CHANNELS_FIRST
+
 RowRanges = Sequence[tuple[int, int]]
 """Rows of a map: ascending, disjoint (start, stop) pairs."""
 
@@ -23,6 +25,20 @@ class MapSource:
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     where: str
+
+    @property
+    def layout(self) -> str:
+        """How the map lies in the file, one of MAP_LAYOUTS."""
+        return CHANNELS_FIRST
+
+    @property
+    def stored(self) -> MapSource:
+        """What lies in the file: of maps with their channels last another one, of others the map itself."""
+        return self
+
+    def from_stored(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of (1, C, H, W) as they lie in the file as the map has them, a view."""
+        return values
 
     @property
     def channel_bytes(self) -> int:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.io.features.channels_last import as_stored, layout_of
 from msroi_cli.io.features.reading import read_maps
 from msroi_cli.io.features.source import MapSource, ReadRequest
 from msroi_cli.io.pyramid.base import Pyramid
@@ -69,7 +68,7 @@ def _level(pyramid: Pyramid, level: int, images: list[int]) -> dict[str, Any]:
         "width": _range([shape[2] for shape in shapes]),
         "shape": stored[0]["shape"],
         "dtype": stored[0]["dtype"],
-        "layout": _distinct([layout_of(source) for source in sources]),
+        "layout": _distinct([source.layout for source in sources]),
         "chunks": _distinct([one["chunks"] for one in stored]),
         "filters": _distinct([one["filters"] for one in stored]),
         "bytes": whole if pyramid.layout == "batched" else whole * len(pyramid.image_ids) // max(1, len(images)),
@@ -79,7 +78,7 @@ def _level(pyramid: Pyramid, level: int, images: list[int]) -> dict[str, Any]:
 
 def _sample(source: MapSource, most: int) -> list[NDArray[Any]]:
     """About `most` values of a map: of some channels, or of some rows where the channels of a row stand together."""
-    stored = as_stored(source)
+    stored = source.stored
     count, *sides = stored.shape
     parts = []
     for number in _spread(count, max(1, most // math.prod(sides))):

@@ -11,7 +11,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.extension import NATIVE
 from msroi_cli.io.features import chunks
 from msroi_cli.io.features import contiguous as raw
-from msroi_cli.io.features.channels_last import ChannelsLastMap, as_stored, whole_runs
+from msroi_cli.io.features.channels_last import ChannelsLastMap, whole_runs
 from msroi_cli.io.features.chunks import ChunkedMap
 from msroi_cli.io.features.contiguous import ContiguousMap
 from msroi_cli.io.features.layouts import axes, channels_first, layout_from
@@ -50,7 +50,7 @@ def test_any_part_in_any_storage(tmp_path, storage, dtype, channels, runs):
     path = write(tmp_path / "p.h5", storage, dtype)
     with open_pyramid(str(path)) as pyramid:
         sources = pyramid.sources([(image, 0) for image in (3, 0, 1)])
-        assert {type(as_stored(source)) for source in sources} == {STORED[storage][2]}
+        assert {type(source.stored) for source in sources} == {STORED[storage][2]}
         assert {(source.shape, source.channels_at_once) for source in sources} == {((7, 20, 30), 7)}
         for in_place in (True, False):
             memory = [np.zeros(len(channels) * 600, dtype) for _ in sources]
@@ -119,7 +119,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
     path = channels_last(write_batched(tmp_path / "p.h5", batch_maps()))
     with open_pyramid(str(path)) as pyramid:
         source = pyramid.source(2, 1)
-        os.truncate(path, as_stored(source).offset + 8)
+        os.truncate(path, source.stored.offset + 8)
         with pytest.raises(InputError, match=r"/p3: expected \d+ bytes more at \d+, got the end of "):
             read_map(source)
 

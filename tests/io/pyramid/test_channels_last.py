@@ -10,7 +10,7 @@ import pytest
 
 from msroi_cli.core.backends.dispatch import BACKENDS
 from msroi_cli.errors import InputError
-from msroi_cli.io.features.channels_last import ChannelsLastMap, layout_of
+from msroi_cli.io.features.channels_last import ChannelsLastMap
 from msroi_cli.io.features.headers import Headers
 from msroi_cli.io.hdf5.read import open_dataset
 from msroi_cli.io.pyramid.hdf5.quick import QuickLocator
@@ -256,9 +256,7 @@ def test_headers_tell_the_layout(tmp_path, monkeypatch, layouts, twin):
         monkeypatch.setattr(Headers, "find_all", lambda self, places, extents: np.full((2, len(places)), -1))
     with open_pyramid(str(many(tmp_path / "p.h5", layouts))) as pyramid:
         sources = pyramid.sources([(image, level) for image in range(COUNT) for level in range(3)])
-        assert [layout_of(source) for source in sources[::3]] == [
-            layouts[n % len(layouts)] or "chw" for n in range(COUNT)
-        ]
+        assert [source.layout for source in sources[::3]] == [layouts[n % len(layouts)] or "chw" for n in range(COUNT)]
         for image in range(COUNT):
             expected = image_maps(image, width=64, height=64, channels=4)
             for values, name in zip(pyramid.read(image), STRIDES, strict=True):

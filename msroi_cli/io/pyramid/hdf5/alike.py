@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from msroi_cli.errors import InputError
-from msroi_cli.io.features.channels_last import as_map, as_stored
+from msroi_cli.io.features.channels_last import as_map
 from msroi_cli.io.features.contiguous import ContiguousMap
 from msroi_cli.io.features.dataset import FeatureDataset, OpenFile, check_end
 from msroi_cli.io.features.headers import Headers
@@ -223,7 +223,7 @@ class ImageReader:
             raise InputError(f"{where}: expected (1, {axes(layout, channels)}), got {storage.shape}")
         self._check_scale(dataset, level, where)
         source = storage.map(0, where)
-        stored = as_stored(source)
+        stored = source.stored
         if address != UNKNOWN and isinstance(stored, ContiguousMap):
             form = LevelForm(level, stored.shape, layout, stored.dtype, stored.size)
             self._headers.learn(address, stored.offset, form)

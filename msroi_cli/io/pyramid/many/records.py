@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from msroi_cli.io.features.channels_last import as_map, as_stored
+from msroi_cli.io.features.channels_last import as_map
 from msroi_cli.io.features.contiguous import ContiguousMap
 from msroi_cli.io.features.reading import read_maps
 from msroi_cli.io.features.source import MapSource, ReadRequest
@@ -78,7 +78,7 @@ class ImageRecords:
             return known
         record = self._located(image) or self._read(image, factors_matter)
         # The chunks of an image are too many to be kept.
-        plain = all(isinstance(as_stored(source), ContiguousMap) for source in record.sources)
+        plain = all(isinstance(source.stored, ContiguousMap) for source in record.sources)
         if plain and len(self._remembered) < MOST_REMEMBERED:
             self._remembered[image] = record
         return record
@@ -110,14 +110,14 @@ class ImageRecords:
             )
 
     def _outliving(self, image: int, level: int, source: MapSource) -> MapSource:
-        path, stored = str(self.location(image).path), as_stored(source)
+        path, stored = str(self.location(image).path), source.stored
         file = OpenedByName.of(stored.file.name if isinstance(stored, ContiguousMap) else path, self._files)
         return self._lasting.lasting(source, file, partial(self._read_again, image, level))
 
     def _read_again(self, image: int, level: int, start: int, stop: int) -> NDArray[Any]:
         """What is stored of a map from `start` to `stop` of its first axis, by way of its pyramid."""
         with self.opened(image) as (pyramid, entry):
-            source = as_stored(pyramid.source(entry, level))
+            source = pyramid.source(entry, level).stored
             out: NDArray[Any] = np.empty((stop - start, *source.shape[1:]), source.dtype)
             read_maps([ReadRequest(source, out, [(0, source.shape[1])])], start)
         return out
