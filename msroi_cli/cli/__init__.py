@@ -5,17 +5,7 @@ from __future__ import annotations
 import click
 
 from msroi_cli import __version__
-from msroi_cli.cli.commands.assign import assign
-from msroi_cli.cli.commands.bench import bench
-from msroi_cli.cli.commands.export import export
-from msroi_cli.cli.commands.extract import extract
-from msroi_cli.cli.commands.features import features
-from msroi_cli.cli.commands.inspect import inspect
-from msroi_cli.cli.commands.merge import merge
-from msroi_cli.cli.commands.preview import preview
-from msroi_cli.cli.commands.stats import stats
-from msroi_cli.cli.commands.validate import validate
-from msroi_cli.cli.commands.verify import verify
+from msroi_cli.cli.commands import Commands
 from msroi_cli.cli.group import ErrorMappingGroup
 from msroi_cli.cli.options import note_verbose
 from msroi_cli.cli.terminal import no_color_option
@@ -30,7 +20,11 @@ def _version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
         ctx.exit()
 
 
-@click.group(cls=ErrorMappingGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    cls=ErrorMappingGroup,
+    commands=Commands(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
 @click.option(
     "-v", "--verbose", is_flag=True, expose_value=False, callback=note_verbose, help="Print what caused a failure."
 )
@@ -44,8 +38,4 @@ def main() -> None:
     spare_blas_threads()
 
 
-for command in (extract, features, inspect, validate, assign, stats, preview, export, merge, verify, bench):
-    main.add_command(command)
-
-for each in (main, *main.commands.values(), *preview.commands.values()):
-    each.params.append(no_color_option())
+main.params.append(no_color_option())
