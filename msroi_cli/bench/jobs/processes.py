@@ -81,7 +81,7 @@ def _last_line(messages: IO[bytes]) -> str:
 
 
 def touch_memory(folder: Path, size: int) -> None:
-    """Gives the cache of the system as much memory as an output of `size` bytes takes, and lets go of it.
+    """Gives the cache of the system `size` bytes of memory, and lets go of them.
 
     A virtual machine gets memory that was free for a while from its host again, page by page: whoever comes first would
     pay for that, up to some seconds a gigabyte.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from msroi_cli.bench.jobs.job import MSROI, Job, has_torchvision, jobs_of
-from msroi_cli.bench.jobs.processes import SCRATCH_BLOCK, Spent, drop_from_cache, in_turns, touch_memory
+from msroi_cli.bench.jobs.processes import Spent, drop_from_cache, in_turns, touch_memory
 from msroi_cli.bench.jobs.sizes import Sizes
 from msroi_cli.bench.report import environment
 from msroi_cli.errors import RunError, UsageError
@@ -18,6 +18,9 @@ from msroi_cli.io.files.atomic import check_room
 
 # Of boxes and messages, beside pyramids and the output.
 OTHER_FILES = 64 << 20
+# So many outputs and bytes are touched before each run: a process takes memory for itself, too, and the system does not
+# take first what was freed last.
+TOUCHED, TOUCHED_MORE = 3, 256 << 20
 LESS = "--folder names another place; --images, --boxes and --small-images take less"
 
 
@@ -75,9 +78,9 @@ class JobReport:
                 self.results.append(self._result(job, folder))
 
     def _check_room(self, jobs: list[Job], folder: Path) -> None:
-        """Raises RunError unless the inputs of all jobs and the output of one fit."""
+        """Raises RunError unless the inputs of all jobs and what is written before each run fit."""
         pyramids = {job.pyramid: job.size for job in jobs}
-        needed = sum(pyramids.values()) + max(job.out_size for job in jobs) + OTHER_FILES
+        needed = sum(pyramids.values()) + max(map(touched, jobs)) + OTHER_FILES
         try:
             check_room(folder, needed)
         except RunError as error:
@@ -86,7 +89,7 @@ class JobReport:
     def _result(self, job: Job, folder: Path) -> Result:
         def prepare() -> None:
             job.out.unlink(missing_ok=True)
-            touch_memory(folder, job.out_size + SCRATCH_BLOCK)
+            touch_memory(folder, touched(job))
             if self._sizes.cold:
                 drop_from_cache(job.pyramid)
 
@@ -97,6 +100,11 @@ class JobReport:
         """For JSON."""
         jobs = [result.as_dict() for result in self.results]
         return {**self.environment, "repeat": self.repeat, "absent": self.absent, "jobs": jobs}
+
+
+def touched(job: Job) -> int:
+    """How many bytes of memory are touched before each run of a job, more than its output."""
+    return TOUCHED * job.out_size + TOUCHED_MORE
 
 
 def _median(spent: list[Spent]) -> Spent:
