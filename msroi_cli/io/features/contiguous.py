@@ -36,7 +36,7 @@ PAGE = 4096
 ADVISE, MOST_EXPECTED = getattr(os, "posix_fadvise", None), 256 << 10
 
 # So many reads are expected while as many are done.
-READS_AHEAD = 64
+READS_AHEAD = 256
 
 
 @dataclass(frozen=True, slots=True)
