@@ -346,7 +346,7 @@ PYRAMIDS = {
     "NPZ with a stride of 0": (
         pyramid_npz(**batch_maps(), strides=[0, 8, 16]),
         3,
-        r"maps\.npz:/p2: stride: expected .*got 0$",
+        r"maps\.npz: p2: stride: expected .*got 0$",
     ),
     "NPZ without strides": (pyramid_npz(**batch_maps()), 2, r"maps\.npz:/p2: expected a stride .*--strides"),
     "NPZ of integers": (pyramid_npz(p2=np.ones((1, 2, 3, 4), int), strides=[4]), 3, r"expected float arrays.*got none"),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.files.durability import is_there
+from msroi_cli.io.messages import value_text
 
 LISTED = 5
 NAME = re.compile(r"part-(\d{1,9})-of-(\d{1,9})\.h5", re.ASCII)
@@ -49,7 +50,7 @@ class Part:
         except (ValueError, KeyError, TypeError, RecursionError):
             numbers = [None]
         if {*map(type, numbers)} != {int} or min(numbers) < 0:
-            raise InputError(f"{where}: attribute part: expected the part of a job, got {str(text)[:60]!r}")
+            raise InputError(f"{where}: attribute part: expected the part of a job, got {value_text(text)}")
         return cls(*numbers)
 
 

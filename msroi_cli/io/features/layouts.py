@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.messages import value_text
 
 Size = tuple[int, int]
 """(width, height)."""
@@ -64,8 +65,7 @@ def layout_from(value: Any, where: str) -> str:
     only = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
     text = only.decode(errors="replace") if isinstance(only, bytes) else only
     if not isinstance(text, str) or text not in MAP_LAYOUTS:
-        shown = str(text) if isinstance(text, np.ndarray) else repr(text)
-        raise InputError(f'{where}: layout: expected "chw" or "hwc", got {shown[:60]}')
+        raise InputError(f'{where}: layout: expected "chw" or "hwc", got {value_text(text)}')
     return str(text)
 
 

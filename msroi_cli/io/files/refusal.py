@@ -29,5 +29,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    first = (text.strip().splitlines() or [""])[0].strip("'\"")
+    first = (text.strip().splitlines() or [""])[0]
+    if len(first) > 1 and first[0] == first[-1] and first[0] in "'\"":
+        first = first[1:-1]
     return first if " " in first else f"{type(error).__name__} {first}".strip()

@@ -17,6 +17,7 @@ from msroi_cli.io.hdf5.errors import guarded
 from msroi_cli.io.hdf5.links import InputFile
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup
 from msroi_cli.io.hdf5.storage import check_values
+from msroi_cli.io.messages import value_text
 
 # An attribute of more bytes is no stride, size or record of ours.
 LARGEST_ATTRIBUTE = 64 << 20
@@ -103,7 +104,10 @@ def _long_texts(dataset: InputDataset, where: str) -> list[bytes]:
 
 
 def attribute(item: h5py.HLObject, name: str, where: object) -> Any:
-    """An attribute's value, None if there is none; raises InputError unless it is numbers or text."""
+    """An attribute's value, None if there is none; raises InputError unless it is numbers or text.
+
+    An attribute that holds no value is an empty array.
+    """
     key = os.fsencode(name)
     with guarded(f"{where}: {name}"):
         if not h5py.h5a.exists(item.id, key):
@@ -119,11 +123,20 @@ def attribute(item: h5py.HLObject, name: str, where: object) -> Any:
             _input_of(item).check_heap_of(item.id, key)
         if kind.get_class() not in NUMBERS or stored.shape is None:
             value = item.attrs.get(name)
-            return value.decode() if isinstance(value, bytes) else value
+            if isinstance(value, h5py.Empty):
+                return np.empty(0)
+            return value if not isinstance(value, bytes) else _decoded(value, f"{where}: {name}")
         # Without h5py's own layer, which takes longer than the rest of opening a small map.
         values = np.empty(stored.shape, stored.dtype)
         stored.read(values)
         return values[()]
+
+
+def _decoded(text: bytes, where: str) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        raise InputError(f"{where}: expected numbers or text, got {value_text(text)}, which is no UTF-8") from None
 
 
 def json_value(text: Any) -> Any:

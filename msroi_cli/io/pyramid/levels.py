@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +12,10 @@ import numpy as np
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.files.access import NAMED_FILE, Access
 from msroi_cli.io.files.location import Location
+from msroi_cli.io.messages import value_text
 from msroi_cli.io.numbers import as_float64
+
+Pair = tuple[float, float]
 
 # Strides and scale factors beyond this are mistakes.
 SMALLEST = 1e-6
@@ -104,23 +107,31 @@ def _scale_of(where: str, stride: Any, spatial_scale: Any) -> tuple[float, float
     step = pair_of(f"{where}: stride", stride)
     from_stride = (1 / step[0], 1 / step[1])
     if scale is not None and not np.allclose(scale, from_stride, rtol=1e-6):
-        raise InputError(f"{where}: expected stride and spatial_scale to agree, got {stride} and {spatial_scale}")
+        both = f"{value_text(stride)} and {value_text(spatial_scale)}"
+        raise InputError(f"{where}: expected stride and spatial_scale to agree, got {both}")
     return from_stride if scale is None else scale
 
 
-def scales_in_order(
-    where: str, strides: Any, spatial_scales: Any, names: Sequence[str]
-) -> dict[str, tuple[float, float] | None]:
-    """The (y, x) scales of levels from one value, or one a level in the order of `names`; raises InputError."""
+def scales_in_order(where: str, stated: Mapping[str, Any], names: Sequence[str]) -> dict[str, Pair | None]:
+    """The (y, x) scales of levels from one value, or one a level in the order of `names`; raises InputError.
+
+    stated: strides and spatial scales, in this order, by what they are called there; None for none.
+    """
     columns: list[list[Any]] = []
-    for key, values in (("stride", strides), ("spatial_scale", spatial_scales)):
-        rows = [values] if values is not None and len(names) == 1 and np.ndim(values) < 2 else values
-        if rows is not None and (np.ndim(rows) not in (1, 2) or len(rows) != len(names)):
-            raise InputError(f"{where}: {key}: expected one value a level, {len(names)}, got {np.shape(values)}")
-        columns.append([None] * len(names) if rows is None else list(rows))
+    for key, values in stated.items():
+        rows = [values] if len(names) == 1 and np.ndim(values) < 2 else values
+        columns.append([None] * len(names) if values is None else one_a_level(f"{where}: {key}", rows, len(names)))
     return {
         name: scale_of(f"{where}: {name}", stride, scale) for name, stride, scale in zip(names, *columns, strict=True)
     }
+
+
+def one_a_level(where: str, values: Any, count: int) -> list[Any]:
+    """The values of `count` levels, one of each or a pair; raises InputError unless there are as many."""
+    listed = isinstance(values, list) or (isinstance(values, np.ndarray) and values.ndim in (1, 2))
+    if not listed or len(values) != count:
+        raise InputError(f"{where}: expected {count} values, one a level, got {value_text(values)}")
+    return list(values)
 
 
 def pair_of(where: str, value: Any) -> tuple[float, float]:
@@ -131,9 +142,7 @@ def pair_of(where: str, value: Any) -> tuple[float, float]:
     except (TypeError, ValueError, OverflowError):
         numbers = np.empty(0)
     if numbers.size not in (1, 2) or not ((numbers >= SMALLEST) & (numbers <= 1 / SMALLEST)).all():
-        actual = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
-        actual = actual if isinstance(actual, (int, float, complex, str, list)) else "an empty one"
-        raise InputError(f"{where}: expected one or two numbers above 0, got {str(actual)[:60]}")
+        raise InputError(f"{where}: expected one or two numbers above 0, got {value_text(value)}")
     return float(numbers[0]), float(numbers[-1])
 
 
@@ -141,7 +150,7 @@ def offset_of(where: str, value: Any) -> tuple[float, float]:
     """The (x, y) offset of an image, input pixels; raises InputError unless it is two finite numbers."""
     array = np.asarray(value)
     if array.shape != (2,) or array.dtype.kind not in "fiu" or not (np.abs(array) <= 1 / SMALLEST).all():
-        raise InputError(f"{where}: expected two finite numbers, got {str(value)[:60]}")
+        raise InputError(f"{where}: expected two finite numbers, got {value_text(value)}")
     return float(array[0]), float(array[1])
 
 

@@ -400,7 +400,7 @@ def test_strides_of_the_group_or_of_the_file(tmp_path):
     with h5py.File(path, "a") as file:
         del file["17"].attrs["spatial_scale"]
         file.attrs["stride"] = [4, 8]
-    with pytest.raises(InputError, match=r"stride: expected one value a level, 3, got \(2,\)"):
+    with pytest.raises(InputError, match=r"stride: expected 3 values, one a level, got \[4, 8\]"):
         open_pyramid(str(path))
 
 
@@ -452,6 +452,20 @@ def test_bad_safetensors(tmp_path, case):
         open_pyramid(str(path))
 
 
+@pytest.mark.parametrize(
+    ("strides", "message"),
+    [
+        ("4", r"strides: expected 3 values, one a level, got 4$"),
+        ("[[4], [8, 8, 8], [16]]", r":/p3: stride: expected one or two numbers above 0, got \[8, 8, 8\]$"),
+        ('["4", 8, 16]', ":/p2: stride: expected one or two numbers above 0, got '4'$"),
+    ],
+)
+def test_wrong_strides_in_metadata(tmp_path, strides, message):
+    path = save_safetensors(tmp_path / "p.safetensors", batch_maps(), {"strides": strides})
+    with pytest.raises(InputError, match=message):
+        open_pyramid(str(path))
+
+
 def test_strides_beside_arrays_whose_order_is_not_clear(tmp_path):
     maps = {"a": batch_maps()["p3"], "b": batch_maps()["p2"]}
     path = save_safetensors(tmp_path / "p.safetensors", maps, {"strides": "[8, 4]"})
@@ -471,7 +485,10 @@ def test_strides_beside_arrays_whose_order_is_not_clear(tmp_path):
             lambda folder: (folder / "p2.npy").write_bytes((folder / "p2.npy").read_bytes()[:-1]),
             r"p2\.npy: expected \d+ bytes",
         ),
-        (lambda folder: np.save(folder / "strides.npy", [1, 2]), r"strides: expected one value a level, 3, got \(2,\)"),
+        (
+            lambda folder: np.save(folder / "strides.npy", [1, 2]),
+            r"strides: expected 3 values, one a level, got \[1, 2\]",
+        ),
     ],
 )
 def test_bad_folders_of_npy(tmp_path, spoil, pattern):

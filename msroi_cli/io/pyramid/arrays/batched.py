@@ -13,7 +13,8 @@ from msroi_cli.io.pyramid.base import BatchedPyramid
 from msroi_cli.io.pyramid.checks import MIXED_HINT, check_map, different_ids, pairs_beside
 from msroi_cli.io.pyramid.levels import LevelChoice, finest_first
 
-SIDE_ARRAYS = ("strides", "spatial_scales", "image_ids", "scale_factors", "image_sizes", "offsets")
+SCALES = ("strides", "spatial_scales")
+SIDE_ARRAYS = (*SCALES, "image_ids", "scale_factors", "image_sizes", "offsets")
 
 
 class BatchedArrays(BatchedPyramid):

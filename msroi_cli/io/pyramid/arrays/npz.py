@@ -17,9 +17,9 @@ from msroi_cli.errors import InputError, MsroiError
 from msroi_cli.io.features.source import LibraryMap, MapSource
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.npy import npy_header
-from msroi_cli.io.pyramid.arrays.batched import SIDE_ARRAYS, BatchedArrays, array_storage, chosen_levels
+from msroi_cli.io.pyramid.arrays.batched import SCALES, SIDE_ARRAYS, BatchedArrays, array_storage, chosen_levels
 from msroi_cli.io.pyramid.checks import FLOATS, check_map
-from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, refuse_other_levels, scale_of
+from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, refuse_other_levels, scales_in_order
 
 # The bytes of the longest id that a file may have.
 LONGEST_ID = 1 << 16
@@ -58,7 +58,8 @@ class NpzPyramid(BatchedArrays):
         side = {name: self._side(name, images, len(maps)) for name in SIDE_ARRAYS if name in members}
         given = choice.strides or choice.scales
         # Strides stand beside the maps in the order of all maps, whichever of them are chosen.
-        own = {} if given else self._own_scales(finest_first(maps), side)
+        stated = {key: side.get(key) for key in SCALES}
+        own = {} if given else scales_in_order(str(self.location), stated, finest_first(maps))
         self.levels = level_scales(names, [own.get(name) for name in names], choice, self.location)
         self._levels = [arrays[name] for name in names]
         self._describe([m.shape for m in self._levels], [m.dtype for m in self._levels], side, choice.mixed)
@@ -78,28 +79,13 @@ class NpzPyramid(BatchedArrays):
     def _side(self, name: str, images: int, levels: int) -> NDArray[Any]:
         """An array beside the levels, one row an image or a level, as its header has it; raises InputError."""
         member = _Member(self._archive, name, self.location)
-        rows = levels if name in ("strides", "spatial_scales") else images
+        rows = levels if name in SCALES else images
         shape = member.stored_shape
         if shape[:1] != (rows,) or len(shape) > 2 or shape[1:] > (2,) or member.dtype.itemsize > LONGEST_ID:
             raise InputError(f"{member.where}: expected {rows} rows of one or two values, got {shape} {member.dtype}")
         with self._archive.open(f"{name}.npy") as file:
             array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
         return array
-
-    def _own_scales(self, names: list[str], side: dict[str, NDArray[Any]]) -> dict[str, tuple[float, float] | None]:
-        """The scales of the maps `names`, as the archive has them."""
-        columns: list[list[Any]] = []
-        for key in ("strides", "spatial_scales"):
-            values = side.get(key)
-            if values is not None and (values.ndim not in (1, 2) or len(values) != len(names)):
-                raise InputError(
-                    f"{self.location}: {key}: expected one value a level, {len(names)}, got {values.shape}"
-                )
-            columns.append([None] * len(names) if values is None else list(values))
-        return {
-            name: scale_of(self.location.at(name), stride, scale)
-            for name, stride, scale in zip(names, *columns, strict=True)
-        }
 
     def source(self, image: int, level: int) -> MapSource:
         """One entry of a member of the archive."""

@@ -18,11 +18,16 @@ from msroi_cli.io.features.contiguous import ContiguousMap, RawFile
 from msroi_cli.io.features.source import LibraryMap, MapSource
 from msroi_cli.io.files.location import Location, Source
 from msroi_cli.io.files.natural import natural_key
-from msroi_cli.io.pyramid.arrays.batched import BatchedArrays, array_storage, chosen_levels
+from msroi_cli.io.pyramid.arrays.batched import SCALES, BatchedArrays, array_storage, chosen_levels
 from msroi_cli.io.pyramid.checks import FLOATS, check_map
-from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, refuse_other_levels, scale_of
-
-SCALES = ("strides", "spatial_scales")
+from msroi_cli.io.pyramid.levels import (
+    LevelChoice,
+    finest_first,
+    level_scales,
+    one_a_level,
+    refuse_other_levels,
+    scale_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +160,10 @@ def _by_name(where: str, values: Any, maps: Mapping[str, StoredArray]) -> dict[s
     if isinstance(values, Mapping):
         return dict(values)
     names = sorted(maps, key=natural_key)
-    if np.ndim(values) not in (1, 2) or len(values) != len(names):
-        raise InputError(f"{where}: expected one value a level, {len(names)}, got {np.shape(values)}")
+    rows = one_a_level(where, values, len(names))
     if finest_first({name: maps[name].shape for name in names}) != names:
         raise InputError(
             f"{where}: expected levels that become coarser in the order of their names, got {', '.join(names)}; "
             "--levels and --strides say which is which"
         )
-    return dict(zip(names, values, strict=True))
+    return dict(zip(names, rows, strict=True))

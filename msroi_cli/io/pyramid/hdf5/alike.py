@@ -236,7 +236,8 @@ class ImageReader:
         expected = self._alike.levels[level].scale
         if own is not None and not all(map(_is_close, own, expected)):
             stride, wanted = (" x ".join(f"{1 / side:g}" for side in scale) for scale in (own, expected))
-            raise InputError(f"{where}: expected stride {wanted} as on other images, got {stride}")
+            wanted = "no stride" if math.isnan(expected[0]) else f"stride {wanted}"
+            raise InputError(f"{where}: expected {wanted} as on other images, got {stride}")
 
     def _check_names(self, image: str, members: Iterable[str]) -> None:
         """Raises InputError for a level that the other images lack."""

@@ -70,6 +70,11 @@ def refuse_layout_beside(group: InputGroup, where: object) -> None:
         raise InputError(f'{where}: layout: expected "hwc" on each level with channels last, got {value!r} beside them')
 
 
+def _root_of(group: InputGroup) -> InputGroup:
+    """The group at the top of the file that a group lies in."""
+    return InputGroup(group.file["/"].id, group.input)
+
+
 Scales = dict[str, tuple[float, float] | None]
 
 
@@ -85,7 +90,9 @@ def own_scales(datasets: dict[str, InputDataset], where: Location, group: InputG
         )
         for name, dataset in datasets.items()
     }
-    holders = [(group, str(where))] if group.name == "/" else [(group, str(where)), (group.file, str(where.path))]
+    holders = [(group, str(where))]
+    if group.name != "/":
+        holders.append((_root_of(group), str(where.path)))
     for holder, at in holders:
         for name, scale in _beside(holder, at, where, group, datasets, required=None in own.values()).items():
             if name not in own or scale is None:
@@ -114,12 +121,12 @@ def _beside(
 
     Where they are not `required`, attributes that are not one number or pair a level are something else.
     """
-    stride, scale = (attribute(holder, key, at) for key in ("stride", "spatial_scale"))
-    if stride is None and scale is None:
+    stated = {key: attribute(holder, key, at) for key in ("stride", "spatial_scale")}
+    if all(value is None for value in stated.values()):
         return {}
     every = list(level_datasets(group, where, LevelChoice(), (3, 4)) or datasets)
     try:
-        return scales_in_order(at, stride, scale, every)
+        return scales_in_order(at, stated, every)
     except InputError:
         if required:
             raise
@@ -144,7 +151,7 @@ class Hdf5Pyramid(Pyramid):
     ) -> None:
         """Takes channels, dtype and scales from the sample image's levels."""
         refuse_layout_beside(group, where)
-        refuse_layout_beside(InputGroup(group.file["/"].id, group.input), where.path)
+        refuse_layout_beside(_root_of(group), where.path)
         name, first = next(iter(datasets.items()))
         layouts = {name: layout_of(dataset, where.at(name)) for name, dataset in datasets.items()}
         check_map(where.at(name), first.shape, dtype_of(first, where.at(name)), layout=layouts[name])

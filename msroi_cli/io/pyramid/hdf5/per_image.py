@@ -20,6 +20,7 @@ from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member,
 from msroi_cli.io.hdf5.structure.extents import Addresses
 from msroi_cli.io.hdf5.structure.groups import UNKNOWN
 from msroi_cli.io.hdf5.values import attribute, dtype_of
+from msroi_cli.io.messages import value_text
 from msroi_cli.io.pyramid.checks import check_factor
 from msroi_cli.io.pyramid.hdf5.alike import Alike, ImageReader, OpenImage
 from msroi_cli.io.pyramid.hdf5.group_pairs import GroupPairs
@@ -269,7 +270,8 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
             if value is None:
                 where, value = at, outer
             elif outer is not None and not np.array_equal(value, outer):
-                raise InputError(f"{where}: {name}: expected one, got {value} and, on {at}, {outer}")
+                texts = f"{value_text(value)} and, on {at}, {value_text(outer)}"
+                raise InputError(f"{where}: {name}: expected one, got {texts}")
         return f"{where}: {name}", value
 
     def _outer(self, path: str, name: str, where: str) -> Any:
