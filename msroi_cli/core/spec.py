@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, SupportsFloat, SupportsIndex, TypeAlias
 
 from msroi_cli.errors import ArgumentError
@@ -46,8 +45,7 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PoolSpec:
+class PoolSpec(NamedTuple):
     """Everything that decides the numbers of a crop, resolved and checked. Make it with `PoolSpec.resolve`.
 
     output_size: (height, width) of a crop in bins.

@@ -86,7 +86,7 @@ def make_features(
 
 
 def _writer(request: FeaturesRequest, pyramid: OnnxPyramid, ids: Sequence[str]) -> _Writer:
-    inputs = {role: asdict(source) for role, source in pyramid.inputs(ids).items()}
+    inputs = {role: source._asdict() for role, source in pyramid.inputs(ids).items()}
     mode = "a" if request.resume else "w" if request.overwrite else "x"
     strides = [level.stride for level in pyramid.levels]
     return _Writer(request.out, strides, dtype=request.dtype, about={**pyramid.about(), **inputs}, mode=mode)

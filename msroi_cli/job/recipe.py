@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from msroi_cli.core.reduce import REDUCTIONS
 from msroi_cli.core.spec import PoolSpec
@@ -17,8 +16,7 @@ from msroi_cli.job.request import BoxChoice, BoxOptions
 BOX_OPTIONS = ("box_format", "box_space", "normalized", "image_key", "on_bad_box", "on_unknown_image")
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(NamedTuple):
     """How crops were made.
 
     levels: the names of the levels, one a scale of `spec`. box: how the boxes were read, with nothing left open.
@@ -35,7 +33,7 @@ class Recipe:
     reduce: str | None = None
     order: str = "input"
     group: str | None = None
-    choice: Mapping[str, Any] = field(default_factory=dict)
+    choice: Mapping[str, Any] = {}
     made: Mapping[str, Any] | None = None
     assign: str = "canonical"
     backend: str = "native"

@@ -6,9 +6,9 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from msroi_cli.errors import ArgumentError
 from msroi_cli.io.boxes.open import BoxFileOptions
@@ -27,12 +27,11 @@ Options = TypeVar("Options")
 
 
 def taken(kind: type[Options], given: dict[str, Any]) -> Options:
-    """Removes the fields of the dataclass `kind` from `given` and makes one of them."""
-    return kind(**{field.name: given.pop(field.name) for field in fields(kind) if field.name in given})  # type: ignore[arg-type]
+    """Removes the fields of the class `kind` from `given` and makes one of them."""
+    return kind(**{name: given.pop(name) for name in kind.__annotations__ if name in given})
 
 
-@dataclass(frozen=True, slots=True)
-class PoolOptions:
+class PoolOptions(NamedTuple):
     """The pooling options; None takes the value of the preset `compat`."""
 
     output_size: tuple[int, int] = (7, 7)
@@ -85,8 +84,7 @@ def _recorded(images: tuple[str, ...]) -> list[str] | dict[str, Any]:
     return {"count": len(images), "digest": "sha256:" + hashlib.sha256(text.encode()).hexdigest()}
 
 
-@dataclass(frozen=True, slots=True)
-class BoxOptions:
+class BoxOptions(NamedTuple):
     """How the boxes of a file are read, and what becomes of those that cannot be pooled.
 
     columns and coco_images: as in BoxFileOptions. choice: which boxes are used.
@@ -98,10 +96,10 @@ class BoxOptions:
     normalized: bool = False
     image_key: str | None = None
     on_bad_box: str = "error"
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = {}
     coco_images: str | None = None
     on_unknown_image: str = "error"
-    choice: BoxChoice = field(default_factory=BoxChoice)
+    choice: BoxChoice = BoxChoice()
 
     @property
     def file(self) -> BoxFileOptions:
@@ -109,8 +107,7 @@ class BoxOptions:
         return BoxFileOptions(self.columns, self.coco_images)
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractRequest:
+class ExtractRequest(NamedTuple):
     """One `msroi extract`.
 
     pyramid: the name of a file, or an object that makes pyramids. model: how the file `pyramid`, a model, makes them.
@@ -126,9 +123,9 @@ class ExtractRequest:
     pyramid: str | Pyramid
     boxes: Any
     out: Path
-    pool: PoolOptions = field(default_factory=PoolOptions)
-    box: BoxOptions = field(default_factory=BoxOptions)
-    levels: LevelChoice = field(default_factory=LevelChoice)
+    pool: PoolOptions = PoolOptions()
+    box: BoxOptions = BoxOptions()
+    levels: LevelChoice = LevelChoice()
     dtype: str | None = None
     threads: int | None = None
     compression: tuple[str, int] | None = None

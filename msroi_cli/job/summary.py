@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,8 +76,7 @@ class LevelSummary(NamedTuple):
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """The statistics of a job.
 
     names and strides (y, x): of the levels. invalid: how many boxes could not be pooled, by reason.
@@ -93,7 +91,7 @@ class Summary:
     total: LevelSummary
     invalid: Mapping[str, int]
     elapsed: float
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = {}
     warnings: Sequence[Finding] = ()
 
     def as_dict(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,10 +110,10 @@ def extract(
     workers = given.pop("workers")
     if workers is not None and shards != (None,):
         raise UsageError("--workers: expected without --shard, got both")
-    request = replace(_request(given), dry_run=dry_run, workers=workers or 1)
+    request = _request(given)._replace(dry_run=dry_run, workers=workers or 1)
     _check_stats(stats, request)
     for shard in shards:
-        some = replace(request, shard=shard)
+        some = request._replace(shard=shard)
         some.check_spread()
         _extract(some, signals, stats, dry_run, bar, quiet, verbose)
 

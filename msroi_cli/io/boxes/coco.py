@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ def with_images(table: BoxTable, name: str, content: bytes) -> BoxTable:
     unknown = next((image for image in table.image_ids or () if image not in known), None)
     if unknown is not None:
         raise InputError(f"{name}: images: expected the images of the boxes, got none with the id {unknown!r}")
-    return replace(table, **images_of(name, data))
+    return table._replace(**images_of(name, data))
 
 
 def images_of(name: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,10 +24,10 @@ EXPECTED = (
 def read_hdf5_boxes(location: Location, access: Access | None = None) -> BoxTable:
     """Reads a box file, and what it links to as far as `access` allows; raises InputError."""
     links = Links()
-    root = open_group(location, EXPECTED, replace(access or Access(), links=links))
+    root = open_group(location, EXPECTED, (access or Access())._replace(links=links))
     try:
         table = _read(root, location)
-        return replace(table, linked=links.sources(location.path.absolute().parent)) if links else table
+        return table._replace(linked=links.sources(location.path.absolute().parent)) if links else table
     finally:
         root.close()
 
@@ -66,7 +65,7 @@ def _with_stated_images(root: InputGroup, location: Location, known: list[str], 
     if "image_ids" not in known:
         return table
     ids = texts(dataset_in(root, "image_ids", where, "a dataset of ids"), where)
-    return replace(table, stated_ids=ids, stated_each=len(ids) == len(table.boxes))
+    return table._replace(stated_ids=ids, stated_each=len(ids) == len(table.boxes))
 
 
 def _flat(root: InputGroup, location: Location, known: list[str]) -> BoxTable:

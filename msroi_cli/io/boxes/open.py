@@ -7,9 +7,8 @@ import io
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.boxes.content import (
@@ -35,15 +34,14 @@ READ = (
 BINARY = (HDF5_SIGNATURE, PARQUET_SIGNATURE, NPY_SIGNATURE, NPZ_SIGNATURE)
 
 
-@dataclass(frozen=True, slots=True)
-class BoxFileOptions:
+class BoxFileOptions(NamedTuple):
     """What the user says of a box file.
 
     columns: the header's name of a column by its meaning, and `delimiter`. coco_images: a COCO data set whose images
     are those of the boxes.
     """
 
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = {}
     coco_images: str | None = None
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,7 @@ from msroi_cli.io.files.location import Source
 from msroi_cli.io.numbers import Floats, Indices
 
 
-@dataclass(frozen=True, slots=True)
-class BoxTable:
+class BoxTable(NamedTuple):
     """K boxes as a file gives them.
 
     kind: the format found, in words. box_format: what the four numbers are unless the options say otherwise.
@@ -42,15 +40,15 @@ class BoxTable:
     box_format: str = "xyxy"
     normalized: bool = False
     image_ids: list[str] | None = None
-    columns: BoxColumns = field(default_factory=BoxColumns)
-    file_names: Mapping[str, str] = field(default_factory=dict)
-    image_sizes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    category_names: Mapping[int, str] = field(default_factory=dict)
+    columns: BoxColumns = BoxColumns()
+    file_names: Mapping[str, str] = {}
+    image_sizes: Mapping[str, tuple[float, float]] = {}
+    category_names: Mapping[int, str] = {}
     listed_ids: Sequence[str] = ()
     stated_ids: list[str] | None = None
     stated_each: bool = False
     rows: NDArray[np.int64] | None = None
-    linked: Mapping[str, Source] = field(default_factory=dict)
+    linked: Mapping[str, Source] = {}
 
     def take(self, rows: NDArray[np.int64]) -> BoxTable:
         """The boxes `rows` (k,), ascending, of the images that they are of."""
@@ -58,8 +56,7 @@ class BoxTable:
         if ids is not None:
             used, image = np.unique(image, return_inverse=True)
             ids = [ids[index] for index in used.tolist()]
-        return replace(
-            self,
+        return self._replace(
             boxes=self.boxes[rows],
             image=image,
             image_ids=ids,

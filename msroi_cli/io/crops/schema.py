@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,8 +73,7 @@ def is_linked(role: str) -> bool:
     return LINKED in role
 
 
-@dataclass(frozen=True, slots=True)
-class Compression:
+class Compression(NamedTuple):
     """How crops are compressed: "gzip" or "lzf", the level of gzip, and the rows of a chunk."""
 
     name: str
@@ -94,8 +92,7 @@ class Compression:
         return cls(name, level, max(1, rows))
 
 
-@dataclass(frozen=True, slots=True)
-class CropsHeader:
+class CropsHeader(NamedTuple):
     """Everything a crops file says besides the crops, their checksums and their statistics.
 
     shape: (K, C, Ho, Wo), or (K, C) of crops that were reduced to vectors. columns: arrays (K, ...) by the names of
@@ -119,7 +116,7 @@ class CropsHeader:
     def sources_as_dict(self) -> dict[str, Any]:
         """The sources as plain JSON values."""
         return {
-            role: {name: value for name, value in asdict(source).items() if value is not None}
+            role: {name: value for name, value in source._asdict().items() if value is not None}
             for role, source in self.sources.items()
         }
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +21,7 @@ from msroi_cli.io.files.target import check_target
 OVERWRITE_OR_RESUME = "--overwrite replaces it, --resume finishes it"
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """A crops file to write: its name, what goes in, and which job it is the work of.
 
     identity: plain JSON values; two jobs with the same identity write the same bytes.

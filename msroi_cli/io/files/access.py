@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -77,8 +76,7 @@ def _changed(path: Path) -> InputError:
     return InputError(f"{path}: expected the file to stay as it is while it is read, got another content")
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """What the user allows besides reading the named file.
 
     external: other files under any name, not only below the file's own folder. fill: values that were never written,

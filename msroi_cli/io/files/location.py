@@ -8,10 +8,9 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msroi_cli.errors import InputError, unreadable
 
@@ -25,8 +24,7 @@ FIRST_BYTES = 1 << 16
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """A file as the user named it, and the group inside it ("/" for the whole file)."""
 
     path: Path
@@ -126,8 +124,7 @@ def parse_json(where: object, content: bytes) -> Any:
         raise InputError(f"{where}: expected JSON, got: {error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """What an output says of an input: its name, its size in bytes and a fingerprint of its content.
 
     modified: when it changed last, ns; of several files, what changes when one of them does; None if that is not known.

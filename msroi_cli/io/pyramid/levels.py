@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +23,7 @@ SMALLEST = 1e-6
 LARGEST_SCALE = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class LevelChoice:
+class LevelChoice(NamedTuple):
     """What the user says about the levels: their names, and their strides or their scales, finest first.
 
     only: whether `names` are those of another file of the same pyramid, so that other levels are an error.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from msroi_cli.errors import InputError, UsageError
@@ -22,7 +21,7 @@ def open_pyramid(text: str, choice: LevelChoice | None = None) -> Pyramid:
     Raises InputError, or UsageError where the strides are not known.
     """
     choice = choice or LevelChoice()
-    choice = replace(choice, access=replace(choice.access, links=Links()))
+    choice = choice._replace(access=choice.access._replace(links=Links()))
     members = member_locations(text)
     if members is not None and (len(members) > 1 or str(members[0].path) != text):
         from msroi_cli.io.pyramid.hdf5.quick import QuickLocator

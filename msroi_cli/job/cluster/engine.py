@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
@@ -81,7 +81,7 @@ def run_shards(
     progress is called with the number of boxes of each part that is done. stop is asked for the signal that came.
     Raises what a shard raised, RunError for shards that killed their workers, or StoppedError.
     """
-    pending = {index: replace(request, shard=Shard(index, count)) for index in range(1, count + 1)}
+    pending = {index: request._replace(shard=Shard(index, count)) for index in range(1, count + 1)}
     deaths: Counter[int] = Counter()
     while pending:
         suspects = [index for index in pending if deaths[index]]

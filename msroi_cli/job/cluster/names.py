@@ -18,11 +18,11 @@ def absolute(request: ExtractRequest) -> ExtractRequest:
         preprocessor = None if model.preprocessor is None else Path.cwd() / model.preprocessor
         model = replace(model, pictures=absolute_name(model.pictures), preprocessor=preprocessor)
     if box.coco_images is not None:
-        box = replace(box, coco_images=absolute_name(box.coco_images))
+        box = box._replace(coco_images=absolute_name(box.coco_images))
     pyramid, boxes = (
         absolute_name(name) if isinstance(name, str) else name for name in (request.pyramid, request.boxes)
     )
-    return replace(request, pyramid=pyramid, boxes=boxes, out=Path.cwd() / request.out, box=box, model=model)
+    return request._replace(pyramid=pyramid, boxes=boxes, out=Path.cwd() / request.out, box=box, model=model)
 
 
 def absolute_name(text: str) -> str:

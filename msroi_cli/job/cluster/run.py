@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -59,14 +59,14 @@ def extract_in_parts(
     folder = parts_folder(job.output.path)
     with _workers(job.request, folder, executor) as workers:
         _take(folder, job)
-        request = replace(absolute(job.request), out=folder, threads=workers.threads, strict=False)
+        request = absolute(job.request)._replace(out=folder, threads=workers.threads, strict=False)
         run_shards(request, workers.shards, workers.engine, progress, stop)
     with open_parts(folder) as crops:
         merge(crops, MergeRequest(job.output.path, job.request.resume, job.request.overwrite), stop=stop)
         summary = crops.summary()
     with suppress(OSError):
         _remove(folder)
-    return replace(summary, invalid=job.invalid, left_out=job.left_out, elapsed=perf_counter() - started)
+    return summary._replace(invalid=job.invalid, left_out=job.left_out, elapsed=perf_counter() - started)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from multiprocessing import parent_process
 from pathlib import Path
 from time import monotonic, sleep
@@ -37,7 +36,7 @@ def make_part(request: ExtractRequest, stop_file: Path | None = None) -> int:
     global _working
     _working = True
     stop = _stop_signal(stop_file)
-    request = replace(request, resume=True, threads=request.threads or _threads_of_task())
+    request = request._replace(resume=True, threads=request.threads or _threads_of_task())
     deadline = monotonic() + LOCK_SECONDS
     keep_freed_memory()
     try:

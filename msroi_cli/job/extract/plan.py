@@ -40,8 +40,7 @@ class Batch(NamedTuple):
         return np.concatenate([segment.rows for segment in self.segments])
 
 
-@dataclass(frozen=True, slots=True)
-class BatchSize:
+class BatchSize(NamedTuple):
     """How many rows a batch has.
 
     target_rows: a batch is closed at the end of the image that brings it to this many rows.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -210,4 +209,4 @@ def touched_rows(boxes: NDArray[np.float32], spec: PoolSpec, level: int, source:
 @lru_cache(maxsize=64)
 def _of_levels(spec: PoolSpec, levels: tuple[int, ...]) -> PoolSpec:
     """The same pooling of a pyramid that has only these levels."""
-    return replace(spec, spatial_scales=tuple(spec.spatial_scales[level] for level in levels))
+    return spec._replace(spatial_scales=tuple(spec.spatial_scales[level] for level in levels))

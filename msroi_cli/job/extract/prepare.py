@@ -6,9 +6,9 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +41,7 @@ from msroi_cli.job.validate.warnings import Examiner
 BAD_BOX_POLICIES: dict[str, float | None] = {"error": None, "drop": None, "zero": 0.0, "nan": float("nan")}
 
 
-@dataclass(frozen=True, slots=True)
-class Extraction:
+class Extraction(NamedTuple):
     """A job that can run: its inputs are open, and everything about its output but the crops is known.
 
     invalid: how many boxes cannot be pooled, by reason. left_out: how many are not chosen, by reason.
@@ -91,7 +90,7 @@ def prepared(request: ExtractRequest) -> Iterator[Extraction]:
         _check_links_apart(request, pyramid)
         sources = _sources(request, pyramid, {**linked, **used}, joined)
         header = _header(request, pyramid, spec, plan, joined, sources, part)
-        header = replace(header, warnings=[finding.as_dict() for finding in examiner.found])
+        header = header._replace(warnings=[finding.as_dict() for finding in examiner.found])
         budget = Budget.of(request.memory, header, plan, spec, pyramid)
         identity = _identity(header, budget)
         yield Extraction(
@@ -116,9 +115,9 @@ def _sources(
 ) -> dict[str, Source]:
     """All that the job reads, by role; others: what the pyramid leads to."""
     return {
-        PYRAMID: replace(pyramid.fingerprint(), modified=pyramid.modified()),
+        PYRAMID: pyramid.fingerprint()._replace(modified=pyramid.modified()),
         **others,
-        BOXES: replace(joined.source, modified=_boxes_modified(request.boxes)),
+        BOXES: joined.source._replace(modified=_boxes_modified(request.boxes)),
         **linked_sources_of_boxes(joined),
         **_coco_images(request.box.coco_images),
     }
@@ -129,9 +128,9 @@ def relisted(job: Extraction) -> Extraction:
     found = linked_sources(job.pyramid, job.plan.images().tolist(), search=True)
     _check_links_apart(job.request, job.pyramid)
     own = {role: source for role, source in job.header.sources.items() if role not in found}
-    header = replace(job.header, sources={PYRAMID: own.pop(PYRAMID), **found, **own})
-    output = replace(job.output, header=header, identity=_identity(header, job.budget))
-    return replace(job, header=header, output=output)
+    header = job.header._replace(sources={PYRAMID: own.pop(PYRAMID), **found, **own})
+    output = job.output._replace(header=header, identity=_identity(header, job.budget))
+    return job._replace(header=header, output=output)
 
 
 def _pyramid(request: ExtractRequest) -> PyramidRequest:
@@ -242,7 +241,7 @@ def _coco_images(name: str | None) -> dict[str, Source]:
     path = None if name is None else Location.parse(name).path
     if path is None or not path.is_file():
         return {}
-    return {"coco_images": replace(Source.of_file(path), modified=last_modified([path]))}
+    return {"coco_images": Source.of_file(path)._replace(modified=last_modified([path]))}
 
 
 def _identity(header: CropsHeader, budget: Budget) -> dict[str, Any]:
@@ -253,8 +252,8 @@ def _identity(header: CropsHeader, budget: Budget) -> dict[str, Any]:
         "options": dict(header.parameters),
         "part": None if header.part is None else asdict(header.part),
         "crops": {"shape": list(header.shape), "dtype": header.dtype.str},
-        "compression": None if header.compression is None else asdict(header.compression),
-        "plan (--memory)": {"version": PLAN_VERSION, **asdict(budget.batch)},
+        "compression": None if header.compression is None else header.compression._asdict(),
+        "plan (--memory)": {"version": PLAN_VERSION, **budget.batch._asdict()},
     }
 
 
@@ -265,7 +264,7 @@ def _recipe(request: ExtractRequest, pyramid: Pyramid, spec: PoolSpec, joined: J
         "normalized": joined.normalized,
         "image_key": joined.image_key,
     }
-    box = replace(request.box, **read_as)
+    box = request.box._replace(**read_as)
     names = tuple(level.name for level in pyramid.levels)
     choice = request.box.choice.as_dict()
     group = request.levels.group

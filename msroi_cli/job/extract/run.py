@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain, islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -121,7 +120,7 @@ def _extract(job: Extraction, progress: Progress, stop: Stop) -> Summary | None:
         summary = _summary(job, stats, workers.seconds(), nonfinite_findings(found, _rows(job)))
         warnings = [finding.as_dict() for finding in summary.warnings]
         writer.finish(Results(summary.records(), moments_records(stats), warnings))
-    return replace(summary, elapsed=perf_counter() - started)
+    return summary._replace(elapsed=perf_counter() - started)
 
 
 def _rows(job: Extraction) -> Rows:

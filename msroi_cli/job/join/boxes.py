@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +32,7 @@ BAD_BOX_ADVICE = "--on-bad-box drop, zero or nan continues without them"
 UNKNOWN_IMAGE_ADVICE = "--on-unknown-image skip goes on without them"
 
 
-@dataclass(frozen=True, slots=True)
-class JoinedBoxes:
+class JoinedBoxes(NamedTuple):
     """The K boxes of a file, joined with a pyramid.
 
     boxes: (K, 4) float32, x1 y1 x2 y2, input pixels. images: (K,), as `images_of`. invalid_reason: (K,) uint8, as

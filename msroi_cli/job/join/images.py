@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -46,13 +45,13 @@ def numbered_as(table: BoxTable, images: Numbers, count: int) -> BoxTable:
     if len(images) and images.min() < 0:
         return table
     if table.image_ids is None:
-        return replace(table, image=images)
+        return table._replace(image=images)
     names = [""] * count
     own = np.full(count, -1, images.dtype)
     own[images] = table.image
     for image in np.flatnonzero(own >= 0).tolist():
         names[image] = table.image_ids[own[image]]
-    return replace(table, image=images, image_ids=names)
+    return table._replace(image=images, image_ids=names)
 
 
 def advice_on_unknown(table: BoxTable, pyramid: Pyramid, images: Numbers, image_key: str | None) -> str:

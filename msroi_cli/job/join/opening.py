@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from msroi_cli.core.backends.environment import default_threads
@@ -43,7 +42,7 @@ class PyramidRequest(NamedTuple):
     @property
     def choice(self) -> LevelChoice:
         """The levels; those that are not assigned by size may differ in channels."""
-        return replace(self.levels, mixed=self.assign != CANONICAL)
+        return self.levels._replace(mixed=self.assign != CANONICAL)
 
 
 def opened(request: PyramidRequest) -> OpenPyramid:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from msroi_cli.core.stats import CropStats
@@ -33,7 +32,7 @@ def write_virtually(crops: FolderCrops, out: Path, header: CropsHeader, resume: 
         raise UsageError(f"--virtual: expected a name without %, which HDF5 takes for a pattern, got {folder}")
     check_columns(crops)
     with whole_file(out, overwrite) as partial:
-        write_virtual(partial, replace(header, parts=folder), results_of(crops), crops.checksums, crops.places)
+        write_virtual(partial, header._replace(parts=folder), results_of(crops), crops.checksums, crops.places)
 
 
 def check_columns(crops: FolderCrops) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +83,7 @@ def _space_advice(joined: Joined) -> str:
         return ""
     try:
         counts = {
-            space: int(reading(replace(joined, options=replace(joined.options, box_space=space))).implausible.sum())
+            space: int(reading(joined._replace(options=joined.options._replace(box_space=space))).implausible.sum())
             for space in ("original", "input")
         }
     except (InputError, UsageError):

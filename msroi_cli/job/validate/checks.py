@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,7 @@ def _opened(request: ValidateRequest, findings: list[Finding]) -> Pyramid:
     except UsageError as error:
         if request.inputs.of_model or request.levels.strides or request.levels.scales:
             raise
-        pyramid = open_pyramid(request.pyramid, replace(request.levels, scales_needed=False))
+        pyramid = open_pyramid(request.pyramid, request.levels._replace(scales_needed=False))
         names = ", ".join(level.name for level in pyramid.levels)
         findings.append(refusal("strides unknown", error, f"--strides says the stride of each of {names}"))
         return pyramid
@@ -129,7 +129,7 @@ def _of_spec(options: PoolOptions, pyramid: Pyramid) -> list[Finding]:
     scales = [level.scale for level in pyramid.levels]
     if np.isfinite(scales).all():
         try:
-            PoolSpec.resolve(scales, **asdict(options))
+            PoolSpec.resolve(scales, **options._asdict())
         except UsageError as error:
             found.append(refusal("options", error, "another --compat, or --strides"))
     return found

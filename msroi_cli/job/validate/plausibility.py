@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,7 +75,7 @@ def _best_alternative(joined: Joined, count: int) -> tuple[int, str, str] | None
     best: tuple[int, str, str] | None = None
     for check, advice, table, options in _alternatives(joined.table, joined.pyramid, joined.options):
         try:
-            left = int(reading(replace(joined, table=table, options=options)).implausible.sum())
+            left = int(reading(joined._replace(table=table, options=options)).implausible.sum())
         except (InputError, UsageError):
             continue
         if left <= BETTER_BY * count and (best is None or left < best[0]):
@@ -91,7 +89,7 @@ def _alternatives(
     """Other ways to read the boxes: what they would mean, the option to say so, and how to read them like that."""
     now = options.box_format or table.box_format
     ways = [
-        (f"{other} read as {now}", f"--box-format {other}", table, replace(options, box_format=other))
+        (f"{other} read as {now}", f"--box-format {other}", table, options._replace(box_format=other))
         for other in BOX_FORMATS
         if other != now
     ]
@@ -103,12 +101,12 @@ def _alternatives(
                 f"{other} pixels read as {options.box_space} pixels",
                 f"--box-space {other}",
                 table,
-                replace(options, box_space=other),
+                options._replace(box_space=other),
             )
         )
     if options.normalized:
-        ways.append(("pixels read as fractions", "without --normalized", table, replace(options, normalized=False)))
-    swapped = replace(table, boxes=table.boxes[:, [1, 0, 3, 2]])
+        ways.append(("pixels read as fractions", "without --normalized", table, options._replace(normalized=False)))
+    swapped = table._replace(boxes=table.boxes[:, [1, 0, 3, 2]])
     ways.append(("x and y swapped", "x before y in the box file", swapped, options))
     return ways
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -23,8 +22,7 @@ from msroi_cli.job.validate.sizes import InputSizes
 TOLERANCE, TOLERANCE_PIXELS = 0.02, 8.0
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(NamedTuple):
     """The K boxes of a file that are examined: their images (K,), the inputs of these, the pyramid, the options."""
 
     table: BoxTable
@@ -35,10 +33,10 @@ class Joined:
 
     def take(self, rows: NDArray[np.int64] | slice) -> Joined:
         """Some of the boxes."""
-        table = replace(
-            self.table, boxes=self.table.boxes[rows], image=self.table.image[rows], columns=BoxColumns(), rows=None
+        table = self.table._replace(
+            boxes=self.table.boxes[rows], image=self.table.image[rows], columns=BoxColumns(), rows=None
         )
-        return replace(self, table=table, images=self.images[rows])
+        return self._replace(table=table, images=self.images[rows])
 
 
 class Reading(NamedTuple):

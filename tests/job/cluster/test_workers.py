@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,7 +110,7 @@ def test_a_worker_that_dies_behind_its_whole_part_has_done_it(inputs, request_of
 
 
 def test_bad_input_is_not_tried_again(request_of):
-    request = replace(prepare_folder(request_of), pyramid="nowhere.h5")
+    request = prepare_folder(request_of)._replace(pyramid="nowhere.h5")
     with pytest.raises(InputError, match="nowhere"):
         run_shards(request, 5, Engine(lambda: ThreadPoolExecutor(1), 1))
 
@@ -263,7 +262,7 @@ def test_workers_without_msroi(request_of):
 def test_a_worker_waits_for_the_one_that_makes_its_part(inputs, request_of, tmp_path, monkeypatch):  # noqa: F811
     """A scheduler may take a worker for dead that is only slow, and give its shard to another."""
     monkeypatch.setattr(worker, "LOOK_SECONDS", 0.05)
-    request = replace(prepare_folder(request_of), shard=Shard(1, 1))
+    request = prepare_folder(request_of)._replace(shard=Shard(1, 1))
     held = Journal(request_of.out / "part-00001-of-00001.h5")
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(worker.make_part, request, tmp_path / "stop")
@@ -276,7 +275,7 @@ def test_a_worker_waits_for_the_one_that_makes_its_part(inputs, request_of, tmp_
 
 def test_a_worker_that_waits_is_stopped(request_of, tmp_path, monkeypatch):
     monkeypatch.setattr(worker, "LOOK_SECONDS", 0.05)
-    request = replace(prepare_folder(request_of), shard=Shard(1, 1))
+    request = prepare_folder(request_of)._replace(shard=Shard(1, 1))
     held = Journal(request_of.out / "part-00001-of-00001.h5")
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(worker.make_part, request, tmp_path / "stop")
@@ -294,7 +293,7 @@ def test_only_processes_of_other_engines_give_back_freed_memory(request_of, tmp_
     calls = []
     monkeypatch.setattr(worker, "keep_freed_memory", lambda: calls.append("keep"))
     monkeypatch.setattr(worker, "give_back_freed_memory", lambda: calls.append("give back"))
-    request = replace(prepare_folder(request_of), shard=Shard(1, 1))
+    request = prepare_folder(request_of)._replace(shard=Shard(1, 1))
     assert worker.make_part(request, tmp_path / "stop" if foreign else None) == 60
     assert calls == expected
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.features.dataset import OpenFile
@@ -72,5 +71,5 @@ def _refuse_others(file: OpenFile, location: Location, choice: LevelChoice, leve
     """Raises InputError for a dataset like `levels` that the other files of a pyramid lack."""
     if choice.only:
         ranks = tuple({dataset.ndim for dataset in levels.values()})
-        every = level_datasets(file.root, location, replace(choice, names=None), ranks)
+        every = level_datasets(file.root, location, choice._replace(names=None), ranks)
         refuse_other_levels(location, every, choice)

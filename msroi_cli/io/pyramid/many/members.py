@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 
 import numpy as np
 
@@ -51,7 +50,7 @@ class Members:
         with self.using(0) as first:
             self.channels, self.level_channels, self.dtype = first.channels, first.level_channels, first.dtype
             named = self.choice.names is not None
-            self.choice = replace(self.choice, names=tuple(level.name for level in first.levels), only=not named)
+            self.choice = self.choice._replace(names=tuple(level.name for level in first.levels), only=not named)
             self.levels = first.levels
 
     def _is_one_image(self, number: int) -> bool:
