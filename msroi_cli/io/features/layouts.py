@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,9 @@ Size = tuple[int, int]
 LAYOUTS = ("chw", "hwc", "tokens")
 
 CHANNELS_FIRST, CHANNELS_LAST = MAP_LAYOUTS = ("chw", "hwc")
+
+CHANNELS_LAST_NAMES = ("hwc", "nhwc", "channels_last")
+"""What those write who keep channels last; on a level of a pyramid it is only CHANNELS_LAST."""
 
 # A vision transformer puts a class token and some registers in front; more than this is something else.
 MOST_PREFIX_TOKENS = 16
@@ -70,8 +74,14 @@ def layout_from(value: Any, where: str) -> str:
 
 
 def says_channels_last(value: Any) -> bool:
-    """Whether a text beside the levels says of all what each of them has to say."""
-    return isinstance(value, str) and value.lower() in ("hwc", "nhwc")
+    """Whether what stands beside the levels, a text or some by name or in order, says that channels are last."""
+    if isinstance(value, Mapping):
+        return any(map(says_channels_last, value.values()))
+    texts = np.ravel(value).tolist() if isinstance(value, np.ndarray) else value
+    if isinstance(texts, list):
+        return any(map(says_channels_last, texts))
+    text = texts.decode(errors="replace") if isinstance(texts, bytes) else texts
+    return isinstance(text, str) and text.strip().lower() in CHANNELS_LAST_NAMES
 
 
 def channels_first(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:

@@ -32,6 +32,7 @@ from tests.builders import (
     write_batched,
     write_json,
     write_json_pyramid,
+    write_npz,
     write_per_image,
 )
 from tests.fuzz.meaning.write.pyramids import write_safetensors
@@ -308,7 +309,7 @@ def test_json_may_say_it(tmp_path):
     ("form", "holder"),
     [("batched", "/"), ("per image", "/"), ("per image", IDS[1]), ("per image", IDS[2]), ("folder", "/")],
 )
-@pytest.mark.parametrize("value", ["hwc", np.bytes_("NHWC")])
+@pytest.mark.parametrize("value", ["hwc", np.bytes_("NHWC"), np.array([b"chw", b"hwc"])])
 def test_a_layout_beside_the_levels_is_refused(tmp_path, form, holder, value):
     """On a group or a file, where a stride could stand."""
     path = FORMS[form](tmp_path / "p.h5", {}, "f4")
@@ -322,9 +323,50 @@ def test_a_layout_beside_the_levels_is_refused(tmp_path, form, holder, value):
     assert run("extract", path, boxes, "-o", tmp_path / "o.h5", "-q").exit_code == 0
 
 
-def test_metadata_of_safetensors_that_say_it_are_refused(tmp_path):
-    write_safetensors(tmp_path / "p.safetensors", batch_maps(), {"strides": "[4, 8, 16]", "layout": "NHWC"})
-    with pytest.raises(InputError, match=r"metadata layout: expected channels first, got 'NHWC'"):
-        open_pyramid(str(tmp_path / "p.safetensors"))
-    write_safetensors(tmp_path / "p.safetensors", batch_maps(), {"strides": "[4, 8, 16]", "layout": "NCHW"})
-    open_pyramid(str(tmp_path / "p.safetensors")).close()
+def write_metadata(path, maps, said):
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in said.items()}
+    write_safetensors(path, maps, {"strides": "[4, 8, 16]"} | texts)
+    return path
+
+
+def write_npy(folder, maps, said):
+    folder.mkdir()
+    for name, array in {**maps, "strides": [4, 8, 16], **said}.items():
+        np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+BESIDE = {
+    "npz": lambda folder, said: write_npz(folder / "p.npz", batch_maps(), strides=[4, 8, 16], **said),
+    "npy": lambda folder, said: write_npy(folder / "p", batch_maps(), said),
+    "json": lambda folder, said: write_json_pyramid(folder / "p.json", batch_maps(), **said),
+    "safetensors": lambda folder, said: write_metadata(folder / "p.safetensors", batch_maps(), said),
+}
+
+
+@pytest.mark.parametrize("form", BESIDE)
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"layout": "NHWC"}, "layout: expected channels first, got 'NHWC'"),
+        ({"layouts": ["chw", "chw", "hwc"]}, r"layouts: expected channels first, got \['chw', 'chw', 'hwc'\]"),
+        ({"p3_layout": ["channels_last"]}, r"p3_layout: expected channels first, got \['channels_last'\]"),
+        ({"layout": "NCHW", "layouts": ["chw"] * 3, "layout_version": [1], "order": "hwc"}, None),
+    ],
+    ids=["all", "one of them", "by name", "channels first"],
+)
+def test_arrays_that_say_it_are_refused(tmp_path, form, said, message):
+    """Arrays are channels first; what says otherwise beside them must not be pooled as if it were not there."""
+    path = BESIDE[form](tmp_path, said)
+    if message is None:
+        with open_pyramid(str(path)) as pyramid:
+            np.testing.assert_array_equal(pyramid.read(0)[0][0], batch_maps()["p2"][0])
+        return
+    with pytest.raises(InputError, match=rf"{path}: .*{message}"):
+        open_pyramid(str(path))
+
+
+def test_metadata_of_safetensors_by_level(tmp_path):
+    path = write_metadata(tmp_path / "p.safetensors", batch_maps(), {"layout": {"p2": "chw", "p3": "hwc"}})
+    with pytest.raises(InputError, match=r"metadata layout: expected channels first, got {'p2': 'chw', 'p3': 'hwc'}"):
+        open_pyramid(str(path))

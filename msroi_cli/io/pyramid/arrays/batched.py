@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from msroi_cli.errors import InputError
+from msroi_cli.io.features.layouts import says_channels_last
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.describe import dtype_text
+from msroi_cli.io.messages import value_text
 from msroi_cli.io.pyramid.base import BatchedPyramid
 from msroi_cli.io.pyramid.checks import MIXED_HINT, check_map, different_ids, pairs_beside
 from msroi_cli.io.pyramid.levels import LevelChoice, finest_first
 
 SCALES = ("strides", "spatial_scales")
 SIDE_ARRAYS = (*SCALES, "image_ids", "scale_factors", "image_sizes", "offsets")
+
+
+# The bytes of the longest id that a file may have, and of what says how levels lie.
+LONGEST_TEXT = 1 << 16
 
 
 class BatchedArrays(BatchedPyramid):
@@ -42,6 +49,21 @@ class BatchedArrays(BatchedPyramid):
         )
         if side.get("offsets") is not None:
             self.offsets = pairs_beside(f"{self.location}: offsets", side["offsets"], first[0], signed=True)
+
+
+def says_layout(name: str) -> bool:
+    """Whether what has this name beside the levels may say how they lie: `layout`, `layouts`, `p2_layout`."""
+    return "layout" in name.lower()
+
+
+def refuse_channels_last(location: Location, beside: Mapping[str, Any]) -> None:
+    """Raises InputError where something beside the levels says that their channels are last."""
+    for name, value in beside.items():
+        if says_layout(name) and says_channels_last(value):
+            raise InputError(
+                f"{location}: {name}: expected channels first, got {value_text(value)} "
+                '(channels last are read from HDF5 and JSON, where a level itself says layout "hwc")'
+            )
 
 
 def chosen_levels(arrays: dict[str, Any], choice: LevelChoice, location: Location) -> list[str]:

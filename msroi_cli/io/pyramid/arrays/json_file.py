@@ -11,7 +11,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.features.layouts import CHANNELS_LAST, layout_from
 from msroi_cli.io.features.source import ArrayMap, MapSource
 from msroi_cli.io.files.location import Location, parse_json
-from msroi_cli.io.pyramid.arrays.batched import BatchedArrays, array_storage, chosen_levels
+from msroi_cli.io.pyramid.arrays.batched import BatchedArrays, array_storage, chosen_levels, refuse_channels_last
 from msroi_cli.io.pyramid.levels import LevelChoice, level_scales, scale_of
 
 
@@ -27,6 +27,7 @@ class JsonPyramid(BatchedArrays):
         entries = content.get("levels") if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise InputError(f'{location}: expected a pyramid: {{"levels": [{{"name", "stride", "data"}}, ...]}}')
+        refuse_channels_last(location, content)
         maps = {str(entry.get("name", f"level{i}")): self._map(i, entry) for i, entry in enumerate(entries)}
         if len(maps) < len(entries):
             raise InputError(f"{location}: levels: expected different names, got {', '.join(maps)} more than once")

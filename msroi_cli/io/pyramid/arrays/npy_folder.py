@@ -10,7 +10,7 @@ from numpy.lib import format as npy
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.files.location import Location
-from msroi_cli.io.pyramid.arrays.batched import SIDE_ARRAYS
+from msroi_cli.io.pyramid.arrays.batched import LONGEST_TEXT, SIDE_ARRAYS, refuse_channels_last, says_layout
 from msroi_cli.io.pyramid.arrays.stored import StoredArray, StoredArrays
 from msroi_cli.io.pyramid.levels import LevelChoice
 
@@ -25,7 +25,12 @@ def open_npy_folder(location: Location, choice: LevelChoice) -> StoredArrays:
     paths = {path.stem: path for path in sorted(location.path.glob("*.npy")) if not path.name.startswith(".")}
     side: dict[str, Any] = {name: _whole(paths.pop(name)) for name in SIDE_ARRAYS if name in paths}
     arrays = {name: _stored(path) for name, path in paths.items()}
+    refuse_channels_last(location, {name: array.values() for name, array in arrays.items() if _is_layout(name, array)})
     return StoredArrays(location, arrays, side, choice)
+
+
+def _is_layout(name: str, array: StoredArray) -> bool:
+    return says_layout(name) and array.dtype.kind in "SU" and 0 < array.bytes <= LONGEST_TEXT
 
 
 def _stored(path: Path) -> StoredArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections import Counter
@@ -17,12 +18,18 @@ from msroi_cli.errors import InputError, MsroiError
 from msroi_cli.io.features.source import LibraryMap, MapSource
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.npy import npy_header
-from msroi_cli.io.pyramid.arrays.batched import SCALES, SIDE_ARRAYS, BatchedArrays, array_storage, chosen_levels
+from msroi_cli.io.pyramid.arrays.batched import (
+    LONGEST_TEXT,
+    SCALES,
+    SIDE_ARRAYS,
+    BatchedArrays,
+    array_storage,
+    chosen_levels,
+    refuse_channels_last,
+    says_layout,
+)
 from msroi_cli.io.pyramid.checks import FLOATS, check_map
 from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, refuse_other_levels, scales_in_order
-
-# The bytes of the longest id that a file may have.
-LONGEST_ID = 1 << 16
 
 
 class NpzPyramid(BatchedArrays):
@@ -49,6 +56,8 @@ class NpzPyramid(BatchedArrays):
     def _open(self, choice: LevelChoice) -> None:
         members = self._names()
         arrays = {name: _Member(self._archive, name, self.location) for name in members if name not in SIDE_ARRAYS}
+        texts = [name for name, member in arrays.items() if says_layout(name) and member.is_short_text]
+        refuse_channels_last(self.location, {name: self._whole(name) for name in texts})
         maps = {n: m.shape for n, m in arrays.items() if len(m.shape) in (3, 4) and m.dtype.name in FLOATS}
         refuse_other_levels(self.location, maps, choice)
         names = chosen_levels({n: m.shape for n, m in arrays.items()} if choice.names else maps, choice, self.location)
@@ -81,8 +90,11 @@ class NpzPyramid(BatchedArrays):
         member = _Member(self._archive, name, self.location)
         rows = levels if name in SCALES else images
         shape = member.stored_shape
-        if shape[:1] != (rows,) or len(shape) > 2 or shape[1:] > (2,) or member.dtype.itemsize > LONGEST_ID:
+        if shape[:1] != (rows,) or len(shape) > 2 or shape[1:] > (2,) or member.dtype.itemsize > LONGEST_TEXT:
             raise InputError(f"{member.where}: expected {rows} rows of one or two values, got {shape} {member.dtype}")
+        return self._whole(name)
+
+    def _whole(self, name: str) -> NDArray[Any]:
         with self._archive.open(f"{name}.npy") as file:
             array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
         return array
@@ -119,6 +131,11 @@ class _Member:
         self.shape: tuple[int, ...] = (1, *shape) if len(shape) == 3 else shape
         if fortran and len(self.shape) == 4:
             raise InputError(f"{self.where}: expected an array in C order, got Fortran order")
+
+    @property
+    def is_short_text(self) -> bool:
+        """Whether it is text, and little of it."""
+        return self.dtype.kind in "SU" and math.prod(self.stored_shape) * self.dtype.itemsize <= LONGEST_TEXT
 
     def _file(self) -> IO[bytes]:
         if not hasattr(self._opened, "file"):

@@ -12,6 +12,7 @@ from msroi_cli.io.features.layouts import channels_first, layout_from, says_chan
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, names
 from msroi_cli.io.hdf5.values import attribute, dtype_of
+from msroi_cli.io.messages import value_text
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.checks import FLOATS, MIXED_HINT, check_map
 from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, scale_of, scales_in_order
@@ -67,7 +68,8 @@ def refuse_layout_beside(group: InputGroup, where: object) -> None:
     """Raises InputError for a group or file whose attribute `layout` says what each of its levels has to say."""
     value = attribute(group, "layout", where)
     if says_channels_last(value):
-        raise InputError(f'{where}: layout: expected "hwc" on each level with channels last, got {value!r} beside them')
+        got = value_text(value)
+        raise InputError(f'{where}: layout: expected "hwc" on each level with channels last, got {got} beside them')
 
 
 def _root_of(group: InputGroup) -> InputGroup:
