@@ -237,8 +237,6 @@ def output_option(command: F) -> F:
     )
 
 
-LAYOUTS = ("padded", "groups", "ragged", "npz", "tsv", "npy", "safetensors", "parquet", "webdataset", "bua", "ban")
-
 reduce_option = click.option(
     "--reduce",
     type=click.Choice(["mean", "max"]),

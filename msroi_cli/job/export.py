@@ -22,6 +22,7 @@ from msroi_cli.io.export.bottom_up import id_map_path, write_ban, write_bua
 from msroi_cli.io.export.files import write_npz, write_tsv
 from msroi_cli.io.export.folder import check_folder
 from msroi_cli.io.export.hdf5 import hdf5_writer, write_groups, write_padded, write_ragged
+from msroi_cli.io.export.layouts import LAYOUTS
 from msroi_cli.io.export.model import Export, ExportedImage, Writer
 from msroi_cli.io.export.parquet import write_parquet
 from msroi_cli.io.export.vectors import write_npy, write_safetensors
@@ -33,7 +34,7 @@ from msroi_cli.io.pyramid.open import open_pyramid
 from msroi_cli.job.crops import open_crops
 from msroi_cli.job.recipe import Recipe
 
-LAYOUTS: dict[str, Writer] = {
+WRITERS: dict[str, Writer] = {
     "padded": hdf5_writer(write_padded, "padded"),
     "groups": hdf5_writer(write_groups, "groups"),
     "ragged": hdf5_writer(write_ragged, "ragged"),
@@ -46,22 +47,6 @@ LAYOUTS: dict[str, Writer] = {
     "bua": write_bua,
     "ban": write_ban,
 }
-WRITTEN = {
-    "padded": "HDF5",
-    "groups": "HDF5",
-    "ragged": "HDF5",
-    "npz": "a folder of NPZ files",
-    "tsv": "TSV",
-    "npy": "a folder of NPY files",
-    "safetensors": "safetensors",
-    "parquet": "Parquet",
-    "webdataset": "a folder of tar files",
-    "bua": "a folder of NPZ files",
-    "ban": "HDF5",
-}
-NEED_SIZES = ("groups", "tsv", "bua", "ban")
-NEED_VECTORS = ("bua", "ban")
-FOLDERS = ("npz", "npy", "webdataset", "bua")
 PART_BYTES = 16 << 20
 
 
@@ -110,7 +95,7 @@ def export(request: ExportRequest, progress: Callable[[int], None] = lambda boxe
         images, too_many = _chosen(crops, request)
         frames = _Frames(crops, pyramid, request.space)
         source = _Features(crops, request, progress)
-        LAYOUTS[request.layout](
+        WRITERS[request.layout](
             request.out,
             Export(
                 [crops.image_ids[image] for image in images],
@@ -128,24 +113,24 @@ def export(request: ExportRequest, progress: Callable[[int], None] = lambda boxe
 
 
 def _check(request: ExportRequest, crops: Crops) -> None:
-    inputs = [*input_paths(request.crops, request.pyramid), *crops.paths]
-    if request.layout in FOLDERS:
+    layout, inputs = LAYOUTS[request.layout], [*input_paths(request.crops, request.pyramid), *crops.paths]
+    if layout.is_folder:
         check_folder(request.out, request.overwrite)
         check_folder_apart(request.out, inputs)
     else:
         check_target(request.out, request.overwrite, inputs=inputs)
     if request.layout == "ban":
         check_target(id_map_path(request.out), request.overwrite, inputs=inputs)
-    check_suffix(request.out, WRITTEN[request.layout])
+    check_suffix(request.out, layout.written)
     if request.reduce is not None and len(crops.shape) != 4:
         raise UsageError(f"--reduce: expected crops (K, C, Ho, Wo), got vectors {crops.shape} in {crops.path}")
     if request.normalize is not None and request.reduce is None and len(crops.shape) == 4:
         raise UsageError(f"--normalize: expected vectors (K, C), as --reduce makes them, got crops {crops.shape}")
-    if request.layout in NEED_VECTORS and request.reduce is None and len(crops.shape) == 4:
+    if layout.needs_vectors and request.reduce is None and len(crops.shape) == 4:
         raise UsageError(
             f"--layout {request.layout}: expected vectors (K, C), as --reduce makes them, got crops {crops.shape}"
         )
-    if request.pyramid is None and request.layout in NEED_SIZES:
+    if request.pyramid is None and layout.needs_sizes:
         raise UsageError(f"--pyramid: expected with --layout {request.layout}, for the sizes of the images")
     if request.pyramid is None and request.space == "original":
         raise UsageError("--pyramid: expected for --box-space original, for its scale factors")

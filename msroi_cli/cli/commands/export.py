@@ -9,6 +9,7 @@ import click
 
 from msroi_cli.cli import options
 from msroi_cli.cli.output import progress, say
+from msroi_cli.io.export.layouts import LAYOUTS
 
 EPILOG = """
 \b
@@ -36,7 +37,7 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("crops")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--layout", type=click.Choice(options.LAYOUTS), required=True, help="Layout of the output, listed below.")
+@click.option("--layout", type=click.Choice(list(LAYOUTS)), required=True, help="Layout of the output, listed below.")
 @options.reduce_option
 @click.option("--normalize", type=click.Choice(["l2"]), help="Scale vectors (K, C) to length 1.")
 @click.option(

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from msroi_cli import open_crops
-from msroi_cli.cli import options
+from msroi_cli.io.export.layouts import LAYOUTS
 from msroi_cli.io.export.model import safe_names
 from msroi_cli.job import export as job
 from tests.builders import (
@@ -34,7 +34,7 @@ from tests.builders import (
 )
 
 # Parquet is written with pyarrow, an optional extra.
-INSTALLED = [name for name in options.LAYOUTS if name != "parquet" or find_spec("pyarrow")]
+INSTALLED = [name for name in LAYOUTS if name != "parquet" or find_spec("pyarrow")]
 COUNT = 40
 KEYS = [IDS[row % 2] for row in range(COUNT)]  # none of the third image
 FACTORS = np.array([[2.0, 4.0], [1.0, 0.5], [3.0, 3.0]])
@@ -57,7 +57,7 @@ def files(tmp_path_factory):
 
 def of_layout(layout, *more):
     """The options of a layout, of vectors where it has nothing else."""
-    reduce = ("--reduce", "mean") if layout in job.NEED_VECTORS and "--reduce" not in more else ()
+    reduce = ("--reduce", "mean") if LAYOUTS[layout].needs_vectors and "--reduce" not in more else ()
     return ("--layout", layout, *reduce)
 
 
@@ -265,8 +265,8 @@ def test_no_boxes(tmp_path, layout):
     exported((tmp_path / "o.h5", pyramid), tmp_path / "f", layout, "--used-only")
 
 
-def test_the_layouts_are_those_of_the_library():
-    assert tuple(job.LAYOUTS) == options.LAYOUTS
+def test_every_layout_has_its_writer():
+    assert list(job.WRITERS) == list(LAYOUTS)
 
 
 def test_attributes(files, tmp_path):

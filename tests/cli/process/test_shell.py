@@ -12,7 +12,7 @@ from pathlib import PureWindowsPath
 
 import pytest
 
-from msroi_cli.cli import options
+from msroi_cli.io.export.layouts import LAYOUTS
 from msroi_cli.io.files.location import Location
 from tests.builders import SAMPLE_DATA, extracted, ran
 
@@ -48,7 +48,7 @@ def completed(words):
 
 def test_completions():
     assert completed("msroi ex") == ["export", "extract"]
-    assert completed("msroi export --layout ") == list(options.LAYOUTS)
+    assert completed("msroi export --layout ") == list(LAYOUTS)
     assert "--box-space" in completed("msroi extract --box")
     assert completed("msroi preview c") == ["crops"]
 
