@@ -108,15 +108,20 @@ class Soak:
     def signalled(self, job: Job, number: signal.Signals, delay: float) -> tuple[int, str]:
         """Resumes the job in a fork that gets a signal after a while: its exit code, and what it wrote."""
         errors = job.folder / "errors"
+        # Until the child is a job, a signal that comes early waits; it then ends the job as it would any program.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
         child = os.fork()
         if not child:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             descriptor = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(descriptor, 2)
             code = 99
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             try:
                 code = job.run("--resume", "-q")
             finally:
                 os._exit(code)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         time.sleep(delay)
         os.kill(child, number)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
