@@ -19,6 +19,7 @@ F64 = NDArray[np.float64]
 
 UNIT_EXPONENT = -2400
 HALF_BITS = 26
+LIMB = np.dtype("<u4")
 # Up to 1 << 25 halves of mantissas, 27 bits each, add up to less than 2**53. Of fewer, what is worked out on the way
 # stays in the cache, and takes little memory.
 ROWS_AT_ONCE = 1 << 15
@@ -114,6 +115,28 @@ def from_text(text: str) -> int:
     """What `as_text` wrote."""
     mantissa, _, power = text.partition("p")
     return int(mantissa, 16) << int(power)
+
+
+def as_limbs(total: int, unit: int, count: int) -> NDArray[np.uint32]:
+    """A sum in units of 2**unit, as `count` limbs of 32 bits, the lowest first, in two's complement; (count,).
+
+    Raises ArithmeticError for a sum that is no whole number of these units, or too large.
+    """
+    whole, rest = divmod(total, 1 << (unit - UNIT_EXPONENT))
+    if rest:
+        raise ArithmeticError(f"expected a whole number of units of 2**{unit}, got {total:x}p{UNIT_EXPONENT}")
+    return np.frombuffer(whole.to_bytes(4 * count, "little", signed=True), LIMB)
+
+
+def sum_of_limbs(limbs: NDArray[np.uint32], unit: int) -> list[int]:
+    """The L sums of fewer than 2**32 sums each, (k, L, count), which `as_limbs` gave."""
+    bits = 32 * limbs.shape[-1]
+    columns = limbs.sum(axis=0, dtype=np.uint64).tolist()
+    negative = np.count_nonzero(limbs[..., -1] >> 31, axis=0).tolist()
+    return [
+        (sum(total << 32 * number for number, total in enumerate(column)) - (below << bits)) << (unit - UNIT_EXPONENT)
+        for column, below in zip(columns, negative, strict=True)
+    ]
 
 
 def sum_of_texts(texts: Iterable[bytes]) -> int | None:

@@ -10,14 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msroi_cli.core.arrays import slices
-from msroi_cli.core.exact import sum_of_texts
+from msroi_cli.core.exact import as_limbs, sum_of_limbs, sum_of_texts
 from msroi_cli.core.levels import box_sizes
 from msroi_cli.core.stats import CropStats
-from msroi_cli.io.crops.schema import MOMENTS_DTYPE, STATS_DTYPE
+from msroi_cli.io.crops.schema import (
+    MOMENTS_DTYPE,
+    SQUARES_LIMBS,
+    SQUARES_UNIT,
+    STATS_DTYPE,
+    SUMS_LIMBS,
+    SUMS_UNIT,
+)
 from msroi_cli.job.validate.findings import Finding
 
 # Their moments take some megabytes.
 PARTS_AT_ONCE = 512
+
+# The exact sums of `moments`: the power of 2 that is their unit, and their limbs.
+EXACT = {"sums": (SUMS_UNIT, SUMS_LIMBS), "squares": (SQUARES_UNIT, SQUARES_LIMBS)}
 
 
 class Sizes(NamedTuple):
@@ -119,11 +129,14 @@ class Summary(NamedTuple):
 
 
 def moments_records(stats: CropStats) -> NDArray[Any]:
-    """The exact statistics as rows of the `moments` dataset, (L,) of MOMENTS_DTYPE; "" for sums beyond float64."""
-    columns = dict(zip(MOMENTS_DTYPE.names or (), stats.as_list(), strict=True))
+    """The exact statistics as rows of the `moments` dataset, (L,) of MOMENTS_DTYPE."""
     records = np.zeros(len(stats.count), MOMENTS_DTYPE)
-    for name, values in columns.items():
-        records[name] = ["" if value is None else value for value in values]
+    for name in ("count", "low", "high", "zeros", "nonfinite"):
+        records[name] = getattr(stats, name)
+    for number, (name, (unit, limbs)) in enumerate(EXACT.items()):
+        for level, total in enumerate(getattr(stats, name)):
+            records["beyond"][level, number] = total is None
+            records[name][level] = as_limbs(total or 0, unit, limbs)
     return records
 
 
@@ -133,12 +146,23 @@ def stats_of_parts(parts: Sequence[NDArray[Any]]) -> CropStats:
     for start in range(0, len(parts), PARTS_AT_ONCE):
         some = parts[start : start + PARTS_AT_ONCE]
         # np.concatenate compares the fields of all of them.
-        moments = np.frombuffer(b"".join(part.tobytes() for part in some), MOMENTS_DTYPE).reshape(len(some), -1)
-        count, zeros, nonfinite = (moments[name].sum(axis=0) for name in ("count", "zeros", "nonfinite"))
-        sums, squares = (list(map(sum_of_texts, moments[name].T.tolist())) for name in ("sums", "squares"))
-        low, high = moments["low"].min(axis=0), moments["high"].max(axis=0)
-        stats.add(CropStats(count, sums, squares, low, high, zeros, nonfinite))
+        for dtype in {part.dtype: None for part in some}:
+            own = [part for part in some if part.dtype == dtype]
+            moments = np.frombuffer(b"".join(part.tobytes() for part in own), dtype).reshape(len(own), -1)
+            count, zeros, nonfinite = (moments[name].sum(axis=0) for name in ("count", "zeros", "nonfinite"))
+            sums, squares = (_sums(moments, name) for name in EXACT)
+            low, high = moments["low"].min(axis=0), moments["high"].max(axis=0)
+            stats.add(CropStats(count, sums, squares, low, high, zeros, nonfinite))
     return stats
+
+
+def _sums(moments: NDArray[Any], name: str) -> list[int | None]:
+    """The sums of `moments` (k, L) of each level, None where one of them is not known."""
+    if "beyond" not in (moments.dtype.names or ()):
+        return list(map(sum_of_texts, moments[name].T.tolist()))
+    unit, _ = EXACT[name]
+    beyond = np.any(moments["beyond"][..., list(EXACT).index(name)], axis=0).tolist()
+    return [None if some else total for some, total in zip(beyond, sum_of_limbs(moments[name], unit), strict=True)]
 
 
 def summarize(

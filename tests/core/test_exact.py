@@ -57,6 +57,20 @@ def test_sums_of_texts(totals):
     assert exact.sum_of_texts([*texts, b"", b"1p0"]) is None
 
 
+@given(st.lists(st.integers(-(2**95), 2**95 - 1), max_size=5), st.integers(-40, 40))
+def test_sums_of_limbs(wholes, shift):
+    unit = exact.UNIT_EXPONENT + 40 + shift
+    totals = [whole << (40 + shift) for whole in wholes]
+    limbs = np.array([[exact.as_limbs(total, unit, 3), exact.as_limbs(0, unit, 3)] for total in totals], exact.LIMB)
+    assert exact.sum_of_limbs(limbs.reshape(-1, 2, 3), unit) == [sum(totals), 0]
+
+
+@pytest.mark.parametrize("total", [2**96 << 8, (-(2**95) - 1) << 8, 1, (1 << 8) + 1])
+def test_sums_without_room_in_limbs(total):
+    with pytest.raises(ArithmeticError):
+        exact.as_limbs(total, exact.UNIT_EXPONENT + 8, 3)
+
+
 @pytest.mark.parametrize(("numerator", "expected"), [(3, 1.5), (-(10**400), -math.inf), (10**400, math.inf)])
 def test_quotients(numerator, expected):
     assert exact.quotient(numerator, 2) == expected

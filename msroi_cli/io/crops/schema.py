@@ -38,8 +38,18 @@ STATS_DTYPE = np.dtype(
 # Files of version 1 that were made before there was such a field lack it.
 LATER_STATS = ("nonfinite",)
 
-# The exact statistics of a part, from which those of the whole job are made: sums as `core.exact` writes them.
+# The exact statistics of a part, from which those of the whole job are made. Sums of values and of squares are limbs
+# of 32 bits, as `core.exact` has them, in units of the smallest float64 and of its square: they have room for 2**63
+# values of any size. `beyond` says of each whether it is not known, as a crop's own is beyond float64.
+SUMS_UNIT, SUMS_LIMBS = -1074, 68
+SQUARES_UNIT, SQUARES_LIMBS = -2148, 134
 MOMENTS_DTYPE = np.dtype(
+    [("count", "i8"), ("sums", "<u4", (SUMS_LIMBS,)), ("squares", "<u4", (SQUARES_LIMBS,)), ("beyond", "u1", (2,))]
+    + [(name, "f8") for name in ("low", "high")]
+    + [(name, "i8") for name in ("zeros", "nonfinite")]
+)
+# Those of older parts, whose sums are texts, "" where one is not known.
+TEXT_MOMENTS_DTYPE = np.dtype(
     [("count", "i8")]
     + [(name, "S900") for name in ("sums", "squares")]
     + [(name, "f8") for name in ("low", "high")]

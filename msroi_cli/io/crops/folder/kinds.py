@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 from msroi_cli.io.columns import BOX_COLUMNS
 from msroi_cli.io.crops.folder.chunk_places import ChunkPlaces
 from msroi_cli.io.crops.folder.part_file import PartFile
-from msroi_cli.io.crops.schema import CHECKSUMS, CHECKSUMS_DTYPE, COLUMNS, MOMENTS_DTYPE, STATS_DTYPE
+from msroi_cli.io.crops.schema import (
+    CHECKSUMS,
+    CHECKSUMS_DTYPE,
+    COLUMNS,
+    MOMENTS_DTYPE,
+    STATS_DTYPE,
+    TEXT_MOMENTS_DTYPE,
+)
 from msroi_cli.io.hdf5.errors import H5PY_ERRORS
 from msroi_cli.io.hdf5.links import opened
 
@@ -33,12 +40,12 @@ MOST_BYTES = 8 << 20
 SMALL_CROPS = 16 << 10
 
 TEXTS = ("creation_date", "parameters", "sources", "warnings", "part")
-KNOWN: dict[str, np.dtype[Any]] = {
-    **{name: np.dtype(dtype) for name, dtype in COLUMNS.items()},
-    "checksums": np.dtype(np.uint32),
-    "stats": STATS_DTYPE,
-    "moments": MOMENTS_DTYPE,
-    CHECKSUMS: CHECKSUMS_DTYPE,
+KNOWN: dict[str, tuple[np.dtype[Any], ...]] = {
+    **{name: (np.dtype(dtype),) for name, dtype in COLUMNS.items()},
+    "checksums": (np.dtype(np.uint32),),
+    "stats": (STATS_DTYPE,),
+    "moments": (MOMENTS_DTYPE, TEXT_MOMENTS_DTYPE),
+    CHECKSUMS: (CHECKSUMS_DTYPE,),
 }
 NEEDED = {*KNOWN, "image_ids"} - {column.name for column in BOX_COLUMNS}
 
@@ -123,7 +130,7 @@ def kind_like(path: Path, found: PartFile, descriptor: int, size: int) -> Kind |
         return None
     if not NEEDED <= {*datasets} <= {*KNOWN, "image_ids"}:
         return None
-    if any(datasets[name].dtype != dtype for name, dtype in KNOWN.items() if name in datasets):
+    if any(datasets[name].dtype not in dtypes for name, dtypes in KNOWN.items() if name in datasets):
         return None
     varying = [*((place.first, place.stop) for place in datasets.values()), *texts.values()]
     runs = _between(content, sorted([*varying, *(chunks.varying if chunks else ())]))

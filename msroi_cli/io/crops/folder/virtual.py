@@ -44,7 +44,7 @@ def write_virtual(
         file[CHECKSUMS][...] = column_checksums(header, results)
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         space = h5py.h5s.create_simple(header.shape)
-        spaces = {place.count: _space(place.count, header) for place in places}
+        spaces = {count: _space(count, header) for count in {place.count for place in places}}
         first, inside = 0, (0,) * (len(header.shape) - 1)
         for name, place in _mapped(header.parts or "", places):
             space.select_hyperslab((first, *inside), (place.count, *header.shape[1:]))
