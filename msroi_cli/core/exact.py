@@ -130,13 +130,18 @@ def as_limbs(total: int, unit: int, count: int) -> NDArray[np.uint32]:
 
 def sum_of_limbs(limbs: NDArray[np.uint32], unit: int) -> list[int]:
     """The L sums of fewer than 2**32 sums each, (k, L, count), which `as_limbs` gave."""
-    bits = 32 * limbs.shape[-1]
-    columns = limbs.sum(axis=0, dtype=np.uint64).tolist()
+    columns = limbs.sum(axis=0, dtype=np.uint64)
     negative = np.count_nonzero(limbs[..., -1] >> 31, axis=0).tolist()
+    bits, shift = 32 * limbs.shape[-1], unit - UNIT_EXPONENT
     return [
-        (sum(total << 32 * number for number, total in enumerate(column)) - (below << bits)) << (unit - UNIT_EXPONENT)
+        _joined(column[::2]) + (_joined(column[1::2]) << 32) - (below << bits) << shift
         for column, below in zip(columns, negative, strict=True)
     ]
+
+
+def _joined(words: NDArray[np.uint64]) -> int:
+    """Words of 64 bits, the lowest first, as one number."""
+    return int.from_bytes(words.astype("<u8").tobytes(), "little")
 
 
 def sum_of_texts(texts: Iterable[bytes]) -> int | None:

@@ -83,7 +83,7 @@ class FolderCrops(Crops):
                         f"{name} {str(expected)[:80]}, got {str(actual)[:80]}"
                     )
             images += len(file.image_ids)
-        rows = sum(map(len, files))
+        rows = sum(file.crops for file in files)
         if rows != self.parts[0].rows:
             raise InputError(f"{self.path}: expected {self.parts[0].rows} rows in all parts, got {rows}")
 
@@ -95,7 +95,7 @@ class FolderCrops(Crops):
         self.parameters, self.sources = dict(first.parameters), _joined_sources(files)
         self.image_ids = [image for file in files for image in file.image_ids]
         self.rows_per_block, self.dtype = 1, first.dtype
-        lengths = [len(file) for file in files]
+        lengths = [file.crops for file in files]
         self.shape = (sum(lengths), *first.shape[1:])
         order = self._order(files)
         images = np.repeat([part.first_image for part in self.parts], lengths)
@@ -115,7 +115,7 @@ class FolderCrops(Crops):
         starts = np.cumsum(lengths) - lengths
         row = np.arange(len(part)) - np.repeat(starts, lengths)
         self.places = [
-            PartPlace(file.path, len(file), file.first, file.identity, file.compression, file.chunks) for file in files
+            PartPlace(file.path, file.crops, file.first, file.identity, file.compression, file.chunks) for file in files
         ]
         self.unchecked = [file.path for file in files if not file.checked]
         self.rows = self._rows = PartRows(self.places, part[order], row[order], self.shape, self.dtype)

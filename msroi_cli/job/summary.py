@@ -23,8 +23,8 @@ from msroi_cli.io.crops.schema import (
 )
 from msroi_cli.job.validate.findings import Finding
 
-# Their moments take some megabytes.
-PARTS_AT_ONCE = 512
+# Their moments stay in the cache.
+PARTS_AT_ONCE = 64
 
 # The exact sums of `moments`: the power of 2 that is their unit, and their limbs.
 EXACT = {"sums": (SUMS_UNIT, SUMS_LIMBS), "squares": (SQUARES_UNIT, SQUARES_LIMBS)}

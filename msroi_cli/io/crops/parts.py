@@ -44,6 +44,8 @@ class Part:
     @classmethod
     def parse(cls, where: object, text: object) -> Part:
         """What `as_json` gave; raises InputError."""
+        if stated := STATED.fullmatch(str(text)):
+            return cls(*map(int, stated.groups()))
         try:
             values = json.loads(str(text))
             numbers = [values[name] for name in cls.__dataclass_fields__]
@@ -52,6 +54,12 @@ class Part:
         if {*map(type, numbers)} != {int} or min(numbers) < 0:
             raise InputError(f"{where}: attribute part: expected the part of a job, got {value_text(text)}")
         return cls(*numbers)
+
+
+# What `as_json` gives, which takes a third of the time of any other JSON to read.
+STATED = re.compile(
+    r"\{" + ", ".join(rf'"{name}": (0|[1-9]\d{{0,17}})' for name in Part.__dataclass_fields__) + r"\} *", re.ASCII
+)
 
 
 def part_name(index: int, count: int) -> str:

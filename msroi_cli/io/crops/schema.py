@@ -44,7 +44,7 @@ LATER_STATS = ("nonfinite",)
 SUMS_UNIT, SUMS_LIMBS = -1074, 68
 SQUARES_UNIT, SQUARES_LIMBS = -2148, 134
 MOMENTS_DTYPE = np.dtype(
-    [("count", "i8"), ("sums", "<u4", (SUMS_LIMBS,)), ("squares", "<u4", (SQUARES_LIMBS,)), ("beyond", "u1", (2,))]
+    [("count", "i8"), ("sums", "<u4", (SUMS_LIMBS,)), ("squares", "<u4", (SQUARES_LIMBS,)), ("beyond", "u4", (2,))]
     + [(name, "f8") for name in ("low", "high")]
     + [(name, "i8") for name in ("zeros", "nonfinite")]
 )

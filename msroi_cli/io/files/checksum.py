@@ -12,7 +12,7 @@ from msroi_cli.extension import NATIVE, native
 
 
 def row_checksums(rows: NDArray[Any]) -> NDArray[np.uint32]:
-    """The CRC32 of each of `rows` (k, ...), C-contiguous, of any dtype; (k,)."""
+    """The CRC32 of each of `rows` (k, ...), of any dtype; (k,). They are C-contiguous, or bytes (k, n) apart."""
     content = rows.reshape(len(rows), -1).view(np.uint8) if rows.size else np.empty((len(rows), 0), np.uint8)
     return ROW_CHECKSUMS(content)
 

@@ -36,9 +36,6 @@ from msroi_cli.io.hdf5.links import opened
 # Of files up to so many bytes beside their crops.
 MOST_BYTES = 8 << 20
 
-# Crops that are read along, as that takes less time than to read on behind them.
-SMALL_CROPS = 16 << 10
-
 TEXTS = ("creation_date", "parameters", "sources", "warnings", "part")
 KNOWN: dict[str, tuple[np.dtype[Any], ...]] = {
     **{name: (np.dtype(dtype),) for name, dtype in COLUMNS.items()},
@@ -107,10 +104,8 @@ class Kind:
         before, crops = self.crops.first, self.crops.stop - self.crops.first
         if size != self.size + crops:
             return False
-        if crops > SMALL_CROPS:
-            found = os.preadv(descriptor, [place[:before]], 0)
-            return found + os.preadv(descriptor, [place[before:]], self.crops.stop) == self.size
-        return os.preadv(descriptor, [place[:before], bytearray(crops), place[before:]], 0) == size
+        found = os.preadv(descriptor, [place[:before]], 0)
+        return found + os.preadv(descriptor, [place[before:]], self.crops.stop) == self.size
 
 
 def kind_like(path: Path, found: PartFile, descriptor: int, size: int) -> Kind | None:
@@ -164,13 +159,14 @@ def _place(file: h5py.File, name: str, crops: Place) -> Place:
     """Where the values of a dataset are; raises ValueError for one that is not a run of bytes as in memory."""
     dataset = file[name]
     link = file.get(name, getlink=True)
-    first = dataset.id.get_offset() if dataset.size else 0
+    dtype, shape = dataset.dtype, dataset.shape
+    first = dataset.id.get_offset() if math.prod(shape) else 0
     kept = dataset.id.get_create_plist()
-    plain = dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype)) and not file.userblock_size
+    plain = dataset.id.get_type().equal(h5py.h5t.py_create(dtype)) and not file.userblock_size
     if not isinstance(link, h5py.HardLink) or first is None or not plain or kept.get_external_count():
         raise ValueError(f"{name}: expected a run of bytes")
     cut = crops.stop - crops.first if first >= crops.stop else 0
-    return Place.at(first - cut, dataset.dtype, dataset.shape)
+    return Place.at(first - cut, dtype, shape)
 
 
 def _text_place(text: str | bytes, content: bytes) -> tuple[int, int]:

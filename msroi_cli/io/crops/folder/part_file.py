@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,7 @@ from msroi_cli.io.crops.schema import Compression
 from msroi_cli.io.hdf5.chunk_index import ChunkLocation
 
 
-@dataclass(frozen=True, slots=True)
-class PartFile:
+class PartFile(NamedTuple):
     """A part; attributes as of `Crops`, columns by name.
 
     identity: of the file, see `identity_of`.
@@ -46,7 +44,9 @@ class PartFile:
     chunks: Sequence[ChunkLocation] | None = None
     checked: bool = False
 
-    def __len__(self) -> int:
+    @property
+    def crops(self) -> int:
+        """How many crops it has."""
         return self.shape[0]
 
     @property

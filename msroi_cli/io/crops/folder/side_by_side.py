@@ -105,7 +105,7 @@ class _Parts:
             parameters,
             sources,
             warnings,
-            kind.crops.first if kind.chunks is None else None,
+            kind.crops.first if kind.chunks is None and kind.crops.count else None,
             None if kind.chunks is None else kind.chunks.compression,
             chunks,
             checked=True,
@@ -117,7 +117,7 @@ def _are_sound(kind: Kind, contents: NDArray[np.uint8]) -> NDArray[np.bool_]:
     table = kind.datasets[CHECKSUMS].values(contents)
     sound: NDArray[np.bool_] = (table["name"] == kind.names).all(axis=1)
     for number, (first, stop) in enumerate(kind.checked):
-        sound &= row_checksums(np.ascontiguousarray(contents[:, first:stop])) == table["crc32"][:, number]
+        sound &= row_checksums(contents[:, first:stop]) == table["crc32"][:, number]
     return sound
 
 
@@ -129,12 +129,9 @@ def _are_within(index: NDArray[np.int64], images: int) -> NDArray[np.bool_]:
 
 def _parsed_texts(kind: Kind, contents: NDArray[np.uint8], name: str) -> Sequence[Any]:
     """The value of an attribute in each file: the parts of a job share most of their texts."""
-    first, stop = kind.texts[name]
-    same = (contents[:, first:stop] == contents[0, first:stop]).all(axis=1).tolist()
-    value = _parsed(_text(kind, contents[0], name))
-    return [
-        value if like else _parsed(_text(kind, content, name)) for like, content in zip(same, contents, strict=True)
-    ]
+    texts = [_text(kind, content, name) for content in contents]
+    value = _parsed(texts[0])
+    return [value if text == texts[0] else _parsed(text) for text in texts]
 
 
 def _text(kind: Kind, content: NDArray[np.uint8], name: str) -> bytes:

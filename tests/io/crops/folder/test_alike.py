@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from msroi_cli import open_crops
 from msroi_cli.errors import InputError
 from msroi_cli.io.crops.folder.alike import AlikeFiles
 from msroi_cli.io.crops.folder.part_file import PartFile
+from msroi_cli.io.crops.parts import Part
+from msroi_cli.io.crops.schema import TEXT_MOMENTS_DTYPE
 from tests.bench.parts import write_parts
 
 ROWS = [3, 3, 0, 4, 3, 1, 0, 4, 3, 3]
@@ -42,6 +50,38 @@ def test_what_hdf5_reads(parts):
     for one, path in zip(found, parts, strict=True):
         same(one, PartFile.opened(path))
     assert sum(one.checked for one in found) >= 2, "no part was like another"
+
+
+def test_older_parts():
+    """Whose exact sums are texts."""
+    paths = sorted((Path(__file__).parents[3] / "data" / "parts-text-moments").iterdir())
+    for one, path in zip(AlikeFiles().open(paths), paths, strict=True):
+        assert one.moments.dtype == TEXT_MOMENTS_DTYPE
+        same(one, PartFile.opened(path))
+
+
+NUMBERS = st.integers(0, 2**63 - 1) | st.integers(-2, 12)
+
+
+@given(st.builds(Part, NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS), st.data())
+def test_parts_are_stated_in_any_json(part, data):
+    text = part.as_json()
+    place = data.draw(st.integers(0, len(text) - 1))
+    for stated in (
+        text,
+        json.dumps(asdict(part), indent=1),
+        text[:place] + data.draw(st.sampled_from(" 0}x")) + text[place + 1 :],
+    ):
+        try:
+            values = json.loads(stated)
+            expected = Part(*(values[name] for name in ("index", "count", "first_image", "images", "rows")))
+        except (ValueError, KeyError):
+            expected = None
+        if expected is None or min(asdict(expected).values()) < 0:
+            with pytest.raises(InputError, match="attribute part: expected the part of a job"):
+                Part.parse("here", stated)
+        else:
+            assert Part.parse("here", stated) == expected
 
 
 def test_numbers_of_other_lengths_make_no_other_kind(tmp_path, monkeypatch):
