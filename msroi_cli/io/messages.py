@@ -11,6 +11,8 @@ LONGEST, MOST_VALUES = 60, 30
 
 def value_text(value: Any) -> str:
     """A value that a file states, on one line of some 60 characters: text in quotes, of many values their shape."""
+    if value is None:
+        return "none"
     if isinstance(value, np.ndarray) and value.size > MOST_VALUES:
         return f"values of shape {value.shape} and type {value.dtype}"
     text = repr(_plain(value))

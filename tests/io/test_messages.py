@@ -24,7 +24,7 @@ from msroi_cli.io.messages import value_text
         (np.ones((2, 2), int), "[[1, 1], [1, 1]]"),
         (np.empty(0), "[]"),
         ({"p2": [4]}, "{'p2': [4]}"),
-        (None, "None"),
+        (None, "none"),
         (np.zeros((8, 8), "f4"), "values of shape (8, 8) and type float32"),
         ("x" * 99, "'" + "x" * 59 + "..."),
     ],

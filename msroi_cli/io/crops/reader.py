@@ -28,6 +28,7 @@ from msroi_cli.io.files.location import Location, checked_sources
 from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, open_group
 from msroi_cli.io.hdf5.values import attribute, dtype_of, json_value, read, texts
+from msroi_cli.io.messages import value_text
 
 BLOCK_BYTES = 8 << 20
 MOST_LEVELS = 1 << 16
@@ -229,8 +230,7 @@ def _json_attribute(root: InputGroup, location: Location, name: str) -> dict[str
     text = attribute(root, name, str(location))
     value = json_value(text)
     if not isinstance(value, dict):
-        actual = "none" if text is None else repr(text)[:60]
-        raise InputError(f"{location}: attribute {name}: expected a JSON object, got {actual}")
+        raise InputError(f"{location}: attribute {name}: expected a JSON object, got {value_text(text)}")
     return value
 
 
@@ -241,7 +241,7 @@ def _warnings(root: InputGroup, location: Location) -> list[dict[str, Any]]:
         return []
     found = json_value(text)
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-        raise InputError(f"{location}: attribute warnings: expected a JSON list of objects, got {repr(text)[:60]}")
+        raise InputError(f"{location}: attribute warnings: expected a JSON list of objects, got {value_text(text)}")
     return found
 
 
@@ -304,5 +304,5 @@ def _rows_per_block(root: InputGroup, location: Location) -> int:
     if value is None:
         return 1
     if np.ndim(value) or not isinstance(value, (int, np.integer)) or not 1 <= value < 2**31:
-        raise InputError(f"{where}: rows_per_block: expected a number of rows from 1 on, got {str(value)[:60]}")
+        raise InputError(f"{where}: rows_per_block: expected a number of rows from 1 on, got {value_text(value)}")
     return int(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import h5py
 
@@ -132,12 +133,17 @@ def dataset_in(group: InputGroup, name: str, where: object, expected: str) -> In
     return item
 
 
+def _handle(root: InputGroup, path: str) -> Any:
+    """HDF5's own handle of what is at `path` below `root` in its file; None where there is nothing to open."""
+    try:
+        return h5py.h5o.open(root.id, os.fsencode(path), WITHIN_ONE_FILE)
+    except H5PY_ERRORS:
+        return None
+
+
 def open_dataset(root: InputGroup, path: str, where: object, expected: str) -> Found:
     """The dataset at `path` below `root` as HDF5's own handle, which is quicker to open; raises InputError."""
-    try:
-        found = h5py.h5o.open(root.id, os.fsencode(path), WITHIN_ONE_FILE)
-    except H5PY_ERRORS:
-        found = None
+    found = _handle(root, path)
     if isinstance(found, h5py.h5d.DatasetID):
         return Found(found, root.input)
     item = dataset_in(root, path, where, expected)
@@ -146,10 +152,7 @@ def open_dataset(root: InputGroup, path: str, where: object, expected: str) -> F
 
 def open_group_at(root: InputGroup, path: str, where: object, expected: str) -> Found:
     """The group at `path` below `root` as HDF5's own handle; raises InputError that says what was `expected`."""
-    try:
-        found = h5py.h5o.open(root.id, os.fsencode(path), WITHIN_ONE_FILE)
-    except H5PY_ERRORS:
-        found = None
+    found = _handle(root, path)
     if isinstance(found, h5py.h5g.GroupID):
         return Found(found, root.input)
     item = member(root, path, where)

@@ -400,3 +400,22 @@ def test_the_recipe_for_torch(files):
         loader = torch.utils.data.DataLoader(CropsDataset(folder / f"{name}.h5"), batch_size=4, num_workers=2)
         batches = list(loader)
         np.testing.assert_array_equal(np.concatenate([crops.numpy() for crops, _ in batches]), expected)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "value", "message"),
+    [
+        ("/", "parameters", np.eye(2), r"parameters: expected a JSON object, got \[\[1.0, 0.0\], \[0.0, 1.0\]\]$"),
+        ("/", "warnings", "none", "warnings: expected a JSON list of objects, got 'none'$"),
+        ("checksums", "rows_per_block", np.ones((2, 1), int), r"expected a number of rows.*, got \[\[1\], \[1\]\]$"),
+        ("checksums", "rows_per_block", "1", "expected a number of rows.*, got '1'$"),
+    ],
+)
+def test_attributes_of_a_wrong_type_are_shown_on_one_line(files, tmp_path, place, name, value, message):
+    path = tmp_path / "o.h5"
+    shutil.copy(files[0] / "contiguous.h5", path)
+    with h5py.File(path, "a") as file:
+        file[place].attrs[name] = value
+    with pytest.raises(InputError, match=message) as caught:
+        open_crops(path)
+    assert "\n" not in str(caught.value)

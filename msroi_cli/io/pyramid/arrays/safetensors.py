@@ -14,6 +14,7 @@ import numpy as np
 
 from msroi_cli.errors import InputError, unreadable
 from msroi_cli.io.files.location import Location, parse_json
+from msroi_cli.io.hdf5.values import json_value
 from msroi_cli.io.pyramid.arrays.batched import SIDE_ARRAYS, refuse_channels_last, says_layout
 from msroi_cli.io.pyramid.arrays.stored import StoredArray, StoredArrays
 from msroi_cli.io.pyramid.levels import LevelChoice
@@ -45,7 +46,7 @@ def open_safetensors(location: Location, choice: LevelChoice) -> StoredArrays:
     """
     header, begin = _header(location.path)
     metadata = header.pop("__metadata__", None) or {}
-    layouts = {f"metadata {name}": _text_or_json(text) for name, text in metadata.items() if says_layout(name)}
+    layouts = {f"metadata {name}": json_value(text) or text for name, text in metadata.items() if says_layout(name)}
     refuse_channels_last(location, layouts)
     size = location.path.stat().st_size
     arrays = {}
@@ -69,14 +70,6 @@ def _metadata(location: Location, name: str, text: Any) -> Any:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{location}: metadata {name}: expected JSON, got: {error}") from error
-
-
-def _text_or_json(text: Any) -> Any:
-    """What a text of the metadata means: JSON where it is some."""
-    try:
-        return json.loads(text)
-    except (TypeError, ValueError, RecursionError):
-        return text
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:
