@@ -66,7 +66,7 @@ def _images_at_once(pyramid: Pyramid, most: int) -> tuple[int, int]:
 
     Of all levels, or of as many of the largest as let this be at most `most` bytes.
     """
-    levels = [pyramid.source(pyramid.sample_image, level) for level in range(len(pyramid.levels))]
+    levels = pyramid.sources([(pyramid.sample_image, level) for level in range(len(pyramid.levels))])
     one = sum(level.channel_bytes for level in levels)
     images = channels = 1
     for level in sorted(levels, key=lambda level: -level.channel_bytes):

@@ -153,7 +153,7 @@ def test_workers_have_room_for_what_is_fetched_at_once(layout, workers):
     """All channels of levels that are stored channels last, 125 MB, in place of blocks of 48 MB."""
     stored = ContiguousMap((400, 320, 256), np.dtype("f4"), "", RawFile(0, ""), 0)
     pyramid = SimpleNamespace(
-        sequential=False, sample_image=0, levels=[0], source=lambda *given: as_map(stored, layout)
+        sequential=False, sample_image=0, levels=[0], sources=lambda wanted: [as_map(stored, layout)] * len(wanted)
     )
     header = SimpleNamespace(shape=(100, 256, 7, 7), dtype=np.dtype("f4"), compression=None)
     budget = Budget.of(1 << 29, header, range(100), SimpleNamespace(output_size=(7, 7)), pyramid)

@@ -36,6 +36,9 @@ IMAGES_SAMPLED = 8
 # The sizes of so many images are remembered: several checks before the work ask for those of the first images.
 SIZES_KEPT = 1024
 
+# So many images are kept as they were opened: these checks ask for no others in a small job, and neither does its work.
+IMAGES_KEPT = 16
+
 GEOMETRY = ("scale_factor", "image_size", "offset")
 
 
@@ -52,6 +55,7 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         super().__init__(file, location)
         self._opening = threading.Lock()
         self._sizes: dict[int, list[tuple[int, int]]] = {}
+        self._kept: dict[int, OpenImage] = {}
         self._expected: dict[int, OpenImage] = {}
         self._template = PLAIN if choice.group is None else GroupTemplate.parse(choice.group)
         self.image_ids, self._places = self._find_images()
@@ -190,7 +194,13 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
     def _opened(self, images: Sequence[int]) -> dict[int, OpenImage]:
         """The same but for scale factors, which do not always matter."""
         with self._opening:
-            return dict(zip(images, self._reader.open(*self._places_of(images)), strict=True))
+            rest = [image for image in images if image not in self._kept]
+            found = dict(zip(rest, self._reader.open(*self._places_of(rest)), strict=True)) if rest else {}
+            found |= {image: self._kept[image] for image in images if image in self._kept}
+            # What lies behind links is opened again, as that finds files that have changed.
+            if not self.links:
+                self._kept |= {image: found[image] for image in rest[: IMAGES_KEPT - len(self._kept)]}
+        return found
 
     def _places_of(self, images: Sequence[int]) -> tuple[list[str], Addresses]:
         """The paths of images, and where the headers of their groups are."""
