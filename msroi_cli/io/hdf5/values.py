@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from msroi_cli.errors import InputError
 from msroi_cli.io.hdf5.errors import guarded
-from msroi_cli.io.hdf5.links import InputFile
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup
 from msroi_cli.io.hdf5.storage import check_values
 from msroi_cli.io.messages import value_text
@@ -103,12 +102,12 @@ def _long_texts(dataset: InputDataset, where: str) -> list[bytes]:
     return found
 
 
-def attribute(item: h5py.HLObject, name: str, where: object) -> Any:
+def attribute(item: InputGroup | InputDataset, name: str, where: object) -> Any:
     """An attribute's value, None if there is none; raises InputError unless it is numbers or text.
 
     An attribute that holds no value is an empty array.
     """
-    key = os.fsencode(name)
+    key, file = os.fsencode(name), item.input
     with guarded(f"{where}: {name}"):
         if not h5py.h5a.exists(item.id, key):
             return None
@@ -120,7 +119,7 @@ def attribute(item: h5py.HLObject, name: str, where: object) -> Any:
         if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
             if math.prod(stored.shape or ()) > MOST_STRINGS:
                 raise InputError(f"{where}: {name}: expected at most {MOST_STRINGS} strings, got {stored.shape}")
-            _input_of(item).check_heap_of(item.id, key)
+            file.check_heap_of(item.id, key)
         if kind.get_class() not in NUMBERS or stored.shape is None:
             value = item.attrs.get(name)
             if isinstance(value, h5py.Empty):
@@ -145,13 +144,6 @@ def json_value(text: Any) -> Any:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError):
         return None
-
-
-def _input_of(item: h5py.HLObject) -> InputFile:
-    """The file that a group or dataset of an input lies in."""
-    if not isinstance(item, InputGroup | InputDataset):
-        raise TypeError(f"expected a group or dataset of an input, got {item!r}")
-    return item.input
 
 
 def dtype_of(dataset: h5py.Dataset, where: object) -> np.dtype[Any]:

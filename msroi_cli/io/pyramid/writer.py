@@ -11,6 +11,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
@@ -23,11 +24,12 @@ from msroi_cli import __version__
 from msroi_cli.errors import ArgumentError, InputError, UsageError
 from msroi_cli.io.files.atomic import failures_named, publish, resolved
 from msroi_cli.io.files.journal import Journal
+from msroi_cli.io.files.location import Location
 from msroi_cli.io.files.target import check_suffix, check_target, kind_of
 from msroi_cli.io.files.work import create, remove, reopen
 from msroi_cli.io.hdf5.errors import guarded
 from msroi_cli.io.hdf5.latching import LatchingFile
-from msroi_cli.io.hdf5.links import opened
+from msroi_cli.io.hdf5.read import open_group
 from msroi_cli.io.hdf5.values import attribute
 from msroi_cli.io.hdf5.write import reserved_dataset, set_texts
 from msroi_cli.io.pyramid.geometry import Geometry
@@ -108,9 +110,9 @@ class PyramidWriter:
 
     def _ids_of_whole(self) -> list[str]:
         """The images of a whole file; raises UsageError if a writer with other arguments made it."""
-        with guarded(self.path), opened(self.path) as file:
-            if attribute(file, "identity", self.path) == json.dumps(self._identity()):
-                return list(file)
+        with closing(open_group(Location(self.path), "a pyramid")) as root, guarded(self.path):
+            if str(attribute(root, "identity", self.path)) == json.dumps(self._identity()):
+                return list(root)
         raise UsageError(
             f"{self.path}: cannot resume: it is whole, and was made with other arguments; {self.REPLACES} replaces it"
         )

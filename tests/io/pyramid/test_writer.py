@@ -160,6 +160,15 @@ def test_a_whole_file_has_nothing_to_resume(tmp_path):
     check(tmp_path / "maps.h5", differing_maps())
 
 
+@pytest.mark.parametrize("identity", [None, "other", np.bytes_("other"), [1, 2], h5py.Empty("f4")], ids=repr)
+def test_a_file_of_others_has_nothing_to_resume(tmp_path, identity):
+    with h5py.File(tmp_path / "maps.h5", "w") as file:
+        if identity is not None:
+            file.attrs["identity"] = identity
+    with pytest.raises(UsageError, match="made with other arguments"):
+        write(tmp_path / "maps.h5", differing_maps(), mode="a")
+
+
 def test_two_writers_of_one_file_are_one_too_many(tmp_path):
     with PyramidWriter(tmp_path / "maps.h5", EACH) as writer:
         writer.add("1", image_maps())
