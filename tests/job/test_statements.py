@@ -147,7 +147,7 @@ PYRAMIDS = {
     "factors of groups in groups": (
         two_factors,
         (*NESTED, "--box-space", "original"),
-        r"im/230/maps: scale_factor: expected one, got \[1\.5 1\.5\] and, on \S+im/230, \[2 2\]",
+        r"im/230/maps: scale_factor: expected one, got \[1\.5, 1\.5\] and, on \S+im/230, \[2, 2\]",
     ),
     "a factor of one of files": (
         lambda folder: files(folder, lambda file: file.attrs.update(scale_factor=(2, 2))),
