@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +14,14 @@ from msroi_cli.core.exact import UNIT_EXPONENT, Terms, as_text, exact_sums, from
 VALUES_AT_ONCE = 2**18
 
 
-@dataclass(frozen=True, slots=True)
-class CropMoments:
+class CropMoments(NamedTuple):
     """The values of each of K crops; every field is (K,).
 
-    `count`, `mean`, `squares` (the sum of squared deviations from the mean), `low` and `high` are of the finite
-    values; `zeros` counts values that are 0, and `nonfinite` those that are NaN or infinite.
+    `finite` counts the values that are finite, `nonfinite` those that are NaN or infinite, and `zeros` those of 0.
+    `mean`, `squares` (the sum of squared deviations from the mean), `low` and `high` are of the finite values.
     """
 
-    count: NDArray[np.int64]
+    finite: NDArray[np.int64]
     mean: NDArray[np.float64]
     squares: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -57,7 +55,7 @@ class CropMoments:
 
     def take(self, rows: NDArray[np.bool_]) -> CropMoments:
         """The moments of some of the crops."""
-        return CropMoments(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+        return CropMoments(*(getattr(self, name)[rows] for name in self._fields))
 
     def _set(self, rows: slice, values: NDArray[np.float64]) -> None:
         finite = np.isfinite(values)
@@ -67,23 +65,22 @@ class CropMoments:
             mean = kept.sum(axis=1) / np.maximum(count, 1)
             away = np.where(finite, values - mean[:, None], 0.0)
             self.squares[rows] = np.square(away).sum(axis=1)
-        self.count[rows], self.mean[rows] = count, mean
+        self.finite[rows], self.mean[rows] = count, mean
         self.low[rows] = np.where(finite, values, np.inf).min(axis=1)
         self.high[rows] = np.where(finite, values, -np.inf).max(axis=1)
         self.zeros[rows] = (values == 0).sum(axis=1)
         self.nonfinite[rows] = values.shape[1] - count
 
 
-@dataclass(frozen=True, slots=True)
-class CropStats:
+class CropStats(NamedTuple):
     """The values of the crops of each of L levels; every field has L entries.
 
-    count: how many values are finite. sums and squares: the exact sums of the finite values and of their squares, as
+    finite: how many values are finite. sums and squares: the exact sums of the finite values and of their squares, as
     in `core.exact`, None where a crop's own are beyond float64. low and high: the smallest and the largest finite
     value. zeros and nonfinite: how many values are 0, and how many are NaN or infinite.
     """
 
-    count: NDArray[np.int64]
+    finite: NDArray[np.int64]
     sums: list[int | None]
     squares: list[int | None]
     low: NDArray[np.float64]
@@ -109,7 +106,7 @@ class CropStats:
         if not len(levels):
             return stats
         for mine, values in (
-            (stats.count, moments.count),
+            (stats.finite, moments.finite),
             (stats.zeros, moments.zeros),
             (stats.nonfinite, moments.nonfinite),
         ):
@@ -121,9 +118,9 @@ class CropStats:
 
     def _add_sums(self, moments: CropMoments, levels: NDArray[np.int64]) -> None:
         """Sets the exact sums; where a crop's mean or squares are beyond float64 they are None."""
-        count = len(self.count)
+        count = len(self.finite)
         mean, squares = (np.where(np.isfinite(values), values, 0.0) for values in (moments.mean, moments.squares))
-        terms = [*mean_terms(moments.count, mean, levels, levels + count), Terms.of(squares, levels + count)]
+        terms = [*mean_terms(moments.finite, mean, levels, levels + count), Terms.of(squares, levels + count)]
         found = exact_sums(terms, 2 * count)
         self.sums[:], self.squares[:] = found[:count], found[count:]
         for values, fields in ((moments.mean, (self.sums, self.squares)), (moments.squares, (self.squares,))):
@@ -135,7 +132,7 @@ class CropStats:
     def from_list(cls, values: Sequence[Sequence[Any]]) -> CropStats:
         """What `as_list` gave."""
         stats = cls.empty(len(values[0]))
-        for name, field in zip(cls.__dataclass_fields__, values, strict=True):
+        for name, field in zip(cls._fields, values, strict=True):
             exact = name in ("sums", "squares")
             getattr(stats, name)[:] = [None if v is None else from_text(v) for v in field] if exact else field
         return stats
@@ -144,14 +141,14 @@ class CropStats:
         """Every field as plain JSON values, which lose nothing."""
         return [
             [None if v is None else as_text(v) for v in field] if isinstance(field, list) else field.tolist()
-            for field in (getattr(self, name) for name in self.__dataclass_fields__)
+            for field in (getattr(self, name) for name in self._fields)
         ]
 
     def add(self, other: CropStats) -> None:
         """Adds the crops of `other` to these."""
         for mine, more in ((self.sums, other.sums), (self.squares, other.squares)):
             mine[:] = [None if a is None or b is None else a + b for a, b in zip(mine, more, strict=True)]
-        self.count[:] += other.count
+        self.finite[:] += other.finite
         np.minimum(self.low, other.low, out=self.low)
         np.maximum(self.high, other.high, out=self.high)
         self.zeros[:] += other.zeros
@@ -160,27 +157,27 @@ class CropStats:
     def total(self) -> CropStats:
         """All levels together, as statistics of one level."""
         total = CropStats.empty(1)
-        for level in range(len(self.count)):
-            total.add(CropStats(*(getattr(self, name)[level : level + 1] for name in self.__dataclass_fields__)))
+        for level in range(len(self.finite)):
+            total.add(CropStats(*(getattr(self, name)[level : level + 1] for name in self._fields)))
         return total
 
     @property
     def mean(self) -> NDArray[np.float64]:
         """The mean of each level's finite values, rounded once; 0 where there are none, infinite beyond float64."""
-        return np.array([_mean(total, int(n)) for total, n in zip(self.sums, self.count, strict=True)])
+        return np.array([_mean(total, int(n)) for total, n in zip(self.sums, self.finite, strict=True)])
 
     def deviation(self) -> NDArray[np.float64]:
         """The standard deviation of each level's finite values; 0 where there are none, infinite beyond float64."""
         variance = [
             _variance(total, squares, int(n))
-            for total, squares, n in zip(self.sums, self.squares, self.count, strict=True)
+            for total, squares, n in zip(self.sums, self.squares, self.finite, strict=True)
         ]
         deviation: NDArray[np.float64] = np.sqrt(np.array(variance))
         return deviation
 
     def zero_fraction(self) -> NDArray[np.float64]:
         """The share of zeros among each level's values, the ones that are not finite included."""
-        share: NDArray[np.float64] = self.zeros / np.maximum(self.count + self.nonfinite, 1)
+        share: NDArray[np.float64] = self.zeros / np.maximum(self.finite + self.nonfinite, 1)
         return share
 
 

@@ -6,7 +6,6 @@ A further column is one more line in `BOX_COLUMNS`.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,27 +45,24 @@ BOX_COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
 class BoxColumns(Mapping[str, NDArray[Any]]):
     """The columns that K boxes have, by name: arrays (K,), in the order of `BOX_COLUMNS`."""
 
-    values_by_name: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
+    def __init__(self, values_by_name: Mapping[str, NDArray[Any]] | None = None) -> None:
         """Raises TypeError for columns that are not in `BOX_COLUMNS`."""
-        ordered = {one.name: self.values_by_name[one.name] for one in BOX_COLUMNS if one.name in self.values_by_name}
-        if len(ordered) < len(self.values_by_name):
-            raise TypeError(f"expected columns of boxes, got {', '.join(self.values_by_name)}")
-        object.__setattr__(self, "values_by_name", ordered)
+        given = values_by_name or {}
+        self._by_name = {one.name: given[one.name] for one in BOX_COLUMNS if one.name in given}
+        if len(self._by_name) < len(given):
+            raise TypeError(f"expected columns of boxes, got {', '.join(given)}")
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        return self.values_by_name[name]
+        return self._by_name[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.values_by_name)
+        return iter(self._by_name)
 
     def __len__(self) -> int:
-        return len(self.values_by_name)
+        return len(self._by_name)
 
     def take(self, rows: Any) -> BoxColumns:
         """The columns of the boxes `rows`: numbers or a mask."""

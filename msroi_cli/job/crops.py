@@ -148,7 +148,7 @@ class FolderCrops(Crops):
         total = stats_of_parts(self._moments)
         pooled = self.level >= 0
         levels, whole = summarize(
-            self.boxes[pooled], self.level[pooled].astype(np.int64), total, np.full(len(total.count), math.nan)
+            self.boxes[pooled], self.level[pooled].astype(np.int64), total, np.full(len(total.finite), math.nan)
         )
         recipe = Recipe.of(self)
         warnings = list(map(Finding.parse, self.warnings))

@@ -130,8 +130,9 @@ class Summary(NamedTuple):
 
 def moments_records(stats: CropStats) -> NDArray[Any]:
     """The exact statistics as rows of the `moments` dataset, (L,) of MOMENTS_DTYPE."""
-    records = np.zeros(len(stats.count), MOMENTS_DTYPE)
-    for name in ("count", "low", "high", "zeros", "nonfinite"):
+    records = np.zeros(len(stats.finite), MOMENTS_DTYPE)
+    records["count"] = stats.finite
+    for name in ("low", "high", "zeros", "nonfinite"):
         records[name] = getattr(stats, name)
     for number, (name, (unit, limbs)) in enumerate(EXACT.items()):
         for level, total in enumerate(getattr(stats, name)):
@@ -177,7 +178,7 @@ def summarize(
 
 
 def _level(sizes: NDArray[np.float32], all_boxes: int, stats: CropStats, index: int, seconds: float) -> LevelSummary:
-    some = stats.count[index] > 0
+    some = stats.finite[index] > 0
     return LevelSummary(
         boxes=len(sizes),
         share=len(sizes) / max(1, all_boxes),

@@ -30,7 +30,7 @@ def crops_and_levels(draw):
 def check(one, level, crops):
     flat = crops.astype(np.float64).ravel()
     finite = flat[np.isfinite(flat)]
-    assert one.count[level] == finite.size
+    assert one.finite[level] == finite.size
     assert one.nonfinite[level] == flat.size - finite.size
     assert one.zeros[level] == np.count_nonzero(finite == 0)
     assert one.zero_fraction()[level] == pytest.approx(np.mean(flat == 0) if flat.size else 0)
@@ -75,12 +75,12 @@ def test_values_beyond_what_can_be_squared():
 
 def test_no_crops():
     nothing = CropStats.of(np.zeros((0, 2, 7, 7)), np.zeros(0, np.int64), LEVELS)
-    assert nothing.count.tolist() == nothing.zeros.tolist() == [0] * LEVELS
+    assert nothing.finite.tolist() == nothing.zeros.tolist() == [0] * LEVELS
     assert nothing.deviation().tolist() == nothing.zero_fraction().tolist() == [0] * LEVELS
 
 
 def test_no_channels():
-    assert CropStats.of(np.zeros((4, 0, 7, 7)), np.zeros(4, np.int64), 1).count.tolist() == [0]
+    assert CropStats.of(np.zeros((4, 0, 7, 7)), np.zeros(4, np.int64), 1).finite.tolist() == [0]
 
 
 def test_many_blocks(monkeypatch):
@@ -96,4 +96,4 @@ def test_many_blocks(monkeypatch):
 def test_inputs_are_left_as_they_are():
     one, other = (CropStats.of(np.full((1, 1, 1, 1), value), np.zeros(1, np.int64), 1) for value in (1.0, 3.0))
     one.add(other)
-    assert (one.mean[0], other.mean[0], other.count[0]) == (2, 3, 1)
+    assert (one.mean[0], other.mean[0], other.finite[0]) == (2, 3, 1)

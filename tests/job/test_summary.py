@@ -75,7 +75,7 @@ def test_statistics_of_older_parts():
     with open_crops(Path(__file__).parents[1] / "data" / "parts-text-moments") as crops:
         stats = CropStats.of(crops[:], crops.level.astype(np.int64), 4)
         found = crops.summary()
-    assert sum(stats.count) == 5 * 4
-    for level in np.flatnonzero(stats.count):
+    assert sum(stats.finite) == 5 * 4
+    for level in np.flatnonzero(stats.finite):
         assert found.levels[level].mean == stats.mean[level]
         assert found.levels[level].std == stats.deviation()[level]

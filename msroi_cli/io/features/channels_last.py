@@ -19,7 +19,7 @@ from msroi_cli.io.features.layouts import CHANNELS_LAST
 from msroi_cli.io.features.source import MapSource, ReadRequest, RowRanges
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class ChannelsLastMap(MapSource):
     """A map (C, H, W) of which the file holds (H, W, C): `stored`, as a map whose channels are these rows."""
 

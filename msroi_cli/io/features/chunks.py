@@ -22,7 +22,7 @@ from msroi_cli.io.features.source import MapSource, ReadRequest
 from msroi_cli.io.hdf5.chunk_index import ChunkIndex, ChunkLocation
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class ChunkStorage:
     """The chunks of a dataset (C, H, W) or (N, C, H, W), whose filters are all decodable.
 
@@ -104,7 +104,7 @@ class Chunk(NamedTuple):
             elements_into(out, self.content, self.shuffled, start, (high, wide))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class ChunkedMap(MapSource):
     """A map (C, H, W), or entry `image` of (N, C, H, W), in chunks."""
 

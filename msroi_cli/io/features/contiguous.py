@@ -74,7 +74,7 @@ class RawFile:
                     break
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class ContiguousMap(MapSource):
     """A map whose values stand in `file` one after the other, from byte `offset` on."""
 

@@ -18,7 +18,7 @@ RowRanges = Sequence[tuple[int, int]]
 """Rows of a map: ascending, disjoint (start, stop) pairs."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class MapSource:
     """One level of one image: its `shape` (C, H, W) and `dtype`. `where` names it in messages."""
 
@@ -65,14 +65,14 @@ class MapSource:
         return memory.reshape(count, *self.shape[1:])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class ArrayMap(MapSource):
     """A map in memory: `array` (C, H, W)."""
 
     array: NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class LibraryMap(MapSource):
     """A map that another library reads: `read_channels(start, stop)` gives these channels, (c, H, W)."""
 
@@ -82,7 +82,7 @@ class LibraryMap(MapSource):
 Source = TypeVar("Source", bound=MapSource, covariant=True)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class ReadRequest(Generic[Source]):
     """The rows `rows` of a map, to be read into those of `out` (c, H, W); other rows of `out` are left undefined."""
 

@@ -7,7 +7,6 @@ one more read would cost are worth reading along, where they lie between two ran
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from functools import lru_cache
 
 # Reads of at most so many bytes on average say what a read costs, those of at least so many what bytes cost.
@@ -25,15 +24,15 @@ REMEMBERED = 4
 MOST = 4 << 20
 
 
-@dataclass(slots=True)
 class Trips:
     """The last reads of a file. Threads may share it: what one overwrites of another is measured again soon.
 
     trips: seconds of one small read. rates: bytes a second of large ones.
     """
 
-    trips: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    rates: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    def __init__(self) -> None:
+        self.trips: deque[float] = deque(maxlen=REMEMBERED)
+        self.rates: deque[float] = deque(maxlen=REMEMBERED)
 
     def add(self, count: int, size: int, seconds: float) -> None:
         """Notes `count` reads of `size` bytes together."""

@@ -66,6 +66,7 @@ class GroupPairs:
     def __init__(self, descriptor: int, names: Sequence[str]) -> None:
         self._descriptor = descriptor
         self._names = names
+        self._stencils: list[list[Block]] = []
 
     def read(
         self, parent: h5py.h5g.GroupID, name_of: Callable[[int], str], addresses: Addresses
@@ -79,20 +80,34 @@ class GroupPairs:
         known = np.zeros(len(addresses), np.bool_)
         found = {name: np.full((len(addresses), 2), np.nan) for name in self._names}
         left = np.flatnonzero(addresses >= 0)
+        for stencil in self._stencils:
+            left = self._take(stencil, addresses, left, known, found)
         for _ in range(MOST_STENCILS):
             if not left.size:
                 break
             first = int(left[0])
-            stencil = self._learned(parent, name_of(first), int(addresses[first]))
-            if stencil is None:
+            learned = self._learned(parent, name_of(first), int(addresses[first]))
+            if learned is None:
                 left = left[1:]
                 continue
-            rows, values = self._match(stencil, addresses[left])
-            for name, pairs in values.items():
-                found[name][left[rows]] = pairs
-            known[left[rows]] = True
-            left = np.delete(left, rows)
+            self._stencils = [*self._stencils[1 - MOST_STENCILS :], learned]
+            left = self._take(learned, addresses, left, known, found)
         return known, found
+
+    def _take(
+        self,
+        stencil: Sequence[Block],
+        addresses: Addresses,
+        left: NDArray[np.int64],
+        known: NDArray[np.bool_],
+        found: Mapping[str, NDArray[np.float64]],
+    ) -> NDArray[np.int64]:
+        """Fills `known` and `found` where the groups `left` have these blocks; returns the others."""
+        rows, values = self._match(stencil, addresses[left])
+        for name, pairs in values.items():
+            found[name][left[rows]] = pairs
+        known[left[rows]] = True
+        return np.delete(left, rows)
 
     def _learned(self, parent: h5py.h5g.GroupID, name: str, address: int) -> list[Block] | None:
         """The blocks of a group's header; None where HDF5 does not find in the group what they seem to say."""

@@ -57,6 +57,7 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
         self._sizes: dict[int, list[tuple[int, int]]] = {}
         self._kept: dict[int, OpenImage] = {}
         self._expected: dict[int, OpenImage] = {}
+        self._pairs = GroupPairs(file.raw.descriptor, GEOMETRY)
         self._template = PLAIN if choice.group is None else GroupTemplate.parse(choice.group)
         self.image_ids, self._places = self._find_images()
         samples = self._samples(choice)
@@ -253,10 +254,9 @@ class PerImageHdf5Pyramid(Hdf5Pyramid):
 
     def _geometry_of(self, images: NDArray[np.int64]) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
         """Of which images (n,) a valid geometry was read, and its pairs (n, 2), NaN where there are none."""
-        pairs = GroupPairs(self._file.raw.descriptor, GEOMETRY)
         places = np.full(len(images), UNKNOWN) if self._template.inside else self._places[images]
         numbers = images.tolist()
-        known, found = pairs.read(
+        known, found = self._pairs.read(
             self._parent().id, lambda group: self._template.name(self.image_ids[numbers[group]]), places
         )
         for name, values in found.items():
