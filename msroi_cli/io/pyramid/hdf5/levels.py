@@ -17,6 +17,8 @@ from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.checks import FLOATS, MIXED_HINT, check_map
 from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, scale_of, scales_in_order
 
+EXPECTED = "a pyramid: float datasets (N, C, H, W), one group per image with datasets (C, H, W), or those of one image"
+
 # Where none of the first members of a group is a level, it holds something else, as a file does that has many images.
 MEMBERS_SAMPLED = 32
 

@@ -1,4 +1,4 @@
-"""Opens an HDF5 pyramid of any layout."""
+"""Opens an HDF5 pyramid of any layout; imports the one that is found."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from msroi_cli.io.features.dataset import OpenFile
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, member, names, open_group
 from msroi_cli.io.pyramid.base import Pyramid
-from msroi_cli.io.pyramid.hdf5.batched import BatchedHdf5Pyramid
-from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, level_datasets
-from msroi_cli.io.pyramid.hdf5.per_image import EXPECTED, PerImageHdf5Pyramid
+from msroi_cli.io.pyramid.hdf5.levels import EXPECTED, MEMBERS_SAMPLED, level_datasets
 from msroi_cli.io.pyramid.levels import LevelChoice, refuse_other_levels
 
 # A file with one of these at the top is a box file, whatever the shape.
@@ -36,18 +34,30 @@ def open_hdf5_pyramid(location: Location, choice: LevelChoice) -> Pyramid:
 def _opened(file: OpenFile, location: Location, choice: LevelChoice) -> Pyramid:
     """The pyramid of the layout that is found: batched, else per image, else one image."""
     if choice.group is not None:
-        return PerImageHdf5Pyramid(file, location, choice)
+        return _per_image(file, location, choice)
     batched = level_datasets(file.root, location, choice, ranks=(4,))
     if batched:
         _refuse_images(file, location, choice, batched)
         _refuse_others(file, location, choice, batched)
-        return BatchedHdf5Pyramid(file, location, batched, choice)
+        return _batched(file, location, batched, choice)
     single = level_datasets(file.root, location, choice, ranks=(3,))
     if not single or (choice.names is None and not OF_BOXES.isdisjoint(single)):
-        return PerImageHdf5Pyramid(file, location, choice)
+        return _per_image(file, location, choice)
     _refuse_images(file, location, choice, single)
     _refuse_others(file, location, choice, single)
-    return BatchedHdf5Pyramid(file, location, single, choice)
+    return _batched(file, location, single, choice)
+
+
+def _batched(file: OpenFile, location: Location, levels: dict[str, InputDataset], choice: LevelChoice) -> Pyramid:
+    from msroi_cli.io.pyramid.hdf5.batched import BatchedHdf5Pyramid
+
+    return BatchedHdf5Pyramid(file, location, levels, choice)
+
+
+def _per_image(file: OpenFile, location: Location, choice: LevelChoice) -> Pyramid:
+    from msroi_cli.io.pyramid.hdf5.per_image import PerImageHdf5Pyramid
+
+    return PerImageHdf5Pyramid(file, location, choice)
 
 
 def _refuse_images(file: OpenFile, location: Location, choice: LevelChoice, levels: Mapping[str, InputDataset]) -> None:

@@ -24,11 +24,9 @@ from msroi_cli.io.messages import value_text
 from msroi_cli.io.pyramid.checks import check_factor
 from msroi_cli.io.pyramid.hdf5.alike import Alike, ImageReader, OpenImage
 from msroi_cli.io.pyramid.hdf5.group_pairs import GroupPairs
-from msroi_cli.io.pyramid.hdf5.levels import MEMBERS_SAMPLED, Hdf5Pyramid, level_datasets
+from msroi_cli.io.pyramid.hdf5.levels import EXPECTED, MEMBERS_SAMPLED, Hdf5Pyramid, level_datasets
 from msroi_cli.io.pyramid.hdf5.template import PLAIN, GroupTemplate
 from msroi_cli.io.pyramid.levels import SMALLEST, LevelChoice, offset_of, pair_of
-
-EXPECTED = "a pyramid: float datasets (N, C, H, W), one group per image with datasets (C, H, W), or those of one image"
 
 # The levels are found from the first images that have any, this many of them.
 IMAGES_SAMPLED = 8
