@@ -39,7 +39,7 @@ ADVISE, MOST_EXPECTED = getattr(os, "posix_fadvise", None), 256 << 10
 READS_AHEAD = 256
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class RawFile:
     """A file open for pread: its descriptor, its name for messages, and how long reads of it take."""
 

@@ -55,7 +55,7 @@ class BatchSize(NamedTuple):
     images: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Plan:
     """The rows of the output, K of them, in the order of the box file.
 

@@ -17,7 +17,7 @@ from msroi_cli.io.files.handles import Handles
 NOT_OPEN = -1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class OpenedByName(RawFile):
     """A file that is open while it is read, and as long as `descriptors` has room for it.
 
