@@ -147,9 +147,10 @@ def stats_of_parts(parts: Sequence[NDArray[Any]]) -> CropStats:
     for start in range(0, len(parts), PARTS_AT_ONCE):
         some = parts[start : start + PARTS_AT_ONCE]
         # np.concatenate compares the fields of all of them.
-        for dtype in {part.dtype: None for part in some}:
-            own = [part for part in some if part.dtype == dtype]
-            moments = np.frombuffer(b"".join(part.tobytes() for part in own), dtype).reshape(len(own), -1)
+        # Those of older parts have other names. To compare dtypes takes longer than to add up the moments.
+        for names in {part.dtype.names: None for part in some}:
+            own = [part for part in some if part.dtype.names == names]
+            moments = np.frombuffer(b"".join(part.tobytes() for part in own), own[0].dtype).reshape(len(own), -1)
             count, zeros, nonfinite = (moments[name].sum(axis=0) for name in ("count", "zeros", "nonfinite"))
             sums, squares = (_sums(moments, name) for name in EXACT)
             low, high = moments["low"].min(axis=0), moments["high"].max(axis=0)

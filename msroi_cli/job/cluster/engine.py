@@ -6,8 +6,8 @@ alone, so that it is known which one kills its workers; after three deaths it is
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ class Run:
     """Shards on one executor: those that wait for their turn, those under way, and what became of the others."""
 
     executor: Executor
-    left: Iterator[ExtractRequest]
+    left: deque[ExtractRequest]
     room: Callable[[], int]
     waiting: dict[Future[int], ExtractRequest] = field(default_factory=dict)
     made: list[ExtractRequest] = field(default_factory=list)
@@ -87,7 +87,7 @@ def run_shards(
         suspects = [index for index in pending if deaths[index]]
         some = [pending[index] for index in suspects[:1] or pending]
         with engine.executors() as executor:
-            run = Run(executor, iter(some), (lambda: 1) if suspects else engine.room)
+            run = Run(executor, deque(some), (lambda: 1) if suspects else engine.room)
             _run(run, engine, progress, stop)
             if run.suspects:
                 # ProcessPoolExecutor ends the workers that it knows of when one dies, and waits for those, too, that
@@ -149,10 +149,10 @@ def _died(error: BaseException | None) -> bool:
 
 
 def _submit(run: Run, work: Callable[[ExtractRequest], int]) -> None:
-    for _ in range(run.room() - len(run.waiting)):
-        request = next(run.left, None)
-        if request is None:
-            break
+    # To ask a cluster for its room takes a trip to it.
+    room = run.room() - len(run.waiting) if run.left else 0
+    for _ in range(min(room, len(run.left))):
+        request = run.left.popleft()
         run.waiting[_submitted(run.executor, work, request)] = request
 
 

@@ -64,6 +64,12 @@ def test_any_executor(inputs, request_of, tmp_path):  # noqa: F811
     whole(inputs, request_of, tmp_path)
 
 
+def test_room_is_asked_for_while_shards_are_left(request_of):
+    asked = []
+    run_shards(prepare_folder(request_of), 5, Engine(lambda: ThreadPoolExecutor(1), lambda: asked.append(1) or 5))
+    assert len(asked) == 1
+
+
 class Dying(ThreadPoolExecutor):
     """An executor whose workers die when a shard is given to them, as often as `deaths` says."""
 
