@@ -97,11 +97,13 @@ class FolderCrops(Crops):
         self.rows_per_block, self.dtype = 1, first.dtype
         lengths = [file.crops for file in files]
         self.shape = (sum(lengths), *first.shape[1:])
-        order = self._order(files)
+        box_index = _joined(files, "box_index")
+        order = self._order(box_index)
         images = np.repeat([part.first_image for part in self.parts], lengths)
         index = _joined(files, "image_index")
         self.image_index = np.where(index >= 0, index + images, -1)[order]
-        for name in ("boxes", "level", "status", "box_index"):
+        self.box_index = box_index[order]
+        for name in ("boxes", "level", "status"):
             setattr(self, name, _joined(files, name)[order])
         self.box_columns = BoxColumns(
             {
@@ -127,9 +129,8 @@ class FolderCrops(Crops):
         """The rows (k,) of the whole job that each part has, in the part's order."""
         return [self._place[start:stop] for start, stop in pairwise([0, *self._ends.tolist()])]
 
-    def _order(self, files: Sequence[PartFile]) -> NDArray[np.int64]:
-        """Where each row of the whole job is among the rows of all parts, (K,) int64."""
-        box_index = _joined(files, "box_index")
+    def _order(self, box_index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where each row of the whole job is among the rows of all parts, (K,) int64; box_index: (K,), of these."""
         ordered = np.sort(box_index)
         if (ordered[1:] == ordered[:-1]).any():
             twice = int(ordered[1:][ordered[1:] == ordered[:-1]][0])
