@@ -8,12 +8,12 @@ STRIDES = (4, 8, 16)
 
 
 def save_fpn(
-    path, *, channels=5, size=None, outputs=("p2", "p3", "p4"), seed=0, last_channels=None, widths=(4, 6, 8, 8)
+    path, *, channels=5, size=None, outputs=("p2", "p3", "p4"), seed=0, last_channels=None, widths=(4, 6, 8, 8), dtype="float32"
 ):
     """A backbone of strided convolutions with ReLU and a pyramid on it: outputs of strides 4, 8 and 16.
 
     size: a fixed (height, width) of the input. outputs: those of the tensors p2, p3, p4 that the graph gives. widths:
-    channels of the backbone's steps.
+    channels of the backbone's steps. dtype: of the input, float32, float16 or uint8, which is cast.
     """
     from onnx import TensorProto, helper
 
@@ -37,6 +37,9 @@ def save_fpn(
 
     widths = dict(zip(("c1", "c2", "c3", "c4"), widths, strict=True))
     source, inside = "images", 3
+    if dtype != "float32":
+        nodes.append(helper.make_node("Cast", [source], ["cast"], to=TensorProto.FLOAT))
+        source = "cast"
     for name, width in widths.items():
         conv(source, f"{name}_raw", inside, width, 3, 2)
         nodes.append(helper.make_node("Relu", [f"{name}_raw"], [name]))
@@ -45,7 +48,8 @@ def save_fpn(
         wide = last_channels if last_channels and level == 4 else channels
         conv(f"c{level}", f"p{level}", widths[f"c{level}"], wide, 1, 1)
     height, width = size or ("height", "width")
-    picture = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, height, width])
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    picture = helper.make_tensor_value_info("images", element, [1, 3, height, width])
     given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, None, None, None]) for name in outputs]
     return _save(path, nodes, [picture], given, weights)
 

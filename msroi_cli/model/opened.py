@@ -46,6 +46,7 @@ def open_model(
             f"--strides: expected {len(options.outputs)} values for {', '.join(options.outputs)}, got {len(strides)}"
         )
     model = OnnxModel(Path(path), list(options.outputs.values()), device)
+    model.check_values(preprocessing.table())
     reading = Reading(min(means.threads, MOST_READERS), means.memory, options.on_bad_picture == "skip")
     return OnnxPyramid(model, pictures, preprocessing, outputs, reading)
 

@@ -101,7 +101,7 @@ class Preprocessing:
         if place.size != picture.size:
             picture = picture.resize(place.size, INTERPOLATIONS[self.interpolation])
         pixels = np.asarray(picture)
-        table = self._table()
+        table = self.table()
         width, height = self._padded(place.canvas)
         out: NDArray[Any] = np.zeros((1, 3, height, width), table.dtype)
         (left, top), (inner_width, inner_height) = place.corner, place.size
@@ -112,15 +112,19 @@ class Preprocessing:
             plane[top : top + inner_height, left : left + inner_width] = table[channel][pixels[:, :, source]]
         return out
 
-    def _table(self) -> NDArray[Any]:
-        """What each value from 0 to 255 becomes in each channel, (3, 256), so that pixels need no arithmetic."""
+    def table(self) -> NDArray[Any]:
+        """What each value from 0 to 255 becomes in each channel, (3, 256), so that pixels need no arithmetic.
+
+        uint8 where values do not change, else float32, infinite or NaN where it is too small for them.
+        """
         values = np.arange(256, dtype=np.uint8)
         if self.rescale == 1 and self.mean == (0, 0, 0) and self.std == (1, 1, 1):
             return np.stack([values] * 3)
-        scaled = values.astype(np.float32) * np.float32(self.rescale)
-        return np.stack(
-            [(scaled - np.float32(mean)) / np.float32(std) for mean, std in zip(self.mean, self.std, strict=True)]
-        )
+        with np.errstate(all="ignore"):
+            scaled = values.astype(np.float32) * np.float32(self.rescale)
+            return np.stack(
+                [(scaled - np.float32(mean)) / np.float32(std) for mean, std in zip(self.mean, self.std, strict=True)]
+            )
 
     def as_dict(self) -> Mapping[str, Any]:
         """What is done, as plain JSON values."""

@@ -114,6 +114,22 @@ class OnnxModel:
                 f"{size[0]}x{size[1]} (--resize {width}x{height}, or --resize letterbox={width}x{height})"
             )
 
+    def check_values(self, values: NDArray[Any]) -> None:
+        """Raises UsageError if the model's dtype is too small for some of the values that pixels may have."""
+        where = f"{self.path}: input {self.input.name}"
+        if values.dtype.kind == "f" and self.input.dtype.kind != "f":
+            raise UsageError(
+                f"{where}: expected {self.input.dtype} values, so neither --rescale, --mean nor --std, also not of "
+                f"--preprocessor, got {values.min():g} to {values.max():g}"
+            )
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(values.astype(self.input.dtype)).all()
+        if not finite:
+            raise UsageError(
+                f"{where}: expected --rescale, --mean and --std to give values that {self.input.dtype} has, got "
+                f"{values.min():g} to {values.max():g}"
+            )
+
     def run(self, picture: NDArray[Any], where: str) -> list[NDArray[Any]]:
         """The tensors for one picture (1, 3, H, W); `where` names it in messages.
 
@@ -122,7 +138,7 @@ class OnnxModel:
         self.check_size((picture.shape[3], picture.shape[2]), where)
         try:
             made: list[NDArray[Any]] = self._session.run(
-                self.outputs, {self.input.name: picture.astype(self.input.dtype, copy=False)}
+                self.outputs, {self.input.name: picture.astype(self.input.dtype, casting="same_kind", copy=False)}
             )
         except self._errors as error:
             raise RunError(f"{where}: {self.path} failed: {_line(error)}") from error

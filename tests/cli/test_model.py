@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -401,6 +402,44 @@ def test_a_preprocessor_config_says_what_is_done(folder):
     done = crops.parameters["made"]["preprocessing"]
     assert (done["resize"], done["interpolation"], done["rounding"]) == ("shortest=64", "bicubic", "down")
     assert (done["mean"], done["std"]) == ([0.5, 0.4, 0.3], [0.1] * 3)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "options", "message"),
+    [
+        ("uint8", ("--rescale", "1/255"), "input images: expected uint8 values, so neither --rescale, .* got 0 to 1"),
+        ("uint8", ("--mean", "100"), "expected uint8 values.* got -100 to 155"),
+        ("uint8", ("--std", "2"), "expected uint8 values.* got 0 to 127.5"),
+        ("float16", ("--std", "0.001"), "to give values that float16 has, got 0 to 255000"),
+        ("float32", ("--std", "1e-40"), "to give values that float32 has, got 0 to inf"),
+        ("float32", ("--mean", "1e300"), "to give values that float32 has, got -inf to -inf"),
+    ],
+)  # fmt: skip
+def test_values_that_the_model_does_not_take_are_refused(folder, dtype, options, message):
+    save_fpn(folder / "m.onnx", dtype=dtype)
+    args = ("extract", folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "photos", *OUTPUTS)
+    result = run(*args, *options, "-o", folder / "c.h5")
+    assert result.exit_code == 2, result.stderr
+    assert re.search(message, result.stderr)
+    assert result.stderr.count("\n") == 1
+    assert not (folder / "c.h5").exists()
+
+
+def test_values_of_a_preprocessor_config_are_no_pixels_of_a_model_of_uint8(folder):
+    config = {"do_resize": False, "do_rescale": True, "do_normalize": False}
+    (folder / "p.json").write_text(json.dumps(config))
+    save_fpn(folder / "m.onnx", dtype="uint8")
+    args = ("extract", folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "photos", *OUTPUTS)
+    result = run(*args, "--preprocessor", folder / "p.json", "-o", folder / "c.h5")
+    assert result.exit_code == 2
+    assert "also not of --preprocessor, got 0 to 1" in result.stderr
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16"])
+def test_models_of_other_dtypes_give_the_same_crops(folder, dtype):
+    wanted = fused(folder)[:]
+    save_fpn(folder / "m.onnx", dtype=dtype)
+    assert np.array_equal(fused(folder, "--mean", "0", "--std", "1", out="other.h5")[:], wanted)
 
 
 def test_inspect_lists_what_could_be_levels(folder):
