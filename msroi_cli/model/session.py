@@ -17,6 +17,7 @@ from msroi_cli.errors import InputError, RunError, UsageError
 from msroi_cli.io.features.layouts import Size
 from msroi_cli.io.files.location import Source
 from msroi_cli.model.graph import promoted
+from msroi_cli.model.weights import files_of_weights
 
 INPUT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
@@ -146,15 +147,16 @@ class OnnxModel:
 
 
 def _source(path: Path) -> Source:
-    """The model's file, read whole, and files of weights beside it: `m.onnx.data` and the like of `m.onnx`.
+    """The model's file, read whole, and its files of weights: those it refers to, and `m.onnx.data` beside `m.onnx`.
 
     Two models that were trained from one may differ anywhere.
     """
     digest, size = hashlib.sha256(), 0
     try:
         with path.open("rb"):
-            beside = sorted(other for other in path.parent.iterdir() if other.name.startswith(path.name))
-        for file in (path, *(other for other in beside if other.suffix != path.suffix and other.is_file())):
+            named = sorted(other for other in path.parent.iterdir() if other.name.startswith(path.name))
+        beside = [other for other in named if other.suffix != path.suffix and other.is_file()]
+        for file in dict.fromkeys((path, *beside, *files_of_weights(path))):
             with file.open("rb") as content:
                 while block := content.read(1 << 20):
                     digest.update(block)
