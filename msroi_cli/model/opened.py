@@ -56,7 +56,7 @@ def preprocessing_of(options: ModelOptions) -> Preprocessing:
     changes = dict(options.changes)
     if options.preprocessor is None:
         return Preprocessing(**changes)
-    base = read_preprocessor_config(options.preprocessor, changes.get("resize"))
+    base = read_preprocessor_config(options.preprocessor, changes)
     try:
         return replace(base, **changes)
     except ArgumentError as error:

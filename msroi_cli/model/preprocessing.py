@@ -130,7 +130,7 @@ class Preprocessing:
         """What is done, as plain JSON values."""
         return {
             "resize": resize_text(self.resize),
-            "rounding": "half up" if getattr(self.resize, "half_up", True) else "down",
+            "rounding": getattr(self.resize, "rounding", "half up"),
             "interpolation": self.interpolation,
             "color": self.color,
             "rescale": self.rescale,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from msroi_cli.errors import ArgumentError
@@ -29,30 +30,45 @@ class Placement:
 class Sides:
     """The aspect is kept: the shorter side becomes `shortest`, or less where the longer would exceed `longest`.
 
-    Either may be None. half_up: other sides are rounded half up, as detectron2's ResizeShortestEdge does; else they are
-    cut, as Hugging Face's get_resize_output_image_size does.
+    Either may be None. rounding: of the other side, one of ROUNDINGS.
     """
 
     shortest: int | None
     longest: int | None = None
-    half_up: bool = True
+    rounding: str = "half up"
 
     def place(self, size: Size) -> Placement:
         """The placement of a picture of size (width, height)."""
-        scales = [
-            target / side
-            for target, side in ((self.shortest, min(size)), (self.longest, max(size)))
-            if target is not None
-        ]
-        scale = min(scales)
-        fixed = (self.shortest, min(size)) if scale == scales[0] and self.shortest else (self.longest, max(size))
-        width, height = (self._side(side, scale, fixed) for side in size)
-        return Placement((width, height), (width, height))
+        sides = ROUNDINGS[self.rounding](size, self.shortest, self.longest)
+        return Placement(sides, sides)
 
-    def _side(self, side: int, scale: float, fixed: tuple[int | None, int]) -> int:
-        if side == fixed[1] and fixed[0] is not None:
-            return fixed[0]
-        return max(1, math.floor(side * scale + (0.5 if self.half_up else 0)))
+
+def _half_up(size: Size, shortest: int | None, longest: int | None) -> Size:
+    """As detectron2's ResizeShortestEdge and, with `longest` alone, SAM's ResizeLongestSide."""
+    targets = ((shortest, min(size)), (longest, max(size)))
+    target, fixed = min(((new, old) for new, old in targets if new is not None), key=lambda pair: pair[0] / pair[1])
+    width, height = (
+        target if side == fixed else max(1, math.floor(side * (target / fixed) + 0.5)) for side in size
+    )  # fmt: skip
+    return width, height
+
+
+def _cut(size: Size, shortest: int | None, longest: int | None) -> Size:
+    """As Hugging Face's get_resize_output_image_size and, with both sides, DETR's get_size_with_aspect_ratio."""
+    if shortest is None:
+        raise ArgumentError("shortest: expected a number of pixels with this rounding, got none")
+    short, long = min(size), max(size)
+    target, exact = shortest, float(shortest)
+    if longest is not None and long / short * shortest > longest:
+        exact = longest * short / long
+        target = round(exact)
+    if short == target:
+        return size
+    target, other = max(1, target), max(1, int(exact * long / short))
+    return (target, other) if size[0] < size[1] else (other, target)
+
+
+ROUNDINGS: Mapping[str, Callable[[Size, int | None, int | None], Size]] = {"half up": _half_up, "cut": _cut}
 
 
 @dataclass(frozen=True, slots=True)

@@ -400,8 +400,13 @@ def test_a_preprocessor_config_says_what_is_done(folder):
     (folder / "preprocessor_config.json").write_text(json.dumps(config))
     crops = fused(folder, "--preprocessor", folder / "preprocessor_config.json", "--std", "0.1")
     done = crops.parameters["made"]["preprocessing"]
-    assert (done["resize"], done["interpolation"], done["rounding"]) == ("shortest=64", "bicubic", "down")
+    assert (done["resize"], done["interpolation"], done["rounding"]) == ("shortest=64", "bicubic", "cut")
     assert (done["mean"], done["std"]) == ([0.5, 0.4, 0.3], [0.1] * 3)
+    (folder / "preprocessor_config.json").write_text(json.dumps({**config, "rescale_offset": True}))
+    args = ("extract", folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "photos", *OUTPUTS)
+    refused = run(*args, "--preprocessor", folder / "preprocessor_config.json", "-o", folder / "c.h5")
+    assert refused.exit_code == 3
+    assert "preprocessor_config.json: rescale_offset: expected False" in refused.stderr
 
 
 @pytest.mark.parametrize(
