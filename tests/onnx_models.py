@@ -8,7 +8,15 @@ STRIDES = (4, 8, 16)
 
 
 def save_fpn(
-    path, *, channels=5, size=None, outputs=("p2", "p3", "p4"), seed=0, last_channels=None, widths=(4, 6, 8, 8), dtype="float32"
+    path,
+    *,
+    channels=5,
+    size=None,
+    outputs=("p2", "p3", "p4"),
+    seed=0,
+    last_channels=None,
+    widths=(4, 6, 8, 8),
+    dtype="float32",
 ):
     """A backbone of strided convolutions with ReLU and a pyramid on it: outputs of strides 4, 8 and 16.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,8 +35,11 @@ def outputs(ctx: click.Context, param: click.Parameter, text: str | None) -> dic
     pairs = [part.partition("=") for part in text.split(",")]
     found = {level.strip(): name.strip() for level, _, name in pairs}
     good = all(re.fullmatch(r"[^/\x00]+", level) and name for level, name in found.items())
-    if not good or len(found) < len(pairs) or len(set(found.values())) < len(pairs):
+    if not good or len(found) < len(pairs):
         raise click.BadParameter(f"expected LEVEL=NAME separated by commas, such as p2=fpn_0,p3=fpn_1, got {text!r}")
+    twice = [name for name, count in Counter(found.values()).items() if count > 1]
+    if twice:
+        raise click.BadParameter(f"expected a tensor of its own for each level, got {twice[0]} twice in {text!r}")
     return found
 
 
@@ -68,9 +73,12 @@ def three(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple
 def _number(text: str) -> float:
     numerator, slash, denominator = text.partition("/")
     try:
-        return float(numerator) / (float(denominator) if slash else 1)
+        value = float(numerator) / (float(denominator) if slash else 1)
     except (ValueError, ZeroDivisionError):
-        raise click.BadParameter(f"expected a number such as 0.5 or 1/255, got {text[:40]!r}") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise click.BadParameter(f"expected a number such as 0.5 or 1/255, got {text[:40]!r}")
+    return value
 
 
 def providers(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...] | None:

@@ -18,18 +18,23 @@ from msroi_cli.model.resize import LARGEST_SIDE, Exact, Resize, Sides, Unchanged
 
 NAMES = {int(resampling): name for name, resampling in INTERPOLATIONS.items()}
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # Followed by `_preprocessing` and `_resize`.
-FOLLOWED = frozenset(
+FOLLOWED = _words(
     "do_resize do_rescale do_normalize do_pad do_flip_channel_order size max_size resample rescale_factor image_mean "
-    "image_std pad_size crop_size".split()
+    "image_std pad_size crop_size"
 )
 
 # Of names, labels, masks and calls: they change no pixel of a picture in RGB.
-HARMLESS = frozenset(
+HARMLESS = _words(
     "image_processor_type feature_extractor_type processor_class _processor_class auto_map return_tensors device "
     "model_input_names _valid_processor_keys _name_or_path _commit_hash transformers_version disable_grouping "
     "do_convert_rgb do_reduce_labels reduce_labels ignore_index num_labels num_text repo_path class_info_file metadata "
-    "format mask_size mask_pad_size default_to_square".split()
+    "format mask_size mask_pad_size default_to_square"
 )
 
 # The values with which a step does nothing, beside null; and false for all whose names begin with do_.
@@ -46,9 +51,9 @@ OFF: Mapping[str, tuple[Any, ...]] = {
 }
 
 # What a resizing that the user gives replaces.
-REPLACED = frozenset(
+REPLACED = _words(
     "do_resize do_center_crop do_pad size max_size crop_size pad_size crop_pct keep_aspect_ratio ensure_multiple_of "
-    "size_divisor min_pixels max_pixels".split()
+    "size_divisor min_pixels max_pixels"
 )
 
 # Processors, without the end of their names, that pad to the largest picture of a batch, or to pad_size.
@@ -58,9 +63,9 @@ DETR = frozenset({"Detr", "ConditionalDetr", "DeformableDetr", "Deta", "Groundin
 SHORTEST = frozenset({"CLIP", "ChineseCLIP", "Bit", "MobileNetV1", "MobileNetV2", "MobileViT"})
 
 # Those that crop, pad or resize in ways of their own that their files need not name.
-OWN_WAYS = frozenset(
+OWN_WAYS = _words(
     "BridgeTower Donut GLPN ImageGPT Levit Nougat Owlv2 Perceiver Pix2Struct PoolFormer PromptDepthAnything Vilt "
-    "ZoeDepth".split()
+    "ZoeDepth"
 )
 
 # Below this side ConvNeXT crops, from it on it resizes to a square.

@@ -59,10 +59,9 @@ class Preprocessing:
             values = getattr(self, name)
             if len(values) != 3 or not all(math.isfinite(value) for value in values):
                 raise ArgumentError(f"{name}: expected 3 numbers, got {values!r}")
-        if not all(value > 0 for value in (*self.std, self.rescale, self.pad_to)) or not math.isfinite(self.rescale):
-            raise ArgumentError(
-                f"std, rescale, pad_to: expected numbers above 0, got {self.std}, {self.rescale:g}, {self.pad_to}"
-            )
+        for name, values in (("std", self.std), ("rescale", (self.rescale,)), ("pad_to", (self.pad_to,))):
+            if not all(0 < value < math.inf for value in values):
+                raise ArgumentError(f"{name}: expected numbers above 0, got {', '.join(f'{one:g}' for one in values)}")
 
     def constant_size(self) -> Size | None:
         """The (width, height) of the network's input if it is one for all pictures."""

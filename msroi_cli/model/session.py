@@ -76,7 +76,7 @@ class OnnxModel:
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = self._device.threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # What it would log of an error is in the error.
         # A pattern is kept for each size of pictures, as large as all it takes: memory grows with the sizes.
         options.enable_mem_pattern = False
         # Threads of the model that spin while they wait take the processors from the reading and the pooling.
@@ -100,6 +100,11 @@ class OnnxModel:
             raise InputError(f"{self.path}: expected a model with one input, a picture, got {names}")
         shape = tuple(side if isinstance(side, int) and side > 0 else None for side in inputs[0].shape)
         where = f"{self.path}: input {inputs[0].name}"
+        if len(shape) == 4 and shape[1] != 3 and shape[3] == 3:
+            raise InputError(
+                f"{where}: expected channels first, (1, 3, H, W), got channels last, {tuple(inputs[0].shape)}; "
+                "export the model with channels first"
+            )
         if len(shape) != 4 or shape[1] not in (3, None) or shape[0] not in (1, None):
             raise InputError(f"{where}: expected (1, 3, H, W), got {tuple(inputs[0].shape)}")
         if inputs[0].type not in INPUT_TYPES:
@@ -142,7 +147,8 @@ class OnnxModel:
                 self.outputs, {self.input.name: picture.astype(self.input.dtype, casting="same_kind", copy=False)}
             )
         except self._errors as error:
-            raise RunError(f"{where}: {self.path} failed: {_line(error)}") from error
+            name = "the model" if where == str(self.path) else self.path
+            raise RunError(f"{where}: {name} failed on {picture.shape}: {_line(error)}") from error
         return made
 
 

@@ -116,6 +116,33 @@ def test_a_model_of_one_size_refuses_others(tmp_path, pictures):
     assert len(list(pyramid_of(model, pictures, Preprocessing(Exact((96, 64)))).maps(["2", "9"]))) == 2
 
 
+def save_channels_last(path, sides):
+    """A model whose input has the channels behind height and width; it wants 3 of them."""
+    onnx = pytest.importorskip("onnx")
+    weights = onnx.numpy_helper.from_array(np.ones((4, 3, 4, 4), np.float32), "w")
+    nodes = [
+        onnx.helper.make_node("Transpose", ["images"], ["first"], perm=[0, 3, 1, 2]),
+        onnx.helper.make_node("Conv", ["first", "w"], ["p2"], strides=[4, 4], kernel_shape=[4, 4]),
+    ]
+    given, made = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("images", sides), ("p2", [None] * 4))
+    )
+    graph = onnx.helper.make_graph(nodes, "g", [given], [made], [weights])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), str(path))
+    return path
+
+
+def test_a_model_of_channels_last_is_refused(tmp_path, pictures, capfd):
+    known = save_channels_last(tmp_path / "known.onnx", ["N", "H", "W", 3])
+    with pytest.raises(InputError, match=r"images: expected channels first, \(1, 3, H, W\), got channels last"):
+        pyramid_of(known, pictures, outputs=Outputs({"p2": "p2"}))
+    unknown = save_channels_last(tmp_path / "unknown.onnx", ["N", "H", "W", "C"])
+    with pytest.raises(RunError, match=r"unknown\.onnx: the model failed on \(1, 3, 256, 384\): .*Conv"):
+        pyramid_of(unknown, pictures, outputs=Outputs({"p2": "p2"}))
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("content", [b"", b"no model", b"\x08\x08"])
 def test_what_is_no_model_is_refused(tmp_path, content):
     (tmp_path / "m.onnx").write_bytes(content)
