@@ -5,6 +5,27 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+# How pixels are stored of which EXIF's orientation says that they are to be turned, by orientation.
+ORIENTATIONS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def save_turned(picture, path, orientation):
+    """Saves a picture, without loss but for JPEG, that is upright when it is turned as its EXIF says."""
+    method = ORIENTATIONS[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = picture if method is None else picture.transpose(method)
+    stored.save(path, exif=exif, **({"lossless": True} if path.suffix == ".webp" else {}))
+
 
 def opened(path):
     """The picture as (H, W, 3) uint8; it is a PNG, and whole."""

@@ -23,11 +23,12 @@ from msroi_cli.job.extract.run import extract as run_job
 from msroi_cli.job.request import BoxOptions, ExtractRequest, PoolOptions
 from msroi_cli.model import preprocessing
 from msroi_cli.model.options import ModelOptions
-from tests.builders import extracted, run
+from tests.builders import extracted, refused, run
 from tests.model.test_preprocessing import random_picture
 from tests.onnx_models import STRIDES, save_fpn, save_vit
 from tests.oracle import crop
 from tests.peers import torchvision_ops
+from tests.pictures import ORIENTATIONS, save_turned
 
 runtime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
@@ -366,14 +367,38 @@ def test_a_picture_of_another_size_than_its_entry_is_refused(folder, size, hint)
         assert hint in result.stderr
 
 
-def test_pictures_are_turned_as_their_camera_says(folder):
-    """A picture stored on its side is pooled as the upright one."""
-    upright = Image.open(folder / "photos" / "9.png")
-    whole = fused(folder)[:]
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    upright.transpose(Image.Transpose.ROTATE_90).save(folder / "photos" / "9.png", exif=exif)
-    assert np.array_equal(fused(folder, out="turned.h5")[:], whole)
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.sampled(2)
+def test_pictures_are_turned_as_their_camera_says(folder, suffix):
+    """Pictures stored in any orientation are as large as their entries say, and pooled as the upright one."""
+    (folder / "turned").mkdir()
+    upright = random_picture((48, 32)).resize((96, 64))
+    for orientation in ORIENTATIONS:
+        save_turned(upright, folder / "turned" / f"{orientation}.{suffix}", orientation)
+    write_coco(folder / "boxes.json", {str(orientation): (96, 64) for orientation in ORIENTATIONS}, per_image=1)
+    entries = json.loads((folder / "boxes.json").read_text())
+    for row in entries["annotations"]:
+        row["bbox"] = [10, 20, 60, 30]
+    (folder / "boxes.json").write_text(json.dumps(entries))
+    crops = extracted(
+        *(folder / "c.h5", folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "turned", *OUTPUTS)
+    )[:]
+    assert len(crops) == 8
+    assert suffix == "jpg" or (crops == crops[0]).all()
+
+
+def test_grey_pictures_of_16_bits_are_refused_or_skipped(folder):
+    path = folder / "photos" / "9.png"
+    Image.fromarray(np.full((90, 120), 1000, np.uint16)).save(path)
+    args = ("extract", folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "photos", *OUTPUTS)
+    failed = run(*args, "-o", folder / "c.h5")
+    refused(failed, 3, r"9\.png: expected 8 bits a channel, got mode I;16 \(convert it first\)$")
+    assert list(folder.glob("*c.h5*")) == []
+    assert "got mode I;16" in findings_of(folder, code=3)["picture broken"]["examples"][0]
+    skipped = run(*args, "-o", folder / "s.h5", "--on-bad-picture", "skip")
+    assert skipped.exit_code == 0, skipped.stderr
+    assert f"pictures left out: 1: {path}: expected 8 bits a channel" in skipped.stderr
+    assert len(open_crops(folder / "s.h5")) == 24
 
 
 def test_tokens_of_a_vision_transformer(folder):

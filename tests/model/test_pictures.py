@@ -9,7 +9,6 @@ import sys
 import threading
 
 import pytest
-from PIL import Image
 
 from msroi_cli.errors import InputError, UsageError
 from msroi_cli.io.files.picture import check_picture, picture_size, read_picture
@@ -84,14 +83,6 @@ def test_an_error_comes_in_its_place():
     assert [next(items), next(items)] == [(1, 1), (1, 1)]
     with pytest.raises(ZeroDivisionError):
         next(items)
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_picture_is_as_large_as_it_is_read(tmp_path, orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    random_picture((30, 20)).save(tmp_path / "p.jpg", exif=exif)
-    assert picture_size(tmp_path / "p.jpg") == read_picture(tmp_path / "p.jpg").size
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", b"no picture"])

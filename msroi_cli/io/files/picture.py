@@ -16,11 +16,18 @@ from msroi_cli.io.files.refusal import refusing
 # The values of EXIF's orientation that make rows of columns.
 TURNED = (5, 6, 7, 8)
 
+# What Pillow opens with 8 bits a channel or fewer; of colours with 16 it takes the upper 8. The values of other modes
+# (I;16, I, F) it cuts at 255 where it makes them RGB, and nothing says which value is white.
+EIGHT_BITS = frozenset(
+    ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV"),
+)
+
 
 def read_picture(path: Path) -> Image.Image:
     """A picture as RGB, upright as its camera says.
 
-    Raises InputError for what is no picture, or has more pixels than Pillow warns of (about 89 million).
+    Raises InputError for what is no picture, for grey values of more than 8 bits, and for more pixels than Pillow warns
+    of (about 89 million).
     """
     with _opened(path) as picture:
         return ImageOps.exif_transpose(picture).convert("RGB")
@@ -39,8 +46,15 @@ def check_picture(path: Path) -> None:
 def picture_size(path: Path) -> tuple[int, int]:
     """The (width, height) that `read_picture` would give a picture, from its first bytes; raises InputError."""
     with _opened(path) as picture:
+        width, height = _stored_size(picture)
         turned = picture.getexif().get(ExifTags.Base.Orientation) in TURNED
-        return (picture.height, picture.width) if turned else picture.size
+        return (height, width) if turned else (width, height)
+
+
+def _stored_size(picture: Image.Image) -> tuple[int, int]:
+    """The (width, height) before a picture is turned; what Pillow says of a TIFF is turned in some of its versions."""
+    tags = getattr(picture, "tag_v2", None)
+    return (tags[ExifTags.Base.ImageWidth], tags[ExifTags.Base.ImageLength]) if tags else picture.size
 
 
 @contextmanager
@@ -52,6 +66,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(path) as picture:
+                if picture.mode not in EIGHT_BITS:
+                    raise InputError(f"{path}: expected 8 bits a channel, got mode {picture.mode} (convert it first)")
                 yield picture
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             most = f"{Image.MAX_IMAGE_PIXELS:,}"

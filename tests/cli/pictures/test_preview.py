@@ -230,6 +230,7 @@ NO_PICTURES = {
     "nothing": lambda path: None,
     "half": lambda path: path.write_bytes(PAGE.read_bytes()[:5000]),
     "folder": lambda path: path.mkdir(),
+    "16 bits": lambda path: Image.fromarray(np.zeros((380, 500), np.uint16)).save(path),
 }
 
 
