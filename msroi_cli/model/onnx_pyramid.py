@@ -88,6 +88,7 @@ class OnnxPyramid:
     reading: Reading = field(default_factory=Reading)
     runs: int = 0
     box_space: str = "original"
+    has_scale_factors: bool = True
     levels: Sequence[PyramidLevel] = field(init=False)
     _geometry: dict[str, Geometry] = field(init=False, default_factory=dict)
     _readable: dict[str, str] = field(init=False, default_factory=dict)

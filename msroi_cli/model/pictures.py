@@ -60,7 +60,7 @@ def _paths(text: str) -> list[Path]:
 
 def _listed(file: Path) -> list[Path]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise unreadable(file, error) from error
     except UnicodeDecodeError as error:

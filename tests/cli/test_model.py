@@ -348,6 +348,22 @@ def test_a_broken_picture_is_named_or_skipped(folder):
         assert sorted(file) == ["10", "2"]
 
 
+def test_a_broken_picture_that_comes_first_matters_only_to_its_boxes(folder):
+    (folder / "photos" / "1.png").write_text("no picture")
+    assert len(fused(folder)) == 36
+    entries = json.loads((folder / "boxes.json").read_text())
+    entries["images"].append({"id": 1, "width": 9, "height": 9, "file_name": "1.png"})
+    entries["annotations"].append({"image_id": 1, "bbox": [0, 0, 9, 9], "category_id": 1})
+    (folder / "boxes.json").write_text(json.dumps(entries))
+    args = ("extract", folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "photos", *OUTPUTS)
+    refused(run(*args, "-o", folder / "c.h5"), 3, r"1\.png: expected a picture, got something else")
+    for options in ((), ("--shard", "1/1")):
+        out = folder / ("parts" if options else "s.h5")
+        result = run(*args, "-o", out, "--on-bad-picture", "skip", *options)
+        assert result.exit_code == 0, result.stderr
+        assert len(open_crops(out)) == 36
+
+
 @pytest.mark.parametrize(
     ("size", "hint"), [((90, 120), "turned"), ((240, 180), "the same aspect"), ((120, 60), "another aspect")]
 )

@@ -25,6 +25,12 @@ def test_a_folder_a_pattern_and_a_list_hold_the_same_pictures(pictures):
         assert all(path.samefile(pictures / f"{key}.png") for key, path in found.items())
 
 
+def test_a_list_may_begin_with_a_byte_order_mark(pictures):
+    listed = pictures.parent / "list.txt"
+    listed.write_bytes(b"\xef\xbb\xbfpictures/2.png\r\npictures/9.png\r\n")
+    assert [path.is_file() for path in find_pictures(f"@{listed}").values()] == [True, True]
+
+
 def test_one_picture_is_enough(pictures):
     assert list(find_pictures(str(pictures / "9.png"))) == ["9"]
 

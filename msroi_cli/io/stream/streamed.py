@@ -77,8 +77,9 @@ class StreamedPyramid(base.Pyramid):
 
     @property
     def has_scale_factors(self) -> bool:
-        """Whether the first image has one."""
-        return bool(self.image_ids) and self.geometry(0).scale_factor is not None
+        """As the object says of all, or else of the first image."""
+        stated = getattr(self._source, "has_scale_factors", None)
+        return bool(self.image_ids) and (self.geometry(0).scale_factor is not None if stated is None else bool(stated))
 
     def scale_factor(self, image: int) -> tuple[float, float] | None:
         """As the object says."""
@@ -107,12 +108,21 @@ class StreamedPyramid(base.Pyramid):
 
     def shapes(self, image: int) -> list[tuple[int, int]]:
         """The sizes that the strides make of the image's input, or of a typical one, before the maps are made."""
-        width, height = self.geometry(image).input_size or TYPICAL_INPUT
+        return self._cells(self.geometry(image).input_size)
+
+    def _cells(self, size: tuple[float, float] | None) -> list[tuple[int, int]]:
+        width, height = size or TYPICAL_INPUT
         return [(math.ceil(height * y), math.ceil(width * x)) for y, x in (level.scale for level in self.levels)]
 
     def level_bytes(self, level: int) -> int:
-        """Of the first image."""
-        height, width = self.shapes(0)[level] if self.image_ids else (0, 0)
+        """Of the first image, or of a typical one where that cannot be read."""
+        if not self.image_ids:
+            return 0
+        try:
+            size = self.geometry(0).input_size
+        except InputError:
+            size = None
+        height, width = self._cells(size)[level]
         return self._levels[level].channels * height * width * self.dtype.itemsize
 
     def files(self) -> list[Path]:
