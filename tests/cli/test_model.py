@@ -633,3 +633,22 @@ def test_validate_refuses_what_extract_refuses_of_a_model(folder):
         result = run("validate", folder / "m.onnx", folder / "boxes.json", *options)
         assert result.exit_code == 3
         assert message in result.stdout
+
+
+@pytest.mark.parametrize(("size", "multiple"), [((60, 50), 256), ((1, 1), 32)])
+def test_pictures_that_are_padded_a_lot_are_no_contradiction(folder, size, multiple):
+    random_picture(size).save(folder / "photos" / "7.png")
+    (folder / "boxes.json").write_text(json.dumps({"7": [[0, 0, *size]]}))
+    pad = ("--pad-to", str(multiple))
+    one = fused(folder, *pad, "--strict")
+    maps = folder / "maps"
+    maps.mkdir()
+    made = run("features", folder / "m.onnx", folder / "photos", *OUTPUTS, *pad, "-o", maps / "maps.h5")
+    assert made.exit_code == 0, made.stderr
+    strict = (folder / "boxes.json", "--box-space", "original", "--strict")
+    for number, stored in enumerate((maps / "maps.h5", maps)):
+        other = extracted(folder / f"stored{number}.h5", stored, *strict)
+        assert np.array_equal(one[:], other[:])
+    with h5py.File(maps / "maps.h5", "r+") as file:
+        del file.attrs["about"]  # as a file that something else has written
+    refused(run("extract", maps, *strict, "-o", folder / "c.h5"), 3, "image sizes contradict the levels")

@@ -99,6 +99,10 @@ class Pyramid(ABC):
     def image_size(self, image: int) -> tuple[float, float] | None:
         """(width, height) of the image in original pixels."""
 
+    def padded_to(self, image: int) -> tuple[int, int]:
+        """(x, y): the sides of the image's input were padded to multiples of these; 1 where nothing is known of it."""
+        return 1, 1
+
     @abstractmethod
     def storage(self, image: int, level: int) -> dict[str, Any]:
         """How one level of an image is stored: `shape`, `dtype`, `chunks`, `filters`, `bytes` on the disk.

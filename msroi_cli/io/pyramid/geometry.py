@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from msroi_cli.errors import ArgumentError
 
@@ -35,6 +37,24 @@ class Geometry:
         object.__setattr__(self, "offset", _pair("offset", self.offset, positive=False))
         if self.offset != (0.0, 0.0) and self.scale_factor is None:
             raise ArgumentError(f"offset: expected a scale_factor with it, got {self.offset} alone")
+
+
+def padded_to(about: Any) -> tuple[int, int]:
+    """(x, y): what the sides of all inputs are multiples of, as the record of how they were made says; else 1.
+
+    about: the record, which a file may have in any form.
+    """
+    done = about.get("preprocessing") if isinstance(about, Mapping) else None
+    if not isinstance(done, Mapping):
+        return 1, 1
+    size = done.get("pad_size")
+    sides = size if isinstance(size, list) and len(size) == 2 else (1, 1)
+    multiple, width, height = (_side_or_1(value) for value in (done.get("pad_to"), *sides))
+    return -(-width // multiple) * multiple, -(-height // multiple) * multiple
+
+
+def _side_or_1(value: object) -> int:
+    return value if type(value) is int and 1 <= value <= LARGEST else 1
 
 
 def _pair(name: str, value: object, positive: bool) -> Pair:

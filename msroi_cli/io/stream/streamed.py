@@ -19,7 +19,7 @@ from msroi_cli.io.features.source import ArrayMap, MapSource
 from msroi_cli.io.files.location import Location, Source
 from msroi_cli.io.pyramid import base
 from msroi_cli.io.pyramid.checks import MIXED_HINT, different_ids
-from msroi_cli.io.pyramid.geometry import Geometry
+from msroi_cli.io.pyramid.geometry import Geometry, padded_to
 from msroi_cli.io.pyramid.image import check_sides
 from msroi_cli.io.pyramid.levels import Level
 from msroi_cli.io.stream.feed import Ahead, Feed
@@ -92,6 +92,10 @@ class StreamedPyramid(base.Pyramid):
     def image_size(self, image: int) -> tuple[float, float] | None:
         """As the object says."""
         return self.geometry(image).image_size
+
+    def padded_to(self, image: int) -> tuple[int, int]:
+        """As the object says of how it makes maps."""
+        return padded_to(self.about())
 
     def input_size(self, image: int) -> tuple[float, float]:
         """As the object says; raises InputError if it does not."""

@@ -194,7 +194,7 @@ def _contradicting(
     """
     size, factors, offsets = stated
     scaled, spans = size * factors + offsets, sizes.size[used]
-    rows = _unlike(pyramid, scaled, spans)
+    rows = _unlike(pyramid, used, scaled, spans)
     lines = [
         f"{_named(pyramid, int(used[row]))}: {_size(size[row])} original pixels are {_size(scaled[row])} input pixels "
         f"by scale factor {_size(factors[row])}, {pyramid.levels[0].name} spans {_size(spans[row])}"
@@ -206,7 +206,7 @@ def _contradicting(
 
 def _of_another_input(pyramid: Pyramid, used: Indices, size: NDArray[np.float64], sizes: InputSizes) -> list[Finding]:
     """Images whose sizes (n, 2) are not those of the input, so that boxes may be in pixels of one or of the other."""
-    rows = _unlike(pyramid, size, sizes.size[used])
+    rows = _unlike(pyramid, used, size, sizes.size[used])
     return _beside_spans(pyramid, used, size, sizes, (rows, "images of another size than the input", SPACE_ADVICE))
 
 
@@ -240,11 +240,17 @@ def _beside_spans(
     return [Finding(check, False, len(rows), len(used), "images", lines, advice)] if rows else []
 
 
-def _unlike(pyramid: Pyramid, scaled: NDArray[np.float64], spans: NDArray[np.float64]) -> list[int]:
-    """The rows where an image, `scaled` to input pixels, is larger than what its levels span, or much smaller."""
+def _unlike(pyramid: Pyramid, used: Indices, scaled: NDArray[np.float64], spans: NDArray[np.float64]) -> list[int]:
+    """The rows where an image, `scaled` to input pixels, is larger than what its levels span, or much smaller.
+
+    Not those whose padding the pyramid states.
+    """
     stride = 1 / np.array(pyramid.levels[0].scale[::-1])
-    beyond = (scaled >= spans + stride).any(axis=1) | (scaled * LARGEST_PADDING + stride < spans).all(axis=1)
-    return np.flatnonzero(beyond).tolist()
+    larger = np.flatnonzero((scaled >= spans + stride).any(axis=1)).tolist()
+    smaller = np.flatnonzero((scaled * LARGEST_PADDING + stride < spans).all(axis=1)).tolist()
+    multiples = {row: np.array(pyramid.padded_to(int(used[row]))) for row in smaller}
+    padded = {row: np.ceil(scaled[row] / multiple) * multiple for row, multiple in multiples.items()}
+    return sorted({*larger, *(row for row in smaller if (padded[row] + stride < spans[row]).all())})
 
 
 def _named(pyramid: Pyramid, image: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -11,10 +12,11 @@ from msroi_cli.io.features.dataset import OpenFile
 from msroi_cli.io.features.layouts import channels_first, layout_from, says_channels_last
 from msroi_cli.io.files.location import Location
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, names
-from msroi_cli.io.hdf5.values import attribute, dtype_of
+from msroi_cli.io.hdf5.values import attribute, dtype_of, json_value
 from msroi_cli.io.messages import value_text
 from msroi_cli.io.pyramid.base import Pyramid
 from msroi_cli.io.pyramid.checks import FLOATS, MIXED_HINT, check_map
+from msroi_cli.io.pyramid.geometry import padded_to
 from msroi_cli.io.pyramid.levels import LevelChoice, finest_first, level_scales, scale_of, scales_in_order
 
 EXPECTED = "a pyramid: float datasets (N, C, H, W), one group per image with datasets (C, H, W), or those of one image"
@@ -145,6 +147,16 @@ class Hdf5Pyramid(Pyramid):
         self.location = location
         self.links = file.input.access.links
         self._file = file
+        self._padded_to: tuple[int, int] | None = None
+
+    def padded_to(self, image: int) -> tuple[int, int]:
+        """As the attribute `about` of a file that msroi wrote says, which may be of something else in other files."""
+        if self._padded_to is None:
+            about = None
+            with suppress(InputError):
+                about = json_value(attribute(_root_of(self.root), "about", self.location.path))
+            self._padded_to = padded_to(about)
+        return self._padded_to
 
     def close(self) -> None:
         """Closes the file."""

@@ -110,6 +110,11 @@ class JoinedPyramid(Pyramid):
         """As the image's file has it."""
         return self._record(image).offset
 
+    def padded_to(self, image: int) -> tuple[int, int]:
+        """As the image's file has it."""
+        with self._records.opened(image) as (pyramid, entry):
+            return pyramid.padded_to(entry)
+
     def storage(self, image: int, level: int) -> dict[str, Any]:
         """As the image's file has it."""
         with self._records.opened(image) as (pyramid, entry):
