@@ -161,6 +161,23 @@ def test_one_call_from_python_gives_what_the_command_gives(folder, rule):
         ({"interpolation": "best"}, "interpolation: expected one of"),
         ({"on_bad_picture": "drop"}, "on_bad_picture: expected one of error, skip"),
         ({"mean": [1, 2]}, "mean: expected 3 numbers"),
+        *(
+            ({"mean": value}, "mean: expected 3 numbers, one")
+            for value in ("0.5,0.5,0.5", [[1, 2, 3]], {1: 1}, [1, 2, "3"])
+        ),
+        *(({"std": value}, "std: expected 3 numbers, one") for value in (float("inf"), True, [1, 1, float("nan")])),
+        *(({"resize": value}, "resize: expected a text such as shortest=800") for value in ((100, 100), 100)),
+        *(({"rescale": value}, "rescale: expected a number, got") for value in ("1/255", float("nan"), 10**400)),
+        *(({"pad_to": value}, "pad_to: expected a whole number from 1 to 4096") for value in (32.0, "32", 0, True)),
+        *(({"patch": value}, "patch: expected a whole number from 1 to 1024") for value in ("14", 0, -1)),
+        ({"patch": 14, "prefix_tokens": -1}, "prefix_tokens: expected a whole number from 0 to 4096, got -1"),
+        *(
+            ({"outputs": value}, "outputs: expected names of different tensors by level name, such as .*, got")
+            for value in ({2: "p2"}, {}, ["p2"], "p2=p2", {"p2": "p2", "p3": "p2"}, {"p2": ["p2"]})
+        ),
+        ({"pictures": ["photos/2.png"]}, "pictures: expected the name of a folder, a pattern or @FILE, got"),
+        ({"preprocessor": {"do_resize": True}}, "preprocessor: expected the name of a file, got {'do_resize': True}"),
+        *(({"providers": value}, "providers: expected a sequence of names") for value in ("CPUExecutionProvider", [1])),
         ({"preprocessor": "none.json"}, "none.json: cannot be read"),
         ({"outputs": None}, "expected --outputs p2=NAME"),
     ],
@@ -170,6 +187,14 @@ def test_options_of_the_call_that_make_no_sense_are_refused(folder, options, mes
     with pytest.raises(ValueError, match=message):
         extract(folder / "m.onnx", folder / "boxes.json", folder / "python.h5", **given)
     assert not (folder / "python.h5").exists()
+
+
+def test_values_of_numpy_are_options_of_the_call(folder):
+    options = {"mean": np.array([1, 2, 3]), "std": np.float32(50), "pad_to": np.int64(32), "rescale": np.float64(0.5)}
+    given = {"pictures": folder / "photos", "outputs": {"p2": "p2", "p3": "p3", "p4": "p4"}, **options}
+    extract(folder / "m.onnx", folder / "boxes.json", folder / "python.h5", **given)
+    done = open_crops(folder / "python.h5").parameters["made"]["preprocessing"]
+    assert [done[name] for name in options] == [[1, 2, 3], [50, 50, 50], 32, 0.5]
 
 
 def test_pictures_are_of_no_object(folder):
@@ -638,7 +663,7 @@ def test_validate_refuses_what_extract_refuses_of_a_model(folder):
 @pytest.mark.parametrize(("size", "multiple"), [((60, 50), 256), ((1, 1), 32)])
 def test_pictures_that_are_padded_a_lot_are_no_contradiction(folder, size, multiple):
     random_picture(size).save(folder / "photos" / "7.png")
-    (folder / "boxes.json").write_text(json.dumps({"7": [[0, 0, *size]]}))
+    (folder / "boxes.json").write_text(json.dumps({"7": [[0, 0, size[0] + 0.5, size[1] + 0.5]]}))
     pad = ("--pad-to", str(multiple))
     one = fused(folder, *pad, "--strict")
     maps = folder / "maps"
