@@ -117,15 +117,15 @@ def _preprocessing(content: Mapping[str, Any], given: Mapping[str, Any]) -> Prep
 def _check_keys(content: Mapping[str, Any], replaced: frozenset[str]) -> None:
     """Raises ArgumentError for the first key that may change pixels in a way that is not followed."""
     for key, value in content.items():
-        if value is None or key in FOLLOWED or key in HARMLESS or key in replaced:
+        if value is None or key in replaced:
             continue
+        if key.startswith("do_") and type(value) is not bool:
+            raise ArgumentError(f"{key}: expected true or false, got {value!r}")
         off = OFF.get(key, (False,) if key.startswith("do_") else ())
-        if value in off:
+        if value in off or key in FOLLOWED or key in HARMLESS:
             continue
         wanted = f"expected {' or '.join(map(repr, off))}" if off else "expected no such key"
-        raise ArgumentError(
-            f"{key}: {wanted}, as boxes cannot follow it or it is not known, got {str(value)[:40]!r}{HINT}"
-        )
+        raise ArgumentError(f"{key}: {wanted}, as boxes cannot follow it or it is not known, got {value!r:.40}{HINT}")
 
 
 def _check_kind(content: Mapping[str, Any], resize: Resize | None) -> None:

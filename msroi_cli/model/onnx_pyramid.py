@@ -125,8 +125,8 @@ class OnnxPyramid:
 
     @property
     def files(self) -> list[Path]:
-        """The model and the pictures."""
-        return [self.model.path, *self.pictures.values()]
+        """The model, its files of weights, and the pictures."""
+        return [*self.model.files, *self.pictures.values()]
 
     def inputs(self, ids: Sequence[str]) -> dict[str, Source]:
         """What stands for the content of some pictures."""

@@ -58,7 +58,7 @@ class Preprocessing:
         for name in ("mean", "std"):
             values = getattr(self, name)
             if len(values) != 3 or not all(math.isfinite(value) for value in values):
-                raise ArgumentError(f"{name}: expected 3 numbers, got {values!r}")
+                raise ArgumentError(f"{name}: expected 3 numbers, all finite, got {values!r}")
         for name, values in (("std", self.std), ("rescale", (self.rescale,)), ("pad_to", (self.pad_to,))):
             if not all(0 < value < math.inf for value in values):
                 raise ArgumentError(f"{name}: expected numbers above 0, got {', '.join(f'{one:g}' for one in values)}")

@@ -60,7 +60,7 @@ class OnnxModel:
     def __init__(self, path: Path, outputs: Sequence[str] = (), device: Device | None = None) -> None:
         """Loads a model; raises InputError for what is no usable model, UsageError where a package is missing."""
         self.path = path
-        self.source = _source(path)
+        self.source, self.files = _source(path)
         self._runtime = _runtime(path)
         self._errors = _errors(self._runtime)
         self._device = device or Device()
@@ -152,24 +152,24 @@ class OnnxModel:
         return made
 
 
-def _source(path: Path) -> Source:
-    """The model's file, read whole, and its files of weights: those it refers to, and `m.onnx.data` beside `m.onnx`.
+def _source(path: Path) -> tuple[Source, list[Path]]:
+    """What stands for a model, read whole, and the files that it is: its own and those of weights that it refers to.
 
-    Two models that were trained from one may differ anywhere.
+    Two models that were trained from one may differ anywhere. Files beside it such as `m.onnx.data` are read too.
     """
     digest, size = hashlib.sha256(), 0
     try:
-        with path.open("rb"):
-            named = sorted(other for other in path.parent.iterdir() if other.name.startswith(path.name))
+        files = [path, *files_of_weights(path)]
+        named = sorted(other for other in path.parent.iterdir() if other.name.startswith(path.name))
         beside = [other for other in named if other.suffix != path.suffix and other.is_file()]
-        for file in dict.fromkeys((path, *beside, *files_of_weights(path))):
+        for file in dict.fromkeys((path, *beside, *files)):
             with file.open("rb") as content:
                 while block := content.read(1 << 20):
                     digest.update(block)
                     size += len(block)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return Source(path.name, size, "sha256:" + digest.hexdigest())
+    return Source(path.name, size, "sha256:" + digest.hexdigest()), files
 
 
 def without_telemetry() -> None:

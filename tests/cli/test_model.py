@@ -513,6 +513,18 @@ def test_models_of_other_dtypes_give_the_same_crops(folder, dtype):
     assert np.array_equal(fused(folder, "--mean", "0", "--std", "1", out="other.h5")[:], wanted)
 
 
+def test_weights_of_the_model_are_not_overwritten(folder):
+    import onnx
+
+    model = onnx.load(str(folder / "m.onnx"))
+    onnx.save(model, str(folder / "m.onnx"), save_as_external_data=True, location="weights.h5", size_threshold=0)
+    content = (folder / "weights.h5").read_bytes()
+    args = ("extract", folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "photos", *OUTPUTS)
+    result = run(*args, "-o", folder / "weights.h5", "--overwrite")
+    assert result.exit_code == 2, result.stderr
+    assert (folder / "weights.h5").read_bytes() == content
+
+
 def test_inspect_lists_what_could_be_levels(folder):
     save_fpn(folder / "inside.onnx", outputs=("p3",))
     info = json.loads(run("inspect", folder / "inside.onnx", "--json").stdout)

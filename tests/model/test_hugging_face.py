@@ -78,8 +78,9 @@ def test_what_a_file_of_hugging_face_says_is_done(tmp_path, changes, wanted):
     ("changes", "message"),
     [
         ({"do_center_crop": True}, "do_center_crop: expected False"),
+        ({"do_normalize": "false"}, "do_normalize: expected true or false, got 'false'"),
         ({"do_thumbnail": True}, "do_thumbnail: expected False"),
-        ({"keep_aspect_ratio": True}, "keep_aspect_ratio: expected False, .* got 'True'; give --resize, --rescale"),
+        ({"keep_aspect_ratio": True}, "keep_aspect_ratio: expected False, .* got True; give --resize, --rescale"),
         ({"ensure_multiple_of": 14}, "ensure_multiple_of: expected 1"),
         ({"crop_pct": 0.875}, "crop_pct: expected 1"),
         ({"rescale_offset": True}, "rescale_offset: expected False"),
