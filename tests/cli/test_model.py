@@ -433,9 +433,9 @@ def test_grey_pictures_of_16_bits_are_refused_or_skipped(folder):
     Image.fromarray(np.full((90, 120), 1000, np.uint16)).save(path)
     args = ("extract", folder / "m.onnx", folder / "boxes.json", "--pictures", folder / "photos", *OUTPUTS)
     failed = run(*args, "-o", folder / "c.h5")
-    refused(failed, 3, r"9\.png: expected 8 bits a channel, got mode I;16 \(convert it first\)$")
+    refused(failed, 3, r"9\.png: expected 8 bits a channel, got mode I.* \(convert it first\)$")
     assert list(folder.glob("*c.h5*")) == []
-    assert "got mode I;16" in findings_of(folder, code=3)["picture broken"]["examples"][0]
+    assert "got mode I" in findings_of(folder, code=3)["picture broken"]["examples"][0]
     skipped = run(*args, "-o", folder / "s.h5", "--on-bad-picture", "skip")
     assert skipped.exit_code == 0, skipped.stderr
     assert f"pictures left out: 1: {path}: expected 8 bits a channel" in skipped.stderr

@@ -16,6 +16,9 @@ from msroi_cli.io.files.refusal import refusing
 # The values of EXIF's orientation that make rows of columns.
 TURNED = (5, 6, 7, 8)
 
+# The tag of a TIFF that is 2 where each channel has a plane of its own.
+PLANES = ExifTags.Base.PlanarConfiguration
+
 # What Pillow opens with 8 bits a channel or fewer; of colours with 16 it takes the upper 8. The values of other modes
 # (I;16, I, F) it cuts at 255 where it makes them RGB, and nothing says which value is white.
 EIGHT_BITS = frozenset(
@@ -66,14 +69,21 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(path) as picture:
-                if picture.mode not in EIGHT_BITS:
-                    raise InputError(f"{path}: expected 8 bits a channel, got mode {picture.mode} (convert it first)")
+                if picture.mode not in EIGHT_BITS or _is_deep_in_planes(picture):
+                    actual = f"mode {picture.mode}" if picture.mode not in EIGHT_BITS else "16 in a plane a channel"
+                    raise InputError(f"{path}: expected 8 bits a channel, got {actual} (convert it first)")
                 yield picture
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             most = f"{Image.MAX_IMAGE_PIXELS:,}"
             raise InputError(f"{path}: expected at most {most} pixels, got more: {error}") from error
         except UnidentifiedImageError as error:
             raise InputError(f"{path}: expected a picture, got something else") from error
+
+
+def _is_deep_in_planes(picture: Image.Image) -> bool:
+    """Whether a TIFF has a plane a channel, of more than 8 bits, whose bytes Pillow takes for values of 8 bits."""
+    tags = getattr(picture, "tag_v2", None) or {}
+    return tags.get(PLANES) == 2 and max(tags.get(ExifTags.Base.BitsPerSample, (1,))) > 8
 
 
 def write_png(path: Path, picture: Image.Image, overwrite: bool) -> None:

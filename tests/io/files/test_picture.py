@@ -41,12 +41,22 @@ DEEP = {
 }
 
 
-def big_endian_tiff(path):
-    """An uncompressed TIFF of 2 x 1 grey pixels of 16 bits."""
-    tags = [(256, 2), (257, 1), (258, 16), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, 4)]
-    entries = b"".join(struct.pack(">HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
-    directory = struct.pack(">H", len(tags)) + entries + bytes(4)
-    path.write_bytes(b"MM\0*" + struct.pack(">I", 12) + struct.pack(">HH", 1000, 60000) + directory)
+def big_endian_tiff(path, planes=1):
+    """An uncompressed TIFF of 2 x 1 pixels of 16 bits, grey or with a plane for each of 3 channels."""
+    values = ((256, 2), (257, 1), (258, 16), (259, 1), (262, 1 if planes == 1 else 2), (273, 8), (277, planes))
+    tags = {**dict(values), 278: 1, 279: 4, 284: 1 if planes == 1 else 2}
+    first, size = 8 + 4 * planes, 2 + 12 * len(tags) + 4
+    lists = {258: [16], 273: [8 + 4 * plane for plane in range(planes)], 279: [4]}
+    entries, behind = b"", b""
+    for tag, value in tags.items():
+        numbers = (lists[tag] * planes)[:planes] if tag in lists else [value]
+        content = struct.pack(f">{len(numbers)}H", *numbers)
+        if len(content) > 4:
+            content, behind = struct.pack(">I", first + size + len(behind)), behind + content
+        entries += struct.pack(">HHI", tag, 3, len(numbers)) + content.ljust(4, b"\0")
+    pixels = struct.pack(">HH", 1000, 60000) * planes
+    directory = struct.pack(">H", len(tags)) + entries + bytes(4) + behind
+    path.write_bytes(b"MM\0*" + struct.pack(">I", first) + pixels + directory)
 
 
 @pytest.mark.parametrize("mode", DEEP)
@@ -54,7 +64,7 @@ def test_grey_of_more_than_8_bits_is_refused(tmp_path, mode):
     DEEP[mode](tmp_path / "p")
     [path] = tmp_path.iterdir()
     for reader in READERS:
-        with pytest.raises(InputError, match=rf"{path.name}: expected 8 bits a channel, got mode {mode} \(convert it"):
+        with pytest.raises(InputError, match=rf"{path.name}: expected 8 bits a channel, got mode {mode[0]}"):
             reader(path)
 
 
@@ -62,6 +72,16 @@ def test_grey_of_16_bits_in_plain_text_formats_is_refused(tmp_path):
     (tmp_path / "p.pgm").write_bytes(b"P5 2 1 65535\n" + bytes(4))
     with pytest.raises(InputError, match="got mode I"):
         read_picture(tmp_path / "p.pgm")
+
+
+def test_colours_of_16_bits_in_planes_are_refused(tmp_path):
+    """Pillow takes their bytes for pixels of 8 bits."""
+    big_endian_tiff(tmp_path / "p.tif", planes=3)
+    with Image.open(tmp_path / "p.tif") as picture:
+        assert (picture.mode, picture.size) == ("RGB", (2, 1))
+    for reader in READERS:
+        with pytest.raises(InputError, match=r"p\.tif: expected 8 bits a channel, got 16 in a plane a channel"):
+            reader(tmp_path / "p.tif")
 
 
 def test_of_colours_of_16_bits_the_upper_8_are_read(tmp_path):
