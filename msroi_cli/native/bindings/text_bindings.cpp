@@ -155,7 +155,7 @@ void define_text(nb::module_& module) {
         .def("ids", &CsvRows::ids, "The ids of images.")
         .def("names", &CsvRows::names, "The file names of images.");
     module.def("json_value_end", json_value_end, nb::arg("content"), nb::arg("start"),
-               "Where a JSON value ends; -1 where it is none, or not in ASCII; None where it may go on.");
+               "Where a JSON value ends; -1 where it is none; None where it may go on.");
 }
 
 }  // namespace msroi

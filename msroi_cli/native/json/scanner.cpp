@@ -52,13 +52,30 @@ bool Scanner::string(std::string_view& text, bool& plain) {
             ++at_;
             return true;
         }
-        if (c < 0x20 || c >= 0x80) return false;
+        if (c < 0x20 || (c >= 0x80 && !beyond_ascii())) return false;
         if (c == '\\') {
             plain = false;
             if (!escape()) return false;
         }
     }
     return false;
+}
+
+// A character of more than one byte, at the first of which `at_` stands; leaves it at the last.
+// Source: the table of well-formed UTF-8 in the Unicode Standard (3-7).
+bool Scanner::beyond_ascii() {
+    const unsigned char first = static_cast<unsigned char>(*at_);
+    if (first < 0xc2 || first > 0xf4) return false;
+    const int more = first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+    unsigned char least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    unsigned char most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    for (int i = 0; i < more; ++i) {
+        if (++at_ >= end_) return false;
+        const unsigned char c = static_cast<unsigned char>(*at_);
+        if (c < least || c > most) return false;
+        least = 0x80, most = 0xbf;
+    }
+    return true;
 }
 
 // What follows a backslash, at which `at_` stands; leaves it at the last character.

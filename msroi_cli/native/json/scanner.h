@@ -1,6 +1,5 @@
-// A strict scanner of JSON in ASCII. It gives up, and says no more, at anything that is not JSON, and at what is rare:
-// other characters than ASCII, keys with escapes, numbers of very many digits, deep nesting. Whoever reads the text then
-// says what is wrong, or reads it.
+// A strict scanner of JSON in UTF-8. It gives up, and says no more, at anything that is not JSON, and at what is rare: keys
+// with escapes, numbers of very many digits, deep nesting. Whoever reads the text then says what is wrong, or reads it.
 #pragma once
 
 #include <string_view>
@@ -40,6 +39,7 @@ private:
     bool array(int depth);
     bool word(std::string_view wanted);
     bool escape();
+    bool beyond_ascii();
 
     const char* at_;
     const char* end_;

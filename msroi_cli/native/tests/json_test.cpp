@@ -64,6 +64,8 @@ int main() {
     std::string good = text;
     good.replace(good.find("b\\u00e9\\n"), 8, "b");
     expect(reads(good, table), "a good text");
+    good.replace(good.find("true"), 4, "\"\xc3\xa9\xe6\x9d\xb1\xf0\x9f\x98\x80\"");
+    expect(reads(good, table), "characters of two, three and four bytes");
     expect(table.boxes[1] == -2.5 && table.boxes[2] == 30 && table.boxes[3] == 258.15374755859375, "a box");
     expect(table.image[0] == 0 && table.image[1] == 1 && table.annotation[0] == 3 && table.score[0] == 0.1, "columns");
     Table one(1);

@@ -86,6 +86,48 @@ def test_documents(data, indent):
     assert_alike(quickly(ascii_only), read_table(ascii_only))
 
 
+SCRIPTS = "café 東京 \u0080\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff"
+
+
+def in_other_scripts():
+    images = [{"id": SCRIPTS, "file_name": f"{SCRIPTS}.jpg", "width": 40, "height": 30}]
+    data = {**DATA_SET, "images": images, "annotations": [{**RECORD, "image_id": SCRIPTS, SCRIPTS: [SCRIPTS, {}]}]}
+    return json.dumps(data, ensure_ascii=False).encode()
+
+
+def test_other_scripts():
+    assert check(in_other_scripts())
+    table = quickly(in_other_scripts())
+    assert table.image_ids == [SCRIPTS]
+    assert table.category_names == {3: "café"}
+    assert check(json.dumps([{**RECORD, "image_id": SCRIPTS}], ensure_ascii=False).encode())
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_pieces_end_within_a_character(small_pieces, size):
+    content = in_other_scripts()
+    small_pieces(size)
+    assert check(content)
+    for end in range(len(content)):
+        assert quickly(content[:end]) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"\x80", b"\xbf", b"\xc0\x80", b"\xc1\xbf", b"\xc2", b"\xc2\x7f", b"\xc2\xc0", b"\xdf\x20"),
+        *(b"\xe0\x9f\xbf", b"\xe0\xa0", b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xef\xbf", b"\xe1\x80\xc0"),
+        *(b"\xf0\x8f\xbf\xbf", b"\xf0\x90\x80", b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80", b"\xff", b"\xfe"),
+    ],
+)
+def test_what_is_no_utf8_is_given_up(text):
+    for content in (
+        b'[{"image_id": 1, "bbox": [1, 2, 3, 4], "a": "%s"}]',
+        b'[{"image_id": "%s", "bbox": [1, 2, 3, 4]}]',
+    ):
+        assert quickly(content % text) is None
+
+
 def read_table(content):
     return parse("b.json", content)
 
@@ -150,7 +192,6 @@ def with_record(**values):
         with_record(id=None),
         with_record(image_id=None),
         with_record(image_id=1.5),
-        with_record(image_id="café"),
         with_record(image_id='"'),
         with_record(bbox=[1, 2, 3]),
         with_record(bbox=[1, 2, 3, 4, 5]),
@@ -237,7 +278,9 @@ def object_text(fields, space=""):
 NUMBERS = st.floats(allow_nan=False, width=64).map(lambda value: json.dumps(value) if math.isfinite(value) else "1e999")
 WHOLE = st.integers(-(10**19), 10**19).map(str)
 SPACES = st.sampled_from(["", " ", "\n", "\t\r "])
-TEXTS = st.text(st.characters(max_codepoint=127), max_size=5).map(json.dumps)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5).map(
+    lambda text: json.dumps(text, ensure_ascii=False)
+)
 OTHERS = st.recursive(
     st.one_of(NUMBERS, WHOLE, TEXTS, st.sampled_from(["true", "false", "null"])),
     lambda inner: st.one_of(
