@@ -47,9 +47,8 @@ def _half_up(size: Size, shortest: int | None, longest: int | None) -> Size:
     """As detectron2's ResizeShortestEdge and, with `longest` alone, SAM's ResizeLongestSide."""
     targets = ((shortest, min(size)), (longest, max(size)))
     target, fixed = min(((new, old) for new, old in targets if new is not None), key=lambda pair: pair[0] / pair[1])
-    width, height = (
-        target if side == fixed else max(1, math.floor(side * (target / fixed) + 0.5)) for side in size
-    )  # fmt: skip
+    scale = target / fixed
+    width, height = (target if side == fixed else max(1, math.floor(side * scale + 0.5)) for side in size)
     return width, height
 
 

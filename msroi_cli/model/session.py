@@ -155,14 +155,12 @@ class OnnxModel:
 def _source(path: Path) -> tuple[Source, list[Path]]:
     """What stands for a model, read whole, and the files that it is: its own and those of weights that it refers to.
 
-    Two models that were trained from one may differ anywhere. Files beside it such as `m.onnx.data` are read too.
+    Two models that were trained from one may differ anywhere.
     """
     digest, size = hashlib.sha256(), 0
     try:
         files = [path, *files_of_weights(path)]
-        named = sorted(other for other in path.parent.iterdir() if other.name.startswith(path.name))
-        beside = [other for other in named if other.suffix != path.suffix and other.is_file()]
-        for file in dict.fromkeys((path, *beside, *files)):
+        for file in files:
             with file.open("rb") as content:
                 while block := content.read(1 << 20):
                     digest.update(block)

@@ -72,3 +72,11 @@ def test_weights_in_a_file_of_any_name_belong_to_the_fingerprint(tmp_path, locat
     assert OnnxModel(path).source == before
     (np.fromfile(weights, np.float32) * 2).tofile(weights)
     assert OnnxModel(path).source != before
+
+
+def test_other_files_beside_a_model_do_not(tmp_path):
+    path = save_fpn(tmp_path / "m.onnx")
+    before = OnnxModel(path).source
+    (tmp_path / "m.onnx.h5").write_bytes(b"crops")
+    (tmp_path / "m.onnx.data").write_bytes(b"of no model")
+    assert OnnxModel(path).source == before
