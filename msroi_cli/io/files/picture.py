@@ -16,8 +16,8 @@ from msroi_cli.io.files.refusal import refusing
 # The values of EXIF's orientation that make rows of columns.
 TURNED = (5, 6, 7, 8)
 
-# The tag of a TIFF that is 2 where each channel has a plane of its own.
-PLANES = ExifTags.Base.PlanarConfiguration
+# The tag of a TIFF that is 2 where each channel has a plane of its own, and the one that is 2 where values are signed.
+PLANES, SAMPLE_FORMAT = ExifTags.Base.PlanarConfiguration, 339
 
 # What Pillow opens with 8 bits a channel or fewer; of colours with 16 it takes the upper 8. The values of other modes
 # (I;16, I, F) it cuts at 255 where it makes them RGB, and nothing says which value is white.
@@ -69,9 +69,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(path) as picture:
-                if picture.mode not in EIGHT_BITS or _is_deep_in_planes(picture):
-                    actual = f"mode {picture.mode}" if picture.mode not in EIGHT_BITS else "16 in a plane a channel"
-                    raise InputError(f"{path}: expected 8 bits a channel, got {actual} (convert it first)")
+                if found := _misread(picture):
+                    raise InputError(f"{path}: expected 8 bits a channel, got {found} (convert it first)")
                 yield picture
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             most = f"{Image.MAX_IMAGE_PIXELS:,}"
@@ -80,10 +79,14 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             raise InputError(f"{path}: expected a picture, got something else") from error
 
 
-def _is_deep_in_planes(picture: Image.Image) -> bool:
-    """Whether a TIFF has a plane a channel, of more than 8 bits, whose bytes Pillow takes for values of 8 bits."""
+def _misread(picture: Image.Image) -> str:
+    """What a picture has in place of 8 bits a channel, where Pillow gives other values than its own; else empty."""
     tags = getattr(picture, "tag_v2", None) or {}
-    return tags.get(PLANES) == 2 and max(tags.get(ExifTags.Base.BitsPerSample, (1,))) > 8
+    if picture.mode not in EIGHT_BITS:
+        return f"mode {picture.mode}"
+    if tags.get(PLANES) == 2 and max(tags.get(ExifTags.Base.BitsPerSample, (1,))) > 8:
+        return "16 in a plane a channel"
+    return "signed values" if 2 in tags.get(SAMPLE_FORMAT, (1,)) else ""
 
 
 def write_png(path: Path, picture: Image.Image, overwrite: bool) -> None:

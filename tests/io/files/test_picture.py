@@ -84,6 +84,16 @@ def test_colours_of_16_bits_in_planes_are_refused(tmp_path):
             reader(tmp_path / "p.tif")
 
 
+def test_signed_values_are_refused(tmp_path):
+    """Pillow takes -1 for 255."""
+    Image.new("L", (2, 1), 255).save(tmp_path / "p.tif", tiffinfo={339: 2})
+    with Image.open(tmp_path / "p.tif") as picture:
+        assert picture.mode == "L"
+    for reader in READERS:
+        with pytest.raises(InputError, match=r"p\.tif: expected 8 bits a channel, got signed values"):
+            reader(tmp_path / "p.tif")
+
+
 def test_of_colours_of_16_bits_the_upper_8_are_read(tmp_path):
     values = np.random.default_rng(1).integers(0, 1 << 16, (5, 7, 3)).astype(">u2")
     path = tmp_path / "p.png"
