@@ -15,15 +15,7 @@ from msroi_cli.errors import InputError
 from msroi_cli.io.columns import BOX_COLUMNS, BoxColumns
 from msroi_cli.io.crops.parts import Part
 from msroi_cli.io.crops.rows import RowSource, compression_of, open_rows, selected_rows
-from msroi_cli.io.crops.schema import (
-    COLUMNS,
-    FORMAT,
-    FORMAT_VERSION,
-    LATER_STATS,
-    MOMENTS_DTYPE,
-    STATS_DTYPE,
-    TEXT_MOMENTS_DTYPE,
-)
+from msroi_cli.io.crops.schema import COLUMNS, FORMAT, FORMAT_VERSION, LATER_STATS, MOMENTS_DTYPES, STATS_DTYPE
 from msroi_cli.io.files.location import Location, checked_sources
 from msroi_cli.io.files.refusal import refusing
 from msroi_cli.io.hdf5.read import InputDataset, InputGroup, dataset_in, member, open_group
@@ -260,9 +252,9 @@ def _crops_dataset(root: InputGroup, location: Location) -> InputDataset:
 
 
 def _moments(root: InputGroup, location: Location, levels: int) -> NDArray[Any]:
-    """The exact statistics of a part, (L,) of MOMENTS_DTYPE or, of an older one, of TEXT_MOMENTS_DTYPE."""
+    """The exact statistics of a part, (L,) of one of MOMENTS_DTYPES."""
     values = read(_dataset(root, location, "moments"), location.at("moments"))
-    if values.dtype not in (MOMENTS_DTYPE, TEXT_MOMENTS_DTYPE) or values.shape != (levels,):
+    if values.dtype not in MOMENTS_DTYPES or values.shape != (levels,):
         raise InputError(f"{location.at('moments')}: expected {levels} moments, got {values.shape} {values.dtype}")
     return values
 

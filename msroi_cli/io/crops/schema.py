@@ -55,6 +55,7 @@ TEXT_MOMENTS_DTYPE = np.dtype(
     + [(name, "f8") for name in ("low", "high")]
     + [(name, "i8") for name in ("zeros", "nonfinite")]
 )
+MOMENTS_DTYPES = (MOMENTS_DTYPE, TEXT_MOMENTS_DTYPE)
 
 # Chunks that are smaller than this have a cost of their own.
 SMALL_CHUNK = 64 << 10

@@ -22,14 +22,7 @@ from numpy.typing import NDArray
 from msroi_cli.io.columns import BOX_COLUMNS
 from msroi_cli.io.crops.folder.chunk_places import ChunkPlaces
 from msroi_cli.io.crops.folder.part_file import PartFile
-from msroi_cli.io.crops.schema import (
-    CHECKSUMS,
-    CHECKSUMS_DTYPE,
-    COLUMNS,
-    MOMENTS_DTYPE,
-    STATS_DTYPE,
-    TEXT_MOMENTS_DTYPE,
-)
+from msroi_cli.io.crops.schema import CHECKSUMS, CHECKSUMS_DTYPE, COLUMNS, MOMENTS_DTYPES, STATS_DTYPE
 from msroi_cli.io.hdf5.errors import H5PY_ERRORS
 from msroi_cli.io.hdf5.links import opened
 
@@ -41,7 +34,7 @@ KNOWN: dict[str, tuple[np.dtype[Any], ...]] = {
     **{name: (np.dtype(dtype),) for name, dtype in COLUMNS.items()},
     "checksums": (np.dtype(np.uint32),),
     "stats": (STATS_DTYPE,),
-    "moments": (MOMENTS_DTYPE, TEXT_MOMENTS_DTYPE),
+    "moments": MOMENTS_DTYPES,
     CHECKSUMS: (CHECKSUMS_DTYPE,),
 }
 NEEDED = {*KNOWN, "image_ids"} - {column.name for column in BOX_COLUMNS}
